@@ -1,0 +1,744 @@
+//! What is stored of a message: entry, delivery record, receipt, lane, account, counters, event.
+//!
+//! Owns:  the domain types, which are also the bodies of the records in their first version.
+//! Never: changes state by itself (`lifecycle` decides, the verbs apply), reads a clock, does I/O.
+//!
+//! Fields are encoded in order: do not reorder, remove or insert one without a new record version.
+
+use serde::{Deserialize, Serialize};
+
+use crate::clock::{BootId, ClockMark, Timestamp, WallTime};
+use crate::outcome::{Class, Outcome};
+use crate::record::Stored;
+use crate::state::State;
+
+/// Random 128 bits, made at submit, the same on every automatic attempt.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct SendToken(pub [u8; 16]);
+
+/// The line that a message waits in: account and conversation, as a hash (names may be long).
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct LaneKey(pub [u8; 16]);
+
+/// What never changes of a message from submit to receipt.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Identity {
+    /// Key: unique in a spool.
+    pub msg_id: String,
+    /// Creation id: look-ups accept it.
+    pub id: Option<String>,
+    /// Whose session sends.
+    pub account: String,
+    /// Which conversation it belongs to.
+    pub conversation: String,
+    /// Its lane.
+    pub lane: LaneKey,
+    /// Order of acceptance in the whole spool.
+    pub seq: u64,
+    /// Not to be kept by the service for users who are offline.
+    pub online_user_only: bool,
+    /// Tells a repeat of a submit from a conflict.
+    pub fingerprint: [u8; 32],
+    /// Bytes of message and web instance.
+    pub payload_bytes: u64,
+    /// When it was accepted, for people.
+    pub submitted_at: WallTime,
+    /// When it was accepted, for schedules.
+    pub submitted: Timestamp,
+}
+
+/// A message with its delivery record.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Entry {
+    /// What never changes.
+    pub identity: Identity,
+    /// Time to live in milliseconds, counted anew by a resend of an ended entry.
+    pub ttl_ms: u64,
+    /// Where the payload is kept.
+    pub payload: Place,
+    /// What the lifecycle works on.
+    pub delivery: Delivery,
+    /// The last attempt that did not succeed.
+    pub last_error: Option<LastError>,
+    /// The last attempts, oldest first.
+    pub history: Vec<AttemptRecord>,
+    /// What the holder of the newest settled lease was answered.
+    pub settled: Option<SettledAs>,
+}
+
+/// What the holder of a lease was answered when it settled, so that a repetition gets the same answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SettledAs {
+    /// Which start of the entry.
+    pub start: u32,
+    /// The state in the answer.
+    pub state: StoredState,
+}
+
+/// A state as it is stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoredState(u8);
+
+/// Where the bytes of a payload or of a replacement are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Place {
+    /// There are none (or none any more).
+    Nowhere,
+    /// In the store, beside the record.
+    Inline,
+    /// In a file of the spool with this name.
+    File([u8; 16]),
+}
+
+/// The delivery record of an entry: everything that the lifecycle reads and changes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Delivery {
+    /// Where it stands.
+    pub phase: Phase,
+    /// Whether it keeps its place in its lane, so that later ones wait.
+    pub in_lane: bool,
+    /// Tries that may have reached the service.
+    pub attempts: u32,
+    /// Leases given out.
+    pub starts: u32,
+    /// Deaths of the process during attempts, in a row.
+    pub deaths: u32,
+    /// Counts towards limits; starts at zero again with a resend of an ended entry.
+    pub tried: Tried,
+    /// The send token.
+    pub token: SendToken,
+    /// When it expires.
+    pub deadline: Timestamp,
+    /// Not to be tried earlier.
+    pub not_before: Option<Timestamp>,
+    /// The retry delay to continue from; 0 before the first.
+    pub interval_ms: u64,
+    /// Since when an attempt's outcome is unknown.
+    pub unresolved: Option<Unresolved>,
+    /// A resend may be a duplicate: the de-duplication window has passed.
+    pub possible_duplicate: bool,
+}
+
+/// Attempts that count towards limits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tried {
+    /// All counted attempts.
+    pub all: u32,
+    /// Those that ended with an unknown code.
+    pub unknown: u32,
+    /// Those that ended with a failed upload.
+    pub upload: u32,
+}
+
+/// An attempt may have reached the service, and nothing has proved it yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unresolved {
+    /// Start of the first such attempt, for people.
+    pub at: WallTime,
+    /// The same for schedules.
+    pub since: Timestamp,
+    /// In which boot.
+    pub boot: BootId,
+    /// Until when the service recognises a repeat.
+    pub window_end: Timestamp,
+}
+
+/// Where an entry stands.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Phase {
+    /// For its turn and its time.
+    Waiting {
+        /// Not before.
+        due: Timestamp,
+        /// Why then.
+        cause: Cause,
+        /// Since when it waits for this.
+        since: WallTime,
+    },
+    /// Kept back until released.
+    Held {
+        /// By whom or why.
+        reason: Option<String>,
+        /// Since when, for people.
+        since: WallTime,
+        /// When its clock stopped.
+        stopped: Timestamp,
+        /// When it would have been due.
+        due: Timestamp,
+    },
+    /// Leased.
+    Sending {
+        /// Number of the attempt.
+        attempt: u32,
+        /// Since when, for people.
+        since: WallTime,
+        /// The same for schedules.
+        started: Timestamp,
+        /// Who attempts it.
+        holder: Holder,
+        /// What happens after it, if the attempt does not end the entry.
+        then: Then,
+    },
+    /// Waits for a person's decision.
+    Uncertain {
+        /// Since when.
+        since: WallTime,
+    },
+    /// Ended without success; kept so that a person can resend it.
+    Failed {
+        /// Which kind of failure.
+        class: StoredClass,
+        /// Since when.
+        since: WallTime,
+        /// Until when it is kept.
+        keep_until: Timestamp,
+    },
+    /// Outlived its deadline; kept so that a person can resend it.
+    Expired {
+        /// Since when.
+        since: WallTime,
+        /// Until when it is kept.
+        keep_until: Timestamp,
+    },
+}
+
+/// Why an entry waits until its due time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Cause {
+    /// It was just accepted.
+    Submitted,
+    /// The app asked for a later first attempt.
+    NotBefore,
+    /// Its last attempt failed for now.
+    Backoff,
+    /// Its last attempt reached nobody.
+    NotReached,
+    /// Its account was slowed.
+    Limited,
+    /// Its account's gate was shut.
+    GateShut,
+    /// Its last attempt's outcome is unknown.
+    Unresolved,
+    /// It was released or resent by a person.
+    Asked,
+    /// A lease was taken back before anybody had it.
+    TakenBack,
+}
+
+/// Who attempts a leased entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Holder {
+    /// This process: the attempt ends with it.
+    Process,
+    /// An app, which may go on while this process is restarted.
+    App {
+        /// When the lease lapses.
+        until: Timestamp,
+        /// In which boot it was given out.
+        boot: BootId,
+    },
+}
+
+/// What was asked for while an attempt is under way.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Then {
+    /// Nothing.
+    GoOn,
+    /// Hold it.
+    Hold {
+        /// Why.
+        reason: Option<String>,
+    },
+    /// Do not retry it.
+    Cancel {
+        /// Why.
+        reason: Option<String>,
+    },
+}
+
+/// A class as it is stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoredClass(u8);
+
+/// An outcome as it is stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoredOutcome(u8);
+
+/// The last attempt that did not succeed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LastError {
+    /// Result code.
+    pub code: i64,
+    /// The service's words.
+    pub desc: String,
+    /// What the code means.
+    pub class: StoredClass,
+    /// When.
+    pub at: WallTime,
+}
+
+/// One attempt in the history.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AttemptRecord {
+    /// Its number; 0 is the send that failed before submit. An uncounted attempt's number repeats.
+    pub attempt: u32,
+    /// When it began.
+    pub at: WallTime,
+    /// How it ended.
+    pub outcome: StoredOutcome,
+    /// Result code.
+    pub code: i64,
+    /// The service's words.
+    pub desc: String,
+    /// How long it took, in milliseconds; unknown for attempt 0 and for one whose process died.
+    pub took_ms: Option<u64>,
+}
+
+/// The lasting record of an outcome; stands under the msgID in the entry's place.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Receipt {
+    /// What never changes.
+    pub identity: Identity,
+    /// Sequence of the event that announced it.
+    pub seq: u64,
+    /// How it ended.
+    pub end: End,
+    /// When, for people.
+    pub at: WallTime,
+    /// When, for retention.
+    pub ended: Timestamp,
+    /// Tries that may have reached the service.
+    pub attempts: u32,
+    /// Leases given out.
+    pub starts: u32,
+    /// A resend may have doubled it.
+    pub possible_duplicate: bool,
+    /// It did not end as sent, and an earlier attempt may have arrived all the same.
+    pub may_have_arrived: bool,
+    /// Result code of the end.
+    pub code: i64,
+    /// The service's words.
+    pub desc: String,
+    /// Bytes of the replacement.
+    pub data_bytes: u64,
+    /// Where the replacement is kept.
+    pub data: Place,
+    /// The last attempt that did not succeed.
+    pub last_error: Option<LastError>,
+    /// The last attempts, oldest first.
+    pub history: Vec<AttemptRecord>,
+    /// What the holder of the newest settled lease was answered.
+    pub settled: Option<SettledAs>,
+}
+
+/// How a message ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum End {
+    /// The service has it.
+    Sent {
+        /// Under this msgID.
+        new_msg_id: String,
+        /// A person saw it arrive.
+        by_person: bool,
+    },
+    /// It was cancelled.
+    Cancelled {
+        /// Why.
+        reason: Option<String>,
+    },
+    /// It failed, and the time for which failed ones are kept is over.
+    Failed {
+        /// Which kind of failure.
+        class: StoredClass,
+    },
+    /// It expired, and the time for which expired ones are kept is over.
+    Expired,
+}
+
+/// A lane with at least one message in it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Lane {
+    pub(crate) account: String,
+    pub(crate) conversation: String,
+    /// Entries with a place in the lane.
+    pub(crate) count: u64,
+    /// seq of the first of them.
+    pub(crate) head: u64,
+    /// Which index the head stands in.
+    pub(crate) slot: Slot,
+    /// seq of the one under way.
+    pub(crate) sending: Option<u64>,
+}
+
+/// Which index a lane's head stands in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Slot {
+    /// None: in flight, or kept by its head.
+    None,
+    /// Will go as soon as there is room; in the order of this time.
+    Ready(Timestamp),
+    /// Next attempt at this time.
+    Deferred(Timestamp),
+}
+
+/// An account that has entries or a gate that is not open.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Account {
+    /// Its name.
+    pub name: String,
+    /// Entries (not receipts) that belong to it.
+    pub entries: u64,
+    /// Whether it may send.
+    pub gate: Gate,
+}
+
+/// Whether an account may send.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Gate {
+    /// It may.
+    Open,
+    /// It may not until somebody says so.
+    Paused {
+        /// Why.
+        reason: String,
+        /// Since when.
+        since: WallTime,
+        /// Next try without being asked; `None` if a person or the app paused it.
+        try_at: Option<Timestamp>,
+        /// Delay after that try.
+        try_interval_ms: u64,
+    },
+    /// It may again after a while.
+    Limited {
+        /// Since when.
+        since: WallTime,
+        /// Until when.
+        until: Timestamp,
+        /// Delay after the next limit without a stated delay.
+        interval_ms: u64,
+    },
+}
+
+/// Counts kept in the same transactions as what they count.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counters {
+    /// Next order of acceptance.
+    pub next_seq: u64,
+    /// Next sequence of a durable event.
+    pub next_event: u64,
+    /// Waiting entries, whatever for.
+    pub waiting: u64,
+    /// Lane heads that are due.
+    pub ready: u64,
+    /// Lane heads with a later attempt time.
+    pub deferred: u64,
+    /// Held entries.
+    pub held: u64,
+    /// Leased entries.
+    pub sending: u64,
+    /// Entries that wait for a decision.
+    pub uncertain: u64,
+    /// Failed entries.
+    pub failed: u64,
+    /// Expired entries.
+    pub expired: u64,
+    /// Payload bytes of all entries.
+    pub payload_bytes: u64,
+    /// Receipts kept.
+    pub receipts: u64,
+    /// Bytes of replacements kept.
+    pub data_bytes: u64,
+    /// Messages sent since the spool was made.
+    pub sent_total: u64,
+    /// Spool time of the newest success.
+    pub last_sent_at: WallTime,
+    /// Events below this one are no longer kept.
+    pub event_floor: u64,
+    /// Receipts below this event no longer have their replacement.
+    pub data_floor: u64,
+    /// Receipts removed by their limits.
+    pub receipts_dropped: u64,
+    /// Since when.
+    pub receipts_dropped_since: WallTime,
+    /// Replacements removed by their limit.
+    pub data_dropped: u64,
+    /// Since when.
+    pub data_dropped_since: WallTime,
+    /// Records that could not be read and were set aside.
+    pub quarantined: u64,
+    /// No new attempts, by a person's word.
+    pub paused: bool,
+    /// Where spool time stands.
+    pub clock: ClockMark,
+}
+
+/// A payload beside its entry, or a pointer to its file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct StoredPayload {
+    pub(crate) msg_id: String,
+    #[serde(with = "serde_bytes")]
+    pub(crate) message: Vec<u8>,
+    #[serde(with = "serde_bytes")]
+    pub(crate) web_message_instance: Option<Vec<u8>>,
+}
+
+/// A replacement beside its receipt.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct StoredData {
+    #[serde(with = "serde_bytes")]
+    pub(crate) data: Vec<u8>,
+}
+
+/// A durable event.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct StoredEvent {
+    pub(crate) kind: u8,
+    pub(crate) at: WallTime,
+    /// For the age limit.
+    pub(crate) time: Timestamp,
+    pub(crate) msg_id: String,
+    pub(crate) code: Option<i64>,
+    pub(crate) desc: Option<String>,
+    pub(crate) reason: Option<String>,
+    pub(crate) may_have_arrived: bool,
+}
+
+impl Stored for Entry {
+    const KIND: u8 = 1;
+}
+impl Stored for Receipt {
+    const KIND: u8 = 2;
+}
+impl Stored for Lane {
+    const KIND: u8 = 3;
+}
+impl Stored for Account {
+    const KIND: u8 = 4;
+}
+impl Stored for Counters {
+    const KIND: u8 = 5;
+}
+impl Stored for StoredPayload {
+    const KIND: u8 = 6;
+}
+impl Stored for StoredData {
+    const KIND: u8 = 7;
+}
+impl Stored for StoredEvent {
+    const KIND: u8 = 8;
+}
+
+/// The number of a class on disk. Never reuse one.
+impl From<Class> for StoredClass {
+    fn from(class: Class) -> Self {
+        Self(match class {
+            Class::Ok => 0,
+            Class::TransientNetwork => 1,
+            Class::TransientServer => 2,
+            Class::RateLimited => 3,
+            Class::Auth => 4,
+            Class::PermanentContent => 5,
+            Class::PermanentRecipient => 6,
+            Class::PermanentRequest => 7,
+            Class::FileUpload => 8,
+            Class::Unknown => 9,
+            Class::Uncertain => 10,
+            Class::CrashLoop => 11,
+            Class::Expired => 12,
+            Class::Cancelled => 13,
+        })
+    }
+}
+
+impl From<StoredClass> for Class {
+    fn from(stored: StoredClass) -> Self {
+        Self::ALL.into_iter().find(|class| StoredClass::from(*class) == stored).unwrap_or(Self::Unknown)
+    }
+}
+
+/// The number of an outcome on disk. Never reuse one.
+impl From<Outcome> for StoredOutcome {
+    fn from(outcome: Outcome) -> Self {
+        Self(match outcome {
+            Outcome::Sent => 0,
+            Outcome::Duplicate => 1,
+            Outcome::NotReached => 2,
+            Outcome::MaybeReached => 3,
+            Outcome::ProvesNothing => 4,
+            Outcome::Retry => 5,
+            Outcome::Limited => 6,
+            Outcome::GateShut => 7,
+            Outcome::Reject => 8,
+        })
+    }
+}
+
+impl From<StoredOutcome> for Outcome {
+    fn from(stored: StoredOutcome) -> Self {
+        Self::ALL
+            .into_iter()
+            .find(|outcome| StoredOutcome::from(*outcome) == stored)
+            .unwrap_or(Self::MaybeReached)
+    }
+}
+
+/// The number of a state on disk. Never reuse one.
+impl From<State> for StoredState {
+    fn from(state: State) -> Self {
+        Self(match state {
+            State::Queued => 0,
+            State::Deferred => 1,
+            State::Blocked => 2,
+            State::Held => 3,
+            State::Sending => 4,
+            State::Uncertain => 5,
+            State::Failed => 6,
+            State::Expired => 7,
+            State::Cancelled => 8,
+            State::Sent => 9,
+        })
+    }
+}
+
+impl From<StoredState> for State {
+    fn from(stored: StoredState) -> Self {
+        Self::ALL.into_iter().find(|state| StoredState::from(*state) == stored).unwrap_or(Self::Queued)
+    }
+}
+
+impl SendToken {
+    /// The token as 32 hexadecimal digits.
+    #[must_use]
+    pub fn to_hex(self) -> String {
+        hex(&self.0)
+    }
+}
+
+impl std::fmt::Debug for SendToken {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.to_hex())
+    }
+}
+
+impl std::fmt::Debug for LaneKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&hex(&self.0))
+    }
+}
+
+impl LaneKey {
+    /// The lane of a conversation.
+    #[must_use]
+    pub fn of(account: &str, conversation: &str) -> Self {
+        Self::hash(&[account, conversation])
+    }
+
+    /// A lane of one message's own, for spools without an order.
+    #[must_use]
+    pub fn alone(account: &str, conversation: &str, msg_id: &str) -> Self {
+        Self::hash(&[account, conversation, msg_id])
+    }
+
+    fn hash(parts: &[&str]) -> Self {
+        Self(short_hash(parts))
+    }
+}
+
+/// 128 bits of BLAKE3 over texts that contain no control characters.
+pub(crate) fn short_hash(parts: &[&str]) -> [u8; 16] {
+    let mut hasher = blake3::Hasher::new();
+    for part in parts {
+        hasher.update(part.as_bytes());
+        hasher.update(&[0]);
+    }
+    let mut short = [0; 16];
+    hasher.finalize_xof().fill(&mut short);
+    short
+}
+
+/// Lower-case hexadecimal digits.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    bytes
+        .iter()
+        .flat_map(|byte| [byte >> 4, byte & 15])
+        .map(|digit| char::from(DIGITS[usize::from(digit)]))
+        .collect()
+}
+
+/// The bytes of hexadecimal digits.
+pub(crate) fn unhex(text: &str) -> Option<Vec<u8>> {
+    if !text.len().is_multiple_of(2) || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return None;
+    }
+    (0..text.len() / 2).map(|i| u8::from_str_radix(text.get(2 * i..2 * i + 2)?, 16).ok()).collect()
+}
+
+impl Delivery {
+    /// The moment at which something must happen to this entry by itself, if any.
+    #[must_use]
+    pub fn timer(&self) -> Option<Timestamp> {
+        match &self.phase {
+            Phase::Waiting { .. } => match self.unresolved {
+                Some(unresolved) if !self.possible_duplicate => {
+                    Some(self.deadline.min(unresolved.window_end))
+                }
+                _ => Some(self.deadline),
+            },
+            Phase::Uncertain { .. } => Some(self.deadline),
+            Phase::Held { .. } | Phase::Sending { holder: Holder::Process, .. } => None,
+            Phase::Sending { holder: Holder::App { until, .. }, .. } => Some(*until),
+            Phase::Failed { keep_until, .. } | Phase::Expired { keep_until, .. } => Some(*keep_until),
+        }
+    }
+
+    /// Whether the entry ended without success.
+    #[must_use]
+    pub const fn has_ended(&self) -> bool {
+        matches!(self.phase, Phase::Failed { .. } | Phase::Expired { .. })
+    }
+}
+
+impl Counters {
+    /// Entries that are kept, ended ones included.
+    #[must_use]
+    pub const fn entries(&self) -> u64 {
+        self.waiting + self.held + self.sending + self.uncertain + self.failed + self.expired
+    }
+
+    /// Waiting entries behind the head of their lane.
+    #[must_use]
+    pub const fn blocked(&self) -> u64 {
+        self.waiting.saturating_sub(self.ready + self.deferred)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn classes_and_outcomes_survive_their_stored_form() {
+        for class in Class::ALL {
+            assert_eq!(Class::from(StoredClass::from(class)), class);
+        }
+        for outcome in Outcome::ALL {
+            assert_eq!(Outcome::from(StoredOutcome::from(outcome)), outcome);
+        }
+    }
+
+    #[test]
+    fn hexadecimal_digits_are_read_back() {
+        assert_eq!(hex(&[0, 255, 16]), "00ff10");
+        assert_eq!(unhex("00ff10"), Some(vec![0, 255, 16]));
+        assert_eq!(unhex("0g"), None);
+        assert_eq!(unhex("ü"), None);
+        assert_eq!(unhex("+1"), None);
+    }
+
+    #[test]
+    fn lanes_with_shifted_names_differ() {
+        assert_ne!(LaneKey::of("ab", "c"), LaneKey::of("a", "bc"));
+        assert_ne!(LaneKey::of("a", "b"), LaneKey::alone("a", "b", ""));
+    }
+}

@@ -1,0 +1,218 @@
+//! Keys of the store: one tree, one letter each.
+//!
+//! Owns:  the key layout.
+//! Never: reads or writes.
+//!
+//! | key | value | |
+//! |---|---|---|
+//! | `m` msgID | entry or receipt | **decides**; all below is derived from it, or belongs to it |
+//! | `p` seq | payload of an entry that is on its way | also the order of acceptance |
+//! | `f` seq | payload of an entry that failed or expired | |
+//! | `s` state seq | msgID | entries that are held, sending, uncertain, failed, expired |
+//! | `l` lane seq | msgID | entries with a place in their lane |
+//! | `h` lane | lane | |
+//! | `w` account ready lane | | lane heads that are due, in the order in which they became so |
+//! | `d` due lane | account hash | lane heads with a later attempt time |
+//! | `x` time seq | msgID | what must happen to an entry by itself: expiry, lapse, window, retention |
+//! | `a` id-hash seq | msgID | aliases |
+//! | `g` account | account | |
+//! | `e` event | event | durable events; those of receipts are in the order of `sent?since=` |
+//! | `q` event | replacement of the receipt with that event | |
+//! | `n` newMsgID-hash event | msgID | which originals a message replaced |
+//! | `b` name | | payload and replacement files that belong to an entry or receipt |
+//! | `z` key | a record that could not be read | set aside, kept for a person |
+//! | `c` | counters | |
+//!
+//! Numbers are big-endian, so that the order of keys is the order of numbers. Accounts, conversations and
+//! foreign ids stand as 128-bit hashes, because keys are short and names are not.
+
+use crate::clock::Timestamp;
+use crate::entry::{LaneKey, Phase, short_hash};
+
+/// Which state index an entry stands in; part of the key `s`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub(crate) enum StateIndex {
+    Held = 1,
+    Sending = 2,
+    Uncertain = 3,
+    Failed = 4,
+    Expired = 5,
+}
+
+impl StateIndex {
+    /// The index of a phase; waiting entries are found by their payload.
+    pub(crate) const fn of(phase: &Phase) -> Option<Self> {
+        match phase {
+            Phase::Waiting { .. } => None,
+            Phase::Held { .. } => Some(Self::Held),
+            Phase::Sending { .. } => Some(Self::Sending),
+            Phase::Uncertain { .. } => Some(Self::Uncertain),
+            Phase::Failed { .. } => Some(Self::Failed),
+            Phase::Expired { .. } => Some(Self::Expired),
+        }
+    }
+}
+
+/// An account as part of a key.
+pub(crate) type AccountHash = [u8; 16];
+
+pub(crate) fn account_hash(account: &str) -> AccountHash {
+    short_hash(&[account])
+}
+
+fn join(prefix: u8, parts: &[&[u8]]) -> Vec<u8> {
+    let mut key = Vec::with_capacity(1 + parts.iter().map(|part| part.len()).sum::<usize>());
+    key.push(prefix);
+    for part in parts {
+        key.extend_from_slice(part);
+    }
+    key
+}
+
+pub(crate) const COUNTERS: &[u8] = b"c";
+
+/// Not a row: what the seal's checksum takes for its key.
+pub(crate) const SEAL: &[u8] = b"seal";
+
+pub(crate) fn message(msg_id: &str) -> Vec<u8> {
+    join(b'm', &[msg_id.as_bytes()])
+}
+
+pub(crate) fn messages() -> Vec<u8> {
+    vec![b'm']
+}
+
+/// Where the payload of an entry stands: those on their way and those that ended are kept apart, so that
+/// the oldest message on its way is found at once.
+pub(crate) fn payload(ended: Ended, seq: u64) -> Vec<u8> {
+    join(ended.prefix(), &[&seq.to_be_bytes()])
+}
+
+pub(crate) fn payloads(ended: Ended) -> Vec<u8> {
+    vec![ended.prefix()]
+}
+
+/// Whether an entry is on its way or ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ended {
+    No,
+    Yes,
+}
+
+impl Ended {
+    const fn prefix(self) -> u8 {
+        match self {
+            Self::No => b'p',
+            Self::Yes => b'f',
+        }
+    }
+}
+
+pub(crate) fn state(state: StateIndex, seq: u64) -> Vec<u8> {
+    join(b's', &[&[state as u8], &seq.to_be_bytes()])
+}
+
+pub(crate) fn states(state: StateIndex) -> Vec<u8> {
+    vec![b's', state as u8]
+}
+
+pub(crate) fn lane_entry(lane: LaneKey, seq: u64) -> Vec<u8> {
+    join(b'l', &[&lane.0, &seq.to_be_bytes()])
+}
+
+pub(crate) fn lane_entries(lane: LaneKey) -> Vec<u8> {
+    join(b'l', &[&lane.0])
+}
+
+pub(crate) fn lane(lane: LaneKey) -> Vec<u8> {
+    join(b'h', &[&lane.0])
+}
+
+pub(crate) fn ready(account: AccountHash, at: Timestamp, lane: LaneKey) -> Vec<u8> {
+    join(b'w', &[&account, &at.0.to_be_bytes(), &lane.0])
+}
+
+pub(crate) fn readies(account: AccountHash) -> Vec<u8> {
+    join(b'w', &[&account])
+}
+
+pub(crate) fn deferred(due: Timestamp, lane: LaneKey) -> Vec<u8> {
+    join(b'd', &[&due.0.to_be_bytes(), &lane.0])
+}
+
+pub(crate) fn timer(at: Timestamp, seq: u64) -> Vec<u8> {
+    join(b'x', &[&at.0.to_be_bytes(), &seq.to_be_bytes()])
+}
+
+pub(crate) fn alias(id: &str, seq: u64) -> Vec<u8> {
+    join(b'a', &[&short_hash(&[id]), &seq.to_be_bytes()])
+}
+
+pub(crate) fn aliases(id: &str) -> Vec<u8> {
+    join(b'a', &[&short_hash(&[id])])
+}
+
+pub(crate) fn account(name: &str) -> Vec<u8> {
+    join(b'g', &[name.as_bytes()])
+}
+
+pub(crate) fn event(seq: u64) -> Vec<u8> {
+    join(b'e', &[&seq.to_be_bytes()])
+}
+
+pub(crate) fn data(seq: u64) -> Vec<u8> {
+    join(b'q', &[&seq.to_be_bytes()])
+}
+
+pub(crate) fn replaced(new_msg_id: &str, event: u64) -> Vec<u8> {
+    join(b'n', &[&short_hash(&[new_msg_id]), &event.to_be_bytes()])
+}
+
+pub(crate) fn replacements(new_msg_id: &str) -> Vec<u8> {
+    join(b'n', &[&short_hash(&[new_msg_id])])
+}
+
+pub(crate) fn file(name: [u8; 16]) -> Vec<u8> {
+    join(b'b', &[&name])
+}
+
+pub(crate) fn set_aside(key: &[u8]) -> Vec<u8> {
+    join(b'z', &[key])
+}
+
+/// Prefixes whose rows are derived from the entries and rebuilt when they disagree.
+pub(crate) const DERIVED: [u8; 7] = [b's', b'l', b'h', b'w', b'd', b'x', b'g'];
+
+/// The number in the last eight bytes of a key.
+pub(crate) fn tail_number(key: &[u8]) -> u64 {
+    key.last_chunk::<8>().map_or(0, |bytes| u64::from_be_bytes(*bytes))
+}
+
+/// The number in the eight bytes after `offset`.
+pub(crate) fn number_at(key: &[u8], offset: usize) -> u64 {
+    key.get(offset..).and_then(|rest| rest.first_chunk::<8>()).map_or(0, |bytes| u64::from_be_bytes(*bytes))
+}
+
+/// The lane in the last sixteen bytes of a key.
+pub(crate) fn tail_lane(key: &[u8]) -> LaneKey {
+    LaneKey(key.last_chunk::<16>().copied().unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_fit_into_the_store_and_sort_by_number() {
+        let longest = "x".repeat(crate::limits::ID_BYTES_MAX);
+        assert!(message(&longest).len() <= 255);
+        assert!(account(&longest).len() <= 255);
+        assert!(payload(Ended::No, 255) < payload(Ended::No, 256));
+        let lane = LaneKey::of("a", "b");
+        assert!(deferred(Timestamp(9), lane) < deferred(Timestamp(10), LaneKey([0; 16])));
+        assert_eq!(tail_number(&payload(Ended::No, 77)), 77);
+        assert_eq!(tail_lane(&deferred(Timestamp(9), lane)), lane);
+        assert_eq!(number_at(&deferred(Timestamp(9), lane), 1), 9);
+    }
+}

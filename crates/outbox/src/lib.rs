@@ -1,0 +1,72 @@
+//! An embedded, crash-safe outbox: failed messages wait on disk, keyed by msgID, until they are resent.
+//!
+//! [`Outbox`] is the store and its verbs. Each verb is one transaction and durable when its answer is
+//! there: `submit` accepts a failed message, `lease` gives out the right to attempt the ones that are due,
+//! `settle` records how an attempt ended, and a success turns the original into its receipt in place. The
+//! daemon `outboxd` is built on this crate; an app that wants no daemon uses it alone. It needs no async
+//! runtime: a [`Ticket`] can be waited for or awaited.
+//!
+//! ```no_run
+//! use outbox::{Config, LeaseRequest, LeaseTo, Outbox, Submit};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let outbox = Outbox::open(Config::new("/var/lib/my-app/outbox"))?;
+//! outbox
+//!     .submit(Submit {
+//!         msg_id: "144115-1731500001-29".into(),
+//!         account: "default".into(),
+//!         conversation: "c2c:ferry_desk".into(),
+//!         message: br#"{"textElem":{"text":"Gate 4 is open"}}"#.to_vec(),
+//!         ..Submit::default()
+//!     })
+//!     .wait()?;
+//! let due = outbox.lease(LeaseRequest { max: 8, account: None, to: LeaseTo::Process }).wait()?;
+//! # let _ = due; Ok(()) }
+//! ```
+//!
+//! Where to read on: `lifecycle` is the whole life of an entry as one function, `keys` the layout of the
+//! store, `writer` how a group becomes durable.
+
+mod clock;
+mod config;
+mod disk;
+mod entry;
+mod error;
+mod keys;
+mod lifecycle;
+pub mod limits;
+mod notice;
+mod outbox;
+mod outcome;
+mod record;
+mod retry;
+mod spool;
+mod state;
+mod tx;
+mod verbs;
+mod verify;
+mod view;
+mod writer;
+
+pub use clock::{BootId, Clock, ClockMark, Moment, Reading, SpoolClock, SystemClock, Timestamp, WallTime};
+pub use config::{Config, Observer, Order};
+pub use entry::{
+    Account, AttemptRecord, Cause, Counters, Delivery, End, Entry, Gate, Holder, Identity, LaneKey,
+    LastError, Phase, Place, Receipt, SendToken, SettledAs, StoredClass, StoredOutcome, StoredState, Then,
+    Tried, Unresolved,
+};
+pub use error::{Error, OpenError, Result};
+pub use lifecycle::{OnFailedHead, OnUncertain, Policy};
+pub use notice::{Event, EventKind, Notices};
+pub use outbox::{OpenReport, Outbox, SpoolStatus};
+pub use outcome::*;
+pub use record::RecordError;
+pub use retry::{Delay, RetryPolicy, jittered};
+pub use state::State;
+pub use verbs::{
+    Cancelled, Changed, GateChange, Lease, LeaseId, LeaseRequest, LeaseTo, Resolution, Settled, Submit,
+    Submitted, Ticked,
+};
+pub use verify::Lost;
+pub use view::{EntryView, Filter, Message, Page, Payload, SentPage};
+pub use writer::Ticket;

@@ -1,0 +1,99 @@
+//! Every fixed limit of the store in one place, each with the reason for its number.
+//!
+//! Owns:  constants. What a person may set stands in [`crate::Config`].
+//! Never: enforces them (the verbs do).
+
+use std::time::Duration;
+
+/// Bytes kept of a service's description: a sentence and an identifier, and small enough that twenty
+/// attempts of history stay far below one page of the store.
+pub const DESC_BYTES_MAX: usize = 256;
+
+/// Bytes kept of a person's reason for a hold, a cancel or a pause.
+pub const REASON_BYTES_MAX: usize = 256;
+
+/// Bytes of a msgID, id, account or conversation. Keys of the store hold 255 bytes, with a prefix.
+pub const ID_BYTES_MAX: usize = 200;
+
+/// Attempts kept in an entry's history; older ones go.
+pub const HISTORY_MAX: usize = 20;
+
+/// Largest payload or replacement kept inside the store; larger ones are files in the spool. Sixteen of
+/// them share a node, which must stay far below a quarter of a segment.
+pub const INLINE_BYTES_MAX: usize = 16 * 1024;
+
+/// Bytes of one group: more than one segment's share could survive a power cut in part.
+pub const GROUP_BYTES_MAX: usize = 1024 * 1024;
+
+/// Changes of one group: bounds the time until the first of them is answered.
+pub const GROUP_VERBS_MAX: usize = 1024;
+
+/// Verbs that wait for the writer before callers are made to wait, too.
+pub const QUEUE_VERBS_MAX: usize = 4096;
+
+/// Size of sled's segments: a group must fit into one (1 MiB against 8 MiB).
+pub const SEGMENT_BYTES: usize = 8 * 1024 * 1024;
+
+/// sled's page cache. Its default of 1 GiB would be the daemon's whole footprint.
+pub const CACHE_BYTES: u64 = 16 * 1024 * 1024;
+
+/// How long `open` waits for a lock that a process which has just ended may still hold.
+pub const LOCK_WAIT: Duration = Duration::from_secs(2);
+
+/// The longest time between two writes of the seal while there is traffic.
+pub const SEAL_EVERY: Duration = Duration::from_secs(10);
+
+/// Rows that one page of a list may look at before it answers with what it found and a cursor: the writer
+/// waits for a reader, so a reader must be done in milliseconds.
+pub const LIST_SCAN_MAX: usize = 2_000;
+
+/// Entries that one call of `list` may return.
+pub const LIST_MAX: usize = 1000;
+
+/// Entries that one call of `lease` may return.
+pub const LEASE_MAX: usize = 256;
+
+/// Payload bytes that one call of `lease` returns at most (the first message always fits).
+pub const LEASE_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+/// Timers, promotions and wake-ups handled in one transaction, so that others get their turn.
+pub const SWEEP_MAX: usize = 256;
+
+/// Receipts removed beside one new receipt once a limit is reached: more than one, so that a lowered
+/// limit is reached soon; few, so that no settle pays for thousands.
+pub const PRUNE_MAX: usize = 4;
+
+/// Deaths of the process during one message's attempts after which it is quarantined.
+pub const DEATHS_MAX: u32 = 3;
+
+/// Longest floor that a service can set for the next attempt.
+pub const RETRY_AFTER_MAX: Duration = Duration::from_secs(3600);
+
+/// First delay after a failed upload; large media are not pushed again and again.
+pub const UPLOAD_INITIAL: Duration = Duration::from_secs(30);
+
+/// Failed uploads of one message after which it fails.
+pub const UPLOAD_ATTEMPTS_MAX: u32 = 10;
+
+/// First pause of an account that the service slowed without saying for how long; it doubles.
+pub const LIMITED_INITIAL: Duration = Duration::from_secs(5);
+
+/// Longest pause of an account that the service slowed without saying for how long.
+pub const LIMITED_MAX: Duration = Duration::from_secs(300);
+
+/// First try of an account whose gate the service shut; it doubles.
+pub const GATE_TRY_INITIAL: Duration = Duration::from_secs(60);
+
+/// Longest time between two tries of an account whose gate the service shut.
+pub const GATE_TRY_MAX: Duration = Duration::from_secs(900);
+
+/// Safety margin before the end of a service's de-duplication window (half the window if shorter).
+pub const WINDOW_MARGIN: Duration = Duration::from_secs(5);
+
+/// Shortest and longest time to live.
+pub const TTL_MIN: Duration = Duration::from_secs(1);
+/// Longest time to live.
+pub const TTL_MAX: Duration = Duration::from_secs(365 * 24 * 3600);
+
+/// Longest life of one lease, extensions included.
+pub const LEASE_TOTAL_MAX: Duration = Duration::from_secs(3600);

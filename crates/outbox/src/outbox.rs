@@ -1,0 +1,487 @@
+//! The outbox: the door of this crate.
+//!
+//! Owns:  opening and closing, and one method for each verb and each view.
+//! Never: holds state of its own; the store has it all.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::clock::{Moment, SpoolClock, Timestamp, WallTime};
+use crate::config::Config;
+use crate::disk::Disk;
+use crate::entry::{Account, Counters, Receipt};
+use crate::error::{Error, OpenError, Result};
+use crate::limits::{INLINE_BYTES_MAX, LIST_SCAN_MAX};
+use crate::outcome::Report;
+use crate::record;
+use crate::spool::{Opened, Spool};
+use crate::state::State;
+use crate::tx::Tx;
+use crate::verbs::{
+    self, Before, Cancelled, Changed, GateChange, Lease, LeaseId, LeaseRequest, Paused, Resolution, Scope,
+    Settled, Submit, Submitted, Swept, Ticked,
+};
+use crate::verify::{self, Lost, Rebuild};
+use crate::view::{self, EntryView, Filter, Message, Page, Payload, SentPage};
+use crate::writer::{Shared, Ticket, Writer, read_counters};
+use crate::{keys, spool};
+
+/// An open outbox. Cheap to clone; the last clone to go closes it.
+#[derive(Clone)]
+pub struct Outbox {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    shared: Arc<Shared>,
+    writer: Writer,
+    report: OpenReport,
+}
+
+/// What an open found and did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OpenReport {
+    /// The last process closed the spool in order, or the spool is new.
+    pub clean: bool,
+    /// Attempts that a dead process left behind.
+    pub interrupted: u64,
+    /// What is derived disagreed with the records and was made anew.
+    pub rebuilt: bool,
+    /// Records set aside because they could not be read, since the spool was made.
+    pub quarantined: u64,
+    /// Acknowledged messages that are missing.
+    pub lost: Option<Lost>,
+    /// Payload files that no record named, removed.
+    pub orphans: u64,
+}
+
+/// The spool as a whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SpoolStatus {
+    /// Counts.
+    pub counters: Counters,
+    /// Bytes of the store's main file.
+    pub store_bytes: u64,
+    /// Free bytes of the file system.
+    pub free_bytes: u64,
+    /// Format of the spool.
+    pub format: u32,
+    /// When the oldest message on its way was accepted.
+    pub oldest_waiting: Option<Timestamp>,
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.writer.stop();
+    }
+}
+
+impl Outbox {
+    /// Opens the spool, or makes one. Attempts that a dead process left behind have ended before this
+    /// returns, and what is derived has been checked.
+    ///
+    /// # Errors
+    /// [`OpenError`], whose `hint` says what to do.
+    pub fn open(config: Config) -> std::result::Result<Self, OpenError> {
+        let Opened { spool, disk, clean } = Spool::open(&config.path, &config.holder)?;
+        let path = config.path.clone();
+        let corrupt = |error: Error| OpenError::Corrupt { path: path.clone(), reason: error.to_string() };
+        let seal = spool.read_seal().and_then(|bytes| record::decode::<Counters>(keys::SEAL, &bytes).ok());
+        let (counters, counters_lost) = match read_counters(&disk) {
+            Ok(Some(counters)) => (counters, false),
+            Ok(None) => (first_counters(seal), false),
+            Err(Error::BadRecord { .. }) => (first_counters(seal), true),
+            Err(error) => return Err(corrupt(error)),
+        };
+        let mark = (counters.clock.time > Timestamp(0)).then_some(counters.clock);
+        let clock = SpoolClock::resume(Arc::clone(&config.clock), mark);
+        let lost = verify::compare_with_seal(seal.as_ref(), &counters);
+        let must_rebuild =
+            counters_lost || (!clean && !verify::agrees(&disk, &counters).map_err(&corrupt)?);
+        let orphans = sweep(&spool, &disk)?;
+        let before = Before { clean, boot: counters.clock.boot };
+        let shared = Arc::new(Shared::new(disk, spool, clock, config, counters));
+        let writer = Writer::start(Arc::clone(&shared)).map_err(|source| OpenError::Io {
+            action: "starting the writer of",
+            path: path.clone(),
+            source,
+        })?;
+        let mut report = OpenReport { clean, lost, orphans, rebuilt: must_rebuild, ..OpenReport::default() };
+        let settled = settle_in(&shared, &writer, must_rebuild, before);
+        report.interrupted = settled.map_err(&corrupt)?;
+        report.quarantined = shared.snapshot().quarantined;
+        Ok(Self { inner: Arc::new(Inner { shared, writer, report }) })
+    }
+
+    /// What the open found and did.
+    #[must_use]
+    pub fn report(&self) -> &OpenReport {
+        &self.inner.report
+    }
+
+    /// The configuration it was opened with.
+    #[must_use]
+    pub fn config(&self) -> &Config {
+        &self.inner.shared.config
+    }
+
+    /// Now, on the spool's time line and on the wall clock.
+    #[must_use]
+    pub fn now(&self) -> Moment {
+        self.inner.shared.clock.now()
+    }
+
+    /// Why the store takes no more changes, if so.
+    #[must_use]
+    pub fn failure(&self) -> Option<Error> {
+        self.inner.shared.failure()
+    }
+
+    /// Carries out what is queued and closes the spool in order. Verbs that come later are refused.
+    pub fn close(&self) {
+        self.inner.writer.stop();
+    }
+
+    fn verb<T: Send + 'static>(
+        &self,
+        verb: impl FnOnce(&mut Tx<'_>) -> Result<T> + Send + 'static,
+    ) -> Ticket<T> {
+        self.inner.writer.submit(&self.inner.shared, |tx, _| verb(tx))
+    }
+
+    // --- verbs: each is one transaction, durable when its ticket is answered ------------------------------
+
+    /// Accepts a failed message, or recognises it. A payload over 16 KiB is written to a file on this
+    /// thread first.
+    ///
+    /// The ticket fails with [`Error::Conflict`] for a known msgID with another payload, [`Error::BadId`],
+    /// [`Error::BadTtl`], [`Error::TooLarge`], [`Error::Full`] or [`Error::DiskLow`].
+    pub fn submit(&self, submit: Submit) -> Ticket<Submitted> {
+        let shared = &self.inner.shared;
+        let prepared = match verbs::prepare(submit, &shared.config, &shared.spool) {
+            Ok(prepared) => prepared,
+            Err(error) => return Ticket::refused(error, shared),
+        };
+        let file = prepared.file;
+        self.inner.writer.submit(shared, move |tx, spool| {
+            let answer = verbs::submit(tx, prepared);
+            if let (Err(_), Some(name)) = (&answer, file) {
+                spool.remove_payload(name);
+            }
+            answer
+        })
+    }
+
+    /// Accepts many messages; each is accepted or refused for itself, and the answers come in their order.
+    #[must_use]
+    pub fn submit_many(&self, submits: impl IntoIterator<Item = Submit>) -> Vec<Result<Submitted>> {
+        // All are queued before the first is waited for, so that they share groups.
+        let tickets: Vec<_> = submits.into_iter().map(|submit| self.submit(submit)).collect();
+        tickets.into_iter().map(Ticket::wait).collect()
+    }
+
+    /// Leases due lane heads.
+    pub fn lease(&self, request: LeaseRequest) -> Ticket<Vec<Lease>> {
+        self.inner.writer.submit(&self.inner.shared, move |tx, spool| verbs::lease(tx, spool, &request))
+    }
+
+    /// Records the outcome of a leased attempt. A replacement over 16 KiB is written to a file on this
+    /// thread first.
+    ///
+    /// The ticket fails with [`Error::NoLease`] for a lease that was never given out, and with
+    /// [`Error::WrongState`] if a newer attempt has begun and this one brings no success.
+    pub fn settle(&self, lease: LeaseId, report: Report) -> Ticket<Settled> {
+        self.with_replacement(report, move |tx, report| verbs::settle(tx, &lease, report))
+    }
+
+    /// Prolongs an app's lease (up to an hour in all); answers its new deadline.
+    pub fn extend(&self, lease: LeaseId, duration: Duration) -> Ticket<WallTime> {
+        self.verb(move |tx| verbs::extend(tx, &lease, duration))
+    }
+
+    /// Takes back a lease that never reached the one who asked for it; the attempt does not count.
+    pub fn take_back(&self, lease: LeaseId) -> Ticket<State> {
+        self.verb(move |tx| verbs::take_back(tx, &lease))
+    }
+
+    /// Holds an entry back until it is released; its clock stops.
+    pub fn hold(&self, id: String, reason: Option<String>) -> Ticket<EntryView> {
+        self.verb(move |tx| verbs::hold(tx, &id, reason))
+    }
+
+    /// Releases a held entry.
+    pub fn release(&self, id: String) -> Ticket<EntryView> {
+        self.verb(move |tx| verbs::release(tx, &id))
+    }
+
+    /// Makes an entry due now; brings a failed or expired one back under its old place in the order.
+    pub fn resend(&self, id: String) -> Ticket<Changed> {
+        self.verb(move |tx| verbs::resend(tx, &id))
+    }
+
+    /// Cancels a message.
+    pub fn cancel(&self, id: String, reason: Option<String>) -> Ticket<Cancelled> {
+        self.verb(move |tx| verbs::cancel(tx, &id, reason))
+    }
+
+    /// Closes a message with an attempt whose outcome is unknown as sent, by a person's word.
+    pub fn resolve(&self, id: String, resolution: Resolution) -> Ticket<Receipt> {
+        let report = Report {
+            outcome: crate::outcome::Outcome::Sent,
+            code: 0,
+            desc: resolution.desc,
+            class: crate::outcome::Class::Ok,
+            retry_after: None,
+            replacement: resolution.replacement,
+        };
+        self.with_replacement(report, move |tx, report| {
+            let resolution =
+                Resolution { desc: report.desc.clone(), replacement: report.replacement.clone() };
+            verbs::resolve(tx, &id, &resolution)
+        })
+    }
+
+    /// Handles what is due by itself: expiry, lapsed leases, ended windows, retention.
+    pub fn tick(&self) -> Ticket<Ticked> {
+        self.verb(verbs::tick)
+    }
+
+    /// Makes everything deferred due now, of one account or conversation if given; answers how many lane
+    /// heads that were. Works in bounded transactions.
+    ///
+    /// # Errors
+    /// [`Error::Unhealthy`] or [`Error::Closed`].
+    pub fn flush(&self, account: Option<String>, conversation: Option<String>) -> Result<u64> {
+        self.sweep(move |tx, from| {
+            let scope = Scope { account: account.clone(), conversation: conversation.clone() };
+            verbs::flush(tx, &scope, from)
+        })
+    }
+
+    /// Makes the lane heads due now that wait only because nobody could be reached; answers how many.
+    ///
+    /// # Errors
+    /// [`Error::Unhealthy`] or [`Error::Closed`].
+    pub fn wake_not_reached(&self) -> Result<u64> {
+        self.sweep(verbs::wake_not_reached)
+    }
+
+    /// Pauses everything: no new leases. Survives a restart.
+    pub fn pause(&self) -> Ticket<()> {
+        self.verb(|tx| verbs::set_paused(tx, Paused::Yes))
+    }
+
+    /// Ends a pause.
+    pub fn resume(&self) -> Ticket<()> {
+        self.verb(|tx| verbs::set_paused(tx, Paused::No))
+    }
+
+    /// Opens or shuts an account's gate. Survives a restart.
+    pub fn set_account(&self, account: String, change: GateChange) -> Ticket<Account> {
+        self.verb(move |tx| verbs::set_account(tx, &account, change))
+    }
+
+    fn sweep(
+        &self,
+        part: impl Fn(&mut Tx<'_>, Option<&[u8]>) -> Result<Swept> + Clone + Send + 'static,
+    ) -> Result<u64> {
+        let mut changed = 0;
+        let mut from: Option<Vec<u8>> = None;
+        loop {
+            let part = part.clone();
+            let swept = self.verb(move |tx| part(tx, from.as_deref())).wait()?;
+            changed += swept.changed;
+            match swept.next {
+                Some(next) => from = Some(next),
+                None => return Ok(changed),
+            }
+        }
+    }
+
+    /// Runs a verb whose report may carry a replacement too large for the store.
+    fn with_replacement<T: Send + 'static>(
+        &self,
+        report: Report,
+        verb: impl FnOnce(&mut Tx<'_>, &Report) -> Result<T> + Send + 'static,
+    ) -> Ticket<T> {
+        let shared = &self.inner.shared;
+        let data = report.replacement.as_ref().map(|replacement| replacement.data.as_slice());
+        let file = match data.filter(|data| data.len() > INLINE_BYTES_MAX) {
+            None => None,
+            Some(data) => match verbs::write_data_file(&shared.spool, data) {
+                Ok(name) => Some(name),
+                Err(error) => return Ticket::refused(error, shared),
+            },
+        };
+        self.inner.writer.submit(shared, move |tx, spool| {
+            tx.prepared_file = file;
+            let answer = verb(tx, &report);
+            let unused = tx.prepared_file.take().or(file.filter(|_| answer.is_err()));
+            if let Some(name) = unused {
+                spool.remove_payload(name);
+            }
+            answer
+        })
+    }
+
+    // --- views: of the last durable group ------------------------------------------------------------------
+
+    /// A message by msgID or id.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], or [`Error::BadRecord`].
+    pub fn get(&self, id: &str) -> Result<Message> {
+        let shared = &self.inner.shared;
+        let _snapshot = shared.snapshot();
+        view::message(&shared.disk, id, shared.clock.now())
+    }
+
+    /// The payload of an entry, as it was submitted.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] also for a message whose payload is no longer kept.
+    pub fn payload(&self, id: &str) -> Result<Payload> {
+        let shared = &self.inner.shared;
+        let _snapshot = shared.snapshot();
+        match crate::tx::find(&shared.disk, id)? {
+            crate::tx::Record::Entry(entry) => view::payload_of(&shared.disk, &shared.spool, &entry),
+            crate::tx::Record::Receipt(receipt) => Err(Error::WrongState {
+                msg_id: receipt.identity.msg_id.clone(),
+                state: receipt.state(),
+                why: "its payload is no longer kept",
+            }),
+        }
+    }
+
+    /// The replacement of a receipt; `None` where there was none or it is no longer kept.
+    ///
+    /// # Errors
+    /// [`Error::Unhealthy`] or [`Error::BadRecord`].
+    pub fn data(&self, receipt: &Receipt) -> Result<Option<Vec<u8>>> {
+        let shared = &self.inner.shared;
+        let _snapshot = shared.snapshot();
+        view::data_of(&shared.disk, &shared.spool, receipt)
+    }
+
+    /// Entries in the order of acceptance, from a `seq` on. A page may be short; only `next: None` ends.
+    ///
+    /// # Errors
+    /// [`Error::Unhealthy`] or [`Error::BadRecord`].
+    pub fn list(&self, filter: &Filter, from: u64, limit: usize) -> Result<Page> {
+        let shared = &self.inner.shared;
+        let _snapshot = shared.snapshot();
+        view::list(&shared.disk, filter, from, limit, shared.clock.now())
+    }
+
+    /// Receipts of sent messages after a sequence, oldest first.
+    ///
+    /// # Errors
+    /// [`Error::Unhealthy`].
+    pub fn sent(&self, since: u64, limit: usize) -> Result<SentPage> {
+        let shared = &self.inner.shared;
+        let snapshot = shared.snapshot();
+        view::sent(&shared.disk, &snapshot, since, limit)
+    }
+
+    /// Receipts of the messages that a new message replaced.
+    ///
+    /// # Errors
+    /// [`Error::Unhealthy`] or [`Error::BadRecord`].
+    pub fn replaced_by(&self, new_msg_id: &str) -> Result<Vec<Receipt>> {
+        let shared = &self.inner.shared;
+        let _snapshot = shared.snapshot();
+        view::replaced_by(&shared.disk, new_msg_id)
+    }
+
+    /// One account.
+    ///
+    /// # Errors
+    /// [`Error::Unhealthy`] or [`Error::BadRecord`].
+    pub fn account(&self, name: &str) -> Result<Option<Account>> {
+        let shared = &self.inner.shared;
+        let _snapshot = shared.snapshot();
+        crate::tx::load(&shared.disk, &keys::account(name))
+    }
+
+    /// Accounts that have entries or a gate that is not open, those not open first.
+    ///
+    /// # Errors
+    /// [`Error::Unhealthy`].
+    pub fn accounts(&self, limit: usize) -> Result<Vec<Account>> {
+        let shared = &self.inner.shared;
+        let _snapshot = shared.snapshot();
+        view::accounts(&shared.disk, limit.min(LIST_SCAN_MAX))
+    }
+
+    /// Counts. Costs the same whatever the backlog.
+    #[must_use]
+    pub fn counters(&self) -> Counters {
+        *self.inner.shared.snapshot()
+    }
+
+    /// Counts, sizes and the oldest message. Costs the same whatever the backlog.
+    ///
+    /// # Errors
+    /// [`Error::Unhealthy`].
+    pub fn status(&self) -> Result<SpoolStatus> {
+        let shared = &self.inner.shared;
+        let snapshot = shared.snapshot();
+        Ok(SpoolStatus {
+            counters: *snapshot,
+            store_bytes: shared.disk.size_bytes(),
+            free_bytes: shared.spool.free_bytes(),
+            format: spool::FORMAT,
+            oldest_waiting: view::oldest_waiting(&shared.disk)?,
+        })
+    }
+
+    /// The next moment at which something happens by itself.
+    ///
+    /// # Errors
+    /// [`Error::Unhealthy`].
+    pub fn next_wake(&self) -> Result<Option<Timestamp>> {
+        let shared = &self.inner.shared;
+        let _snapshot = shared.snapshot();
+        view::next_wake(&shared.disk)
+    }
+}
+
+/// The counters of a spool that has none: a new one, or one that lost them.
+fn first_counters(seal: Option<Counters>) -> Counters {
+    let known = seal.unwrap_or_default();
+    Counters {
+        // 0 means "from the oldest kept" to a reader of events, so sequences begin at 1.
+        next_seq: known.next_seq.max(1),
+        next_event: known.next_event.max(1),
+        event_floor: known.event_floor.max(1),
+        data_floor: known.data_floor,
+        sent_total: known.sent_total,
+        paused: known.paused,
+        clock: known.clock,
+        ..Counters::default()
+    }
+}
+
+fn sweep(spool: &Spool, disk: &Disk) -> std::result::Result<u64, OpenError> {
+    use crate::disk::Rows;
+    spool
+        .sweep_payloads(|name| disk.get(&keys::file(name)).is_ok_and(|row| row.is_some()))
+        .map_err(crate::disk::io_error("sweeping the payloads of", spool.path()))
+}
+
+/// Rebuilds what is derived if need be, then ends the attempts that a dead process left behind.
+fn settle_in(shared: &Arc<Shared>, writer: &Writer, must_rebuild: bool, before: Before) -> Result<u64> {
+    let mut step = if must_rebuild { Rebuild::begin() } else { Rebuild::Done };
+    while !matches!(step, Rebuild::Done) {
+        let part = step;
+        step = writer.submit(shared, move |tx, _| verify::rebuild(tx, part)).wait()?;
+    }
+    let interrupted = shared.snapshot().sending;
+    let mut from = None;
+    loop {
+        from = writer.submit(shared, move |tx, _| verbs::recover(tx, before, from)).wait()?;
+        if from.is_none() {
+            return Ok(interrupted.saturating_sub(shared.snapshot().sending));
+        }
+    }
+}

@@ -1,0 +1,308 @@
+//! The spool directory: whose it is, which format, and what lies in it.
+//!
+//! Owns:  creation in an order that survives a power cut, the format mark, the lock, payload files.
+//! Never: reads rows, removes a file that it did not make.
+//!
+//! ```text
+//! format      "outbox spool 1": written first
+//! lock        held by the one process that has the spool open; says which
+//! store/      sled
+//! payloads/   payloads and replacements over 16 KiB, one file each
+//! seal        last acknowledged sequence and counts, to notice a loss inside the store
+//! clean       there while nobody has the spool open and the last one closed it in order
+//! ready       written last: without it nothing in the spool was ever promised
+//! ```
+
+use std::fs::{self, DirBuilder, File};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use crate::disk::{Disk, io_error, sync_path};
+use crate::entry::hex;
+use crate::error::OpenError;
+use crate::limits::LOCK_WAIT;
+
+/// The format that this program writes.
+pub(crate) const FORMAT: u32 = 1;
+
+const FORMAT_MARK: &str = "outbox spool ";
+
+/// Everything that may lie in a spool. A directory with anything else and no format mark is not ours.
+const NAMES: [&str; 9] =
+    ["format", "lock", "ready", "seal", "seal.new", "store", "payloads", "clean", "quarantine"];
+
+/// An open, locked spool directory.
+pub(crate) struct Spool {
+    path: PathBuf,
+    /// Held, not read: the lock ends with the handle.
+    lock: File,
+}
+
+/// What a fresh open found.
+pub(crate) struct Opened {
+    pub(crate) spool: Spool,
+    pub(crate) disk: Disk,
+    /// The last process closed the spool in order.
+    pub(crate) clean: bool,
+}
+
+impl Spool {
+    /// Opens the spool in `path`, or makes one if the directory is missing or empty.
+    pub(crate) fn open(path: &Path, holder: &str) -> Result<Opened, OpenError> {
+        make_dir(path)?;
+        let path = &path.canonicalize().map_err(io_error("opening", path))?;
+        let is_ready = path.join("ready").exists();
+        check_ours(path, is_ready)?;
+        let lock = take_lock(path, holder)?;
+        // Looked at again under the lock: another process may have finished the spool meanwhile.
+        let is_ready = path.join("ready").exists();
+        let store = path.join("store");
+        if !is_ready {
+            start_over(path)?;
+        }
+        let clean_mark = path.join("clean");
+        let clean = is_ready && clean_mark.exists();
+        let disk = Disk::open(&store)?;
+        if !is_ready {
+            finish_creation(path)?;
+        }
+        if clean {
+            fs::remove_file(&clean_mark).map_err(io_error("removing", &clean_mark))?;
+        }
+        sync_path(path)?;
+        Ok(Opened { spool: Self { path: path.clone(), lock }, disk, clean: clean || !is_ready })
+    }
+
+    /// The directory.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Marks the spool as closed in order. Called last.
+    pub(crate) fn mark_clean(&self) -> io::Result<()> {
+        write_synced(&self.path.join("clean"), b"clean\n")?;
+        File::open(&self.path)?.sync_all()?;
+        self.lock.unlock()
+    }
+
+    /// Replaces the seal.
+    pub(crate) fn write_seal(&self, bytes: &[u8]) -> io::Result<()> {
+        let fresh = self.path.join("seal.new");
+        write_synced(&fresh, bytes)?;
+        fs::rename(&fresh, self.path.join("seal"))?;
+        File::open(&self.path)?.sync_all()
+    }
+
+    /// The seal, if there is one.
+    pub(crate) fn read_seal(&self) -> Option<Vec<u8>> {
+        fs::read(self.path.join("seal")).ok()
+    }
+
+    /// Bytes that the file system has left for this process.
+    pub(crate) fn free_bytes(&self) -> u64 {
+        rustix::fs::statvfs(&self.path).map_or(u64::MAX, |stat| stat.f_bavail.saturating_mul(stat.f_frsize))
+    }
+
+    /// Writes a payload file and makes it durable, name included.
+    pub(crate) fn write_payload(&self, name: [u8; 16], bytes: &[u8]) -> io::Result<()> {
+        let dir = self.path.join("payloads");
+        let part = dir.join(format!("{}.part", hex(&name)));
+        write_synced(&part, bytes)?;
+        fs::rename(&part, dir.join(hex(&name)))?;
+        File::open(dir)?.sync_all()
+    }
+
+    /// Reads a payload file of at most `max` bytes.
+    pub(crate) fn read_payload(&self, name: [u8; 16], max: u64) -> io::Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        File::open(self.path.join("payloads").join(hex(&name)))?.take(max).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    }
+
+    /// Removes a payload file that nothing names any more. One that stays is removed at the next open.
+    pub(crate) fn remove_payload(&self, name: [u8; 16]) {
+        let _ = fs::remove_file(self.path.join("payloads").join(hex(&name)));
+    }
+
+    /// Removes payload files that `is_named` does not know: their group was never committed.
+    pub(crate) fn sweep_payloads(&self, is_named: impl Fn([u8; 16]) -> bool) -> io::Result<u64> {
+        let mut removed = 0;
+        for file in fs::read_dir(self.path.join("payloads"))? {
+            let file = file?;
+            let name = file.file_name();
+            let known = crate::entry::unhex(&name.to_string_lossy())
+                .and_then(|bytes| <[u8; 16]>::try_from(bytes).ok())
+                .is_some_and(&is_named);
+            if !known {
+                fs::remove_file(file.path())?;
+                removed += 1;
+            }
+        }
+        Ok(removed)
+    }
+}
+
+fn make_dir(path: &Path) -> Result<(), OpenError> {
+    let mut builder = DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(path).map_err(io_error("creating", path))
+}
+
+/// Refuses a directory that holds anything that is not ours, and formats that we do not know.
+fn check_ours(path: &Path, is_ready: bool) -> Result<(), OpenError> {
+    let mark = path.join("format");
+    let found = match fs::read_to_string(&mark) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
+        Err(source) => return Err(OpenError::Io { action: "reading", path: mark, source }),
+    };
+    let number = found.strip_prefix(FORMAT_MARK).and_then(|rest| rest.trim_end().parse::<u32>().ok());
+    match number {
+        Some(FORMAT) => return Ok(()),
+        Some(_) => {
+            let found = number.unwrap_or_default().to_string();
+            return Err(OpenError::Format { path: path.into(), found, known: FORMAT });
+        }
+        None if is_ready => {
+            let found = format!("{:?}", found.chars().take(32).collect::<String>());
+            return Err(OpenError::Format { path: path.into(), found, known: FORMAT });
+        }
+        None => {}
+    }
+    // No mark yet: new, or a power cut came while it was made. Then there are only names of ours.
+    for entry in fs::read_dir(path).map_err(io_error("reading", path))? {
+        let entry = entry.map_err(io_error("reading", path))?;
+        if !NAMES.iter().any(|name| entry.file_name() == *name) {
+            return Err(OpenError::NotASpool { path: path.into() });
+        }
+    }
+    Ok(())
+}
+
+/// Takes the lock, with a little patience for a process that is just ending.
+fn take_lock(path: &Path, holder: &str) -> Result<File, OpenError> {
+    const PAUSE: Duration = Duration::from_millis(20);
+    let file_path = path.join("lock");
+    let open = File::options().read(true).write(true).create(true).truncate(false).open(&file_path);
+    let mut file = open.map_err(io_error("opening", &file_path))?;
+    let started = Instant::now();
+    loop {
+        match file.try_lock() {
+            Ok(()) => break,
+            Err(fs::TryLockError::WouldBlock) if started.elapsed() < LOCK_WAIT => std::thread::sleep(PAUSE),
+            Err(fs::TryLockError::WouldBlock) => {
+                let mut text = String::new();
+                let _ = (&file).take(1024).read_to_string(&mut text);
+                let text = text.trim();
+                let holder = if text.is_empty() { "another process" } else { text };
+                return Err(OpenError::InUse { path: path.into(), holder: holder.into() });
+            }
+            Err(fs::TryLockError::Error(source)) => {
+                return Err(OpenError::Io { action: "locking", path: file_path, source });
+            }
+        }
+    }
+    // For the person who meets the lock; nothing depends on it.
+    let _ = file.set_len(0).and_then(|()| file.write_all(holder.as_bytes()));
+    Ok(file)
+}
+
+/// Begins a spool: nothing that lies here was ever promised.
+fn start_over(path: &Path) -> Result<(), OpenError> {
+    for name in ["store", "payloads"] {
+        let dir = path.join(name);
+        if dir.exists() {
+            fs::remove_dir_all(&dir).map_err(io_error("removing", &dir))?;
+        }
+        make_dir(&dir)?;
+    }
+    for name in ["seal", "seal.new", "clean"] {
+        let file = path.join(name);
+        if file.exists() {
+            fs::remove_file(&file).map_err(io_error("removing", &file))?;
+        }
+    }
+    let mark = path.join("format");
+    write_synced(&mark, format!("{FORMAT_MARK}{FORMAT}\n").as_bytes()).map_err(io_error("writing", &mark))?;
+    sync_path(path)
+}
+
+/// Declares a spool as made: from here on its content is promised.
+fn finish_creation(path: &Path) -> Result<(), OpenError> {
+    sync_path(&path.join("payloads"))?;
+    sync_path(path)?;
+    let ready = path.join("ready");
+    write_synced(&ready, b"ready\n").map_err(io_error("writing", &ready))?;
+    sync_path(path)?;
+    match path.parent() {
+        Some(parent) => sync_path(parent),
+        None => Ok(()),
+    }
+}
+
+fn write_synced(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut options = File::options();
+    options.write(true).create(true).truncate(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let mut file = options.open(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_with_other_files_is_left_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("thesis.txt"), b"years of work").unwrap();
+        assert!(matches!(Spool::open(dir.path(), "me"), Err(OpenError::NotASpool { .. })));
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_newer_format_is_refused_untouched() {
+        let dir = tempfile::tempdir().unwrap();
+        drop(Spool::open(dir.path(), "me").ok().unwrap());
+        fs::write(dir.path().join("format"), "outbox spool 2\n").unwrap();
+        let error = Spool::open(dir.path(), "me").err().unwrap();
+        assert!(matches!(&error, OpenError::Format { found, .. } if found == "2"), "{error}");
+    }
+
+    #[test]
+    fn a_spool_that_was_never_finished_is_started_over() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("format"), "").unwrap();
+        fs::create_dir(dir.path().join("store")).unwrap();
+        fs::write(dir.path().join("store/conf"), "half").unwrap();
+        let opened = Spool::open(dir.path(), "me").ok().unwrap();
+        assert!(dir.path().join("ready").exists());
+        opened.spool.mark_clean().unwrap();
+    }
+
+    #[test]
+    fn a_second_open_learns_who_has_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let _first = Spool::open(dir.path(), "outboxd, pid 17").ok().unwrap();
+        match Spool::open(dir.path(), "me").err().unwrap() {
+            OpenError::InUse { holder, .. } => assert_eq!(holder, "outboxd, pid 17"),
+            other => panic!("{other}"),
+        }
+    }
+
+    #[test]
+    fn only_files_that_nothing_names_are_swept() {
+        let dir = tempfile::tempdir().unwrap();
+        let spool = Spool::open(dir.path(), "me").ok().unwrap().spool;
+        spool.write_payload([1; 16], b"kept").unwrap();
+        spool.write_payload([2; 16], b"orphan").unwrap();
+        fs::write(dir.path().join("payloads/cut.part"), b"half").unwrap();
+        assert_eq!(spool.sweep_payloads(|name| name == [1; 16]).unwrap(), 2);
+        assert_eq!(spool.read_payload([1; 16], 100).unwrap(), b"kept");
+    }
+}

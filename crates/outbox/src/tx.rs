@@ -1,0 +1,654 @@
+//! A transaction: verbs read and write rows through it, and it keeps what is derived in step.
+//!
+//! Owns:  the overlay of a group's writes, roll-back of one verb, and every derived row: state index,
+//!        timers, lanes, due index, accounts, counters.
+//! Never: decides what happens to an entry (`lifecycle`), touches the disk (`writer` commits).
+
+use std::collections::BTreeMap;
+
+use crate::clock::{BootId, Moment, Timestamp};
+use crate::config::Config;
+use crate::disk::{Bytes, DiskError, Rows, Writes, after_key};
+use crate::entry::{
+    Account, Counters, Delivery, Entry, Gate, Identity, Lane, LaneKey, Phase, Receipt, SendToken, Slot,
+    StoredEvent,
+};
+use crate::error::{Error, Result};
+use crate::keys::{self, Ended, StateIndex};
+use crate::lifecycle::Context;
+use crate::notice::{Event, EventKind, Notices};
+use crate::record::{Stored, decode, encode};
+use crate::state::State;
+
+/// What stands under a msgID.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Record {
+    Entry(Entry),
+    Receipt(Receipt),
+}
+
+/// A group under construction.
+pub(crate) struct Tx<'a> {
+    rows: &'a dyn Rows,
+    pub(crate) config: &'a Config,
+    pub(crate) now: Moment,
+    pub(crate) boot: BootId,
+    pub(crate) counters: Counters,
+    pub(crate) notices: Notices,
+    /// Free bytes of the file system when the group began.
+    pub(crate) free_bytes: u64,
+    /// A file that was written for this verb and is not named yet.
+    pub(crate) prepared_file: Option<[u8; 16]>,
+    /// Payload files to remove once the group is durable.
+    pub(crate) unnamed_files: Vec<[u8; 16]>,
+    writes: Writes,
+    bytes: usize,
+    undo: Undo,
+}
+
+/// What a verb that fails takes back.
+#[derive(Default)]
+struct Undo {
+    writes: BTreeMap<Vec<u8>, Option<Option<Bytes>>>,
+    counters: Counters,
+    events: usize,
+    wake: Option<Timestamp>,
+    files: usize,
+}
+
+impl From<DiskError> for Error {
+    fn from(error: DiskError) -> Self {
+        Self::Unhealthy { reason: error.0 }
+    }
+}
+
+impl Rows for Tx<'_> {
+    fn get(&self, key: &[u8]) -> std::result::Result<Option<Bytes>, DiskError> {
+        match self.writes.get(key) {
+            Some(written) => Ok(written.clone()),
+            None => self.rows.get(key),
+        }
+    }
+
+    fn next(&self, prefix: &[u8], from: &[u8]) -> std::result::Result<Option<(Vec<u8>, Bytes)>, DiskError> {
+        let mut below = self.rows.next(prefix, from)?;
+        // Rows that this group removed are passed over: at most as many as the group wrote.
+        while let Some((key, _)) = &below {
+            match self.writes.get(key) {
+                Some(None) => below = self.rows.next(prefix, &after_key(key))?,
+                _ => break,
+            }
+        }
+        let above = self
+            .writes
+            .range(from.to_vec()..)
+            .take_while(|(key, _)| key.starts_with(prefix))
+            .find_map(|(key, value)| value.as_ref().map(|value| (key, value)));
+        Ok(match (below, above) {
+            (Some((key, _)), Some((written, value))) if *written <= key => {
+                Some((written.clone(), value.clone()))
+            }
+            (None, Some((written, value))) => Some((written.clone(), value.clone())),
+            (below, _) => below,
+        })
+    }
+
+    fn last(&self, prefix: &[u8], before: &[u8]) -> std::result::Result<Option<(Vec<u8>, Bytes)>, DiskError> {
+        let mut below = self.rows.last(prefix, before)?;
+        while let Some((key, _)) = &below {
+            match self.writes.get(key) {
+                Some(None) => below = self.rows.last(prefix, key)?,
+                _ => break,
+            }
+        }
+        let above = self
+            .writes
+            .range(..before.to_vec())
+            .rev()
+            .take_while(|(key, _)| key.starts_with(prefix))
+            .find_map(|(key, value)| value.as_ref().map(|value| (key, value)));
+        Ok(match (below, above) {
+            (Some((key, _)), Some((written, value))) if *written >= key => {
+                Some((written.clone(), value.clone()))
+            }
+            (None, Some((written, value))) => Some((written.clone(), value.clone())),
+            (below, _) => below,
+        })
+    }
+}
+
+/// Reads a record of a known kind, if it is there.
+pub(crate) fn load<T: Stored>(rows: &(impl Rows + ?Sized), key: &[u8]) -> Result<Option<T>> {
+    match rows.get(key)? {
+        None => Ok(None),
+        Some(bytes) => decode(key, &bytes).map(Some).map_err(|reason| bad_record(key, reason)),
+    }
+}
+
+/// Reads what stands under a msgID.
+pub(crate) fn load_message(rows: &(impl Rows + ?Sized), msg_id: &str) -> Result<Option<Record>> {
+    let key = keys::message(msg_id);
+    let Some(bytes) = rows.get(&key)? else { return Ok(None) };
+    decode_message(&key, &bytes).map(Some)
+}
+
+/// Decodes what stands under the key of a msgID.
+pub(crate) fn decode_message(key: &[u8], bytes: &[u8]) -> Result<Record> {
+    let record = if crate::record::kind(bytes) == Some(Receipt::KIND) {
+        decode(key, bytes).map(Record::Receipt)
+    } else {
+        decode(key, bytes).map(Record::Entry)
+    };
+    record.map_err(|reason| bad_record(key, reason))
+}
+
+/// Finds a message by msgID, else by its newest alias.
+pub(crate) fn find(rows: &(impl Rows + ?Sized), id: &str) -> Result<Record> {
+    if let Some(record) = load_message(rows, id)? {
+        return Ok(record);
+    }
+    let prefix = keys::aliases(id);
+    let newest = rows.last(&prefix, &crate::disk::after_prefix(&prefix))?;
+    let target = newest.and_then(|(_, msg_id)| String::from_utf8(msg_id.to_vec()).ok());
+    if let Some(record) = target.map(|msg_id| load_message(rows, &msg_id)).transpose()?.flatten() {
+        return Ok(record);
+    }
+    Err(Error::NotFound { id: id.into() })
+}
+
+fn bad_record(key: &[u8], reason: crate::record::RecordError) -> Error {
+    Error::BadRecord { key: key.escape_ascii().to_string(), reason }
+}
+
+impl<'a> Tx<'a> {
+    pub(crate) fn new(
+        rows: &'a dyn Rows,
+        config: &'a Config,
+        now: Moment,
+        boot: BootId,
+        counters: Counters,
+        free_bytes: u64,
+    ) -> Self {
+        Self {
+            rows,
+            config,
+            now,
+            boot,
+            counters,
+            notices: Notices::default(),
+            free_bytes,
+            prepared_file: None,
+            unnamed_files: Vec::new(),
+            writes: Writes::new(),
+            bytes: 0,
+            undo: Undo::default(),
+        }
+    }
+
+    /// Begins a verb, so that it can be taken back alone.
+    pub(crate) fn begin(&mut self) {
+        self.undo = Undo {
+            writes: BTreeMap::new(),
+            counters: self.counters,
+            events: self.notices.events.len(),
+            wake: self.notices.wake,
+            files: self.unnamed_files.len(),
+        };
+    }
+
+    /// Takes the verb back.
+    pub(crate) fn roll_back(&mut self) {
+        for (key, before) in std::mem::take(&mut self.undo.writes) {
+            match before {
+                Some(value) => self.writes.insert(key, value),
+                None => self.writes.remove(&key),
+            };
+        }
+        self.counters = self.undo.counters;
+        self.notices.events.truncate(self.undo.events);
+        self.notices.wake = self.undo.wake;
+        self.unnamed_files.truncate(self.undo.files);
+    }
+
+    /// Bytes written so far; taken-back ones included.
+    pub(crate) const fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// The group's writes.
+    pub(crate) fn into_parts(self) -> (Writes, Counters, Notices, Vec<[u8; 16]>) {
+        (self.writes, self.counters, self.notices, self.unnamed_files)
+    }
+
+    pub(crate) fn has_writes(&self) -> bool {
+        !self.writes.is_empty()
+    }
+
+    pub(crate) fn put_bytes(&mut self, key: Vec<u8>, value: Bytes) {
+        self.write(key, Some(value));
+    }
+
+    pub(crate) fn put<T: Stored>(&mut self, key: Vec<u8>, value: &T) -> Result<()> {
+        let bytes = encode(&key, value).map_err(|reason| bad_record(&key, reason))?;
+        self.write(key, Some(bytes.into()));
+        Ok(())
+    }
+
+    pub(crate) fn remove(&mut self, key: Vec<u8>) {
+        self.write(key, None);
+    }
+
+    fn write(&mut self, key: Vec<u8>, value: Option<Bytes>) {
+        self.bytes += key.len() + value.as_ref().map_or(0, |bytes| bytes.len());
+        let before = self.writes.insert(key.clone(), value);
+        self.undo.writes.entry(key).or_insert(before);
+    }
+
+    /// Something new may be due at `at`.
+    pub(crate) fn wake(&mut self, at: Timestamp) {
+        self.notices.wake = Some(self.notices.wake.map_or(at, |wake| wake.min(at)));
+    }
+
+    /// The context of a lifecycle step for an entry.
+    pub(crate) fn context(&self, entry: &Entry) -> Context<'a> {
+        Context {
+            policy: &self.config.policy,
+            now: self.now,
+            boot: self.boot,
+            roll: roll(),
+            fresh_token: fresh_token(),
+            ttl_ms: entry.ttl_ms,
+            has_payload: entry.payload != crate::entry::Place::Nowhere,
+        }
+    }
+
+    // --- the entry and everything derived from it ----------------------------------------------------
+
+    /// Writes an entry in the place of `old` (`None` for a new one), with all that is derived from it.
+    pub(crate) fn put_entry(&mut self, old: Option<&Entry>, new: &Entry) -> Result<()> {
+        self.put(keys::message(&new.identity.msg_id), new)?;
+        self.derive(old, Some(new))?;
+        if let Some(old) = old {
+            self.move_payload(old, new)?;
+        }
+        Ok(())
+    }
+
+    /// Removes an entry and all that is derived from it and belongs to it; the caller writes the receipt
+    /// in its place. Aliases stay: they lead to the receipt.
+    pub(crate) fn drop_entry(&mut self, old: &Entry) -> Result<()> {
+        self.derive(Some(old), None)?;
+        self.remove(keys::payload(ended(&old.delivery), old.identity.seq));
+        self.unname(old.payload);
+        Ok(())
+    }
+
+    /// Forgets a file, if the place is one.
+    pub(crate) fn unname(&mut self, place: crate::entry::Place) {
+        if let crate::entry::Place::File(name) = place {
+            self.remove(keys::file(name));
+            self.unnamed_files.push(name);
+        }
+    }
+
+    /// Replaces what is derived from `old` by what is derived from `new`.
+    pub(crate) fn derive(&mut self, old: Option<&Entry>, new: Option<&Entry>) -> Result<()> {
+        let Some(identity) = old.or(new).map(|entry| entry.identity.clone()) else { return Ok(()) };
+        let seq = identity.seq;
+        let msg_id = || Bytes::from(identity.msg_id.as_bytes());
+        let (was, is) =
+            (old.map(|e| StateIndex::of(&e.delivery.phase)), new.map(|e| StateIndex::of(&e.delivery.phase)));
+        if was != is {
+            if let Some(Some(state)) = was {
+                self.remove(keys::state(state, seq));
+            }
+            if let Some(Some(state)) = is {
+                self.put_bytes(keys::state(state, seq), msg_id());
+            }
+            self.count(was, is);
+        }
+        let (was, is) = (old.and_then(|e| e.delivery.timer()), new.and_then(|e| e.delivery.timer()));
+        if was != is {
+            if let Some(at) = was {
+                self.remove(keys::timer(at, seq));
+            }
+            if let Some(at) = is {
+                self.put_bytes(keys::timer(at, seq), msg_id());
+                self.wake(at);
+            }
+        }
+        self.count_account(&identity, old.is_some(), new.is_some())?;
+        self.count_bytes(old, new);
+        self.relane(&identity, old.map(|e| &e.delivery), new.map(|e| &e.delivery))
+    }
+
+    fn count(&mut self, was: Option<Option<StateIndex>>, is: Option<Option<StateIndex>>) {
+        if let Some(state) = was {
+            let counter = self.counter(state);
+            *counter = counter.saturating_sub(1);
+        }
+        if let Some(state) = is {
+            *self.counter(state) += 1;
+        }
+    }
+
+    const fn counter(&mut self, state: Option<StateIndex>) -> &mut u64 {
+        match state {
+            None => &mut self.counters.waiting,
+            Some(StateIndex::Held) => &mut self.counters.held,
+            Some(StateIndex::Sending) => &mut self.counters.sending,
+            Some(StateIndex::Uncertain) => &mut self.counters.uncertain,
+            Some(StateIndex::Failed) => &mut self.counters.failed,
+            Some(StateIndex::Expired) => &mut self.counters.expired,
+        }
+    }
+
+    fn count_bytes(&mut self, old: Option<&Entry>, new: Option<&Entry>) {
+        let bytes = |entry: Option<&Entry>| {
+            entry
+                .filter(|entry| entry.payload != crate::entry::Place::Nowhere)
+                .map_or(0, |entry| entry.identity.payload_bytes)
+        };
+        self.counters.payload_bytes = (self.counters.payload_bytes + bytes(new)).saturating_sub(bytes(old));
+    }
+
+    fn count_account(&mut self, identity: &Identity, was: bool, is: bool) -> Result<()> {
+        if was == is {
+            return Ok(());
+        }
+        let mut account = self.account(&identity.account)?;
+        account.entries = if is { account.entries + 1 } else { account.entries.saturating_sub(1) };
+        self.put_account(&account)
+    }
+
+    /// An account's record; one that nothing is known of is open and empty.
+    pub(crate) fn account(&self, name: &str) -> Result<Account> {
+        let found = load(self, &keys::account(name))?;
+        Ok(found.unwrap_or_else(|| Account { name: name.into(), entries: 0, gate: Gate::Open }))
+    }
+
+    /// Writes an account's record, or removes it when it says nothing.
+    pub(crate) fn put_account(&mut self, account: &Account) -> Result<()> {
+        let key = keys::account(&account.name);
+        if account.entries == 0 && account.gate == Gate::Open {
+            self.remove(key);
+            return Ok(());
+        }
+        self.put(key, account)
+    }
+
+    fn move_payload(&mut self, old: &Entry, new: &Entry) -> Result<()> {
+        let seq = new.identity.seq;
+        let (was, is) = (ended(&old.delivery), ended(&new.delivery));
+        if new.payload == crate::entry::Place::Nowhere {
+            if old.payload != new.payload {
+                self.remove(keys::payload(was, seq));
+                self.unname(old.payload);
+            }
+            return Ok(());
+        }
+        if was == is {
+            return Ok(());
+        }
+        let old_key = keys::payload(was, seq);
+        // The checksum covers the key, so the record is encoded anew.
+        if let Some(payload) = load::<crate::entry::StoredPayload>(self, &old_key)? {
+            self.put(keys::payload(is, seq), &payload)?;
+            self.remove(old_key);
+        }
+        Ok(())
+    }
+
+    // --- lanes -----------------------------------------------------------------------------------------
+
+    fn relane(&mut self, identity: &Identity, old: Option<&Delivery>, new: Option<&Delivery>) -> Result<()> {
+        let seq = identity.seq;
+        let in_lane = |delivery: Option<&Delivery>| delivery.is_some_and(|delivery| delivery.in_lane);
+        let is_sending = |delivery: Option<&Delivery>| {
+            delivery.is_some_and(|delivery| matches!(delivery.phase, Phase::Sending { .. }))
+        };
+        if !in_lane(old) && !in_lane(new) {
+            return Ok(());
+        }
+        let key = keys::lane(identity.lane);
+        let mut lane = load::<Lane>(self, &key)?.unwrap_or_else(|| Lane {
+            account: identity.account.clone(),
+            conversation: identity.conversation.clone(),
+            count: 0,
+            head: seq,
+            slot: Slot::None,
+            sending: None,
+        });
+        match (in_lane(old), in_lane(new)) {
+            (false, true) => {
+                self.put_bytes(keys::lane_entry(identity.lane, seq), identity.msg_id.as_bytes().into());
+                lane.count += 1;
+            }
+            (true, false) => {
+                self.remove(keys::lane_entry(identity.lane, seq));
+                lane.count = lane.count.saturating_sub(1);
+            }
+            _ => {}
+        }
+        if is_sending(old) && lane.sending == Some(seq) {
+            lane.sending = None;
+        }
+        if is_sending(new) {
+            lane.sending = Some(seq);
+        }
+        let is_tail = old.is_none() && lane.count > 1 && lane.head < seq;
+        if is_tail {
+            return self.put(key, &lane);
+        }
+        self.reseat(
+            identity.lane,
+            lane,
+            new.filter(|delivery| delivery.in_lane).map(|delivery| (seq, delivery)),
+        )
+    }
+
+    /// Finds the head of a lane anew and gives it its row in the due index. `known` saves a look-up when
+    /// the head is the entry that has just changed.
+    fn reseat(&mut self, id: LaneKey, mut lane: Lane, known: Option<(u64, &Delivery)>) -> Result<()> {
+        let account = keys::account_hash(&lane.account);
+        let before = (lane.head, lane.slot);
+        self.unseat(id, account, lane.slot);
+        lane.slot = Slot::None;
+        let Some((head, phase)) = self.head_of(id, &mut lane, known)? else {
+            self.remove(keys::lane(id));
+            return Ok(());
+        };
+        lane.head = head;
+        if lane.sending.is_none()
+            && let Phase::Waiting { due, .. } = phase
+        {
+            lane.slot = if due > self.now.time {
+                Slot::Deferred(due)
+            } else {
+                match before {
+                    (head, Slot::Ready(at)) if head == lane.head => Slot::Ready(at),
+                    _ => Slot::Ready(self.now.time),
+                }
+            };
+        }
+        self.seat(id, account, lane.slot);
+        self.put(keys::lane(id), &lane)
+    }
+
+    /// The first entry of a lane that can be read. Those that cannot are set aside: one bad record must
+    /// not keep a conversation for ever.
+    fn head_of(
+        &mut self,
+        id: LaneKey,
+        lane: &mut Lane,
+        known: Option<(u64, &Delivery)>,
+    ) -> Result<Option<(u64, Phase)>> {
+        // Each turn removes a row of the lane, so there are no more turns than entries.
+        while let Some((row, msg_id)) = self.next(&keys::lane_entries(id), &keys::lane_entries(id))? {
+            let seq = keys::tail_number(&row);
+            if let Some((known_seq, delivery)) = known
+                && known_seq == seq
+            {
+                return Ok(Some((seq, delivery.phase.clone())));
+            }
+            let text = String::from_utf8_lossy(&msg_id).into_owned();
+            match load_message(self, &text) {
+                Ok(Some(Record::Entry(entry))) if entry.identity.seq == seq => {
+                    return Ok(Some((seq, entry.delivery.phase)));
+                }
+                Err(Error::BadRecord { reason, .. }) => {
+                    self.set_aside(&text, &reason.to_string())?;
+                    self.counters.waiting = self.counters.waiting.saturating_sub(1);
+                }
+                Ok(_) => {}
+                Err(error) => return Err(error),
+            }
+            self.remove(row);
+            lane.count = lane.count.saturating_sub(1);
+        }
+        Ok(None)
+    }
+
+    /// Moves a record that cannot be read out of the way, counts and announces it. Its bytes are kept.
+    pub(crate) fn set_aside(&mut self, msg_id: &str, reason: &str) -> Result<()> {
+        let key = keys::message(msg_id);
+        if let Some(bytes) = self.get(&key)? {
+            self.put_bytes(keys::set_aside(&key), bytes);
+            self.remove(key);
+        }
+        self.counters.quarantined += 1;
+        self.emit(Event {
+            seq: None,
+            kind: EventKind::Quarantined,
+            at: self.now.wall,
+            msg_id: Some(msg_id.into()),
+            account: None,
+            conversation: None,
+            state: None,
+            code: None,
+            desc: None,
+            new_msg_id: None,
+            reason: Some(reason.into()),
+            may_have_arrived: false,
+        })?;
+        Ok(())
+    }
+
+    fn unseat(&mut self, id: LaneKey, account: keys::AccountHash, slot: Slot) {
+        match slot {
+            Slot::None => {}
+            Slot::Ready(at) => {
+                self.remove(keys::ready(account, at, id));
+                self.counters.ready = self.counters.ready.saturating_sub(1);
+            }
+            Slot::Deferred(due) => {
+                self.remove(keys::deferred(due, id));
+                self.counters.deferred = self.counters.deferred.saturating_sub(1);
+            }
+        }
+    }
+
+    fn seat(&mut self, id: LaneKey, account: keys::AccountHash, slot: Slot) {
+        match slot {
+            Slot::None => {}
+            Slot::Ready(at) => {
+                self.put_bytes(keys::ready(account, at, id), Bytes::default());
+                self.counters.ready += 1;
+                self.wake(self.now.time);
+            }
+            Slot::Deferred(due) => {
+                self.put_bytes(keys::deferred(due, id), Bytes::default());
+                self.counters.deferred += 1;
+                self.wake(due);
+            }
+        }
+    }
+
+    /// Looks at a lane again, for a head whose time has come.
+    pub(crate) fn look_at_lane(&mut self, id: LaneKey) -> Result<()> {
+        match load::<Lane>(self, &keys::lane(id))? {
+            Some(lane) => self.reseat(id, lane, None),
+            None => Ok(()),
+        }
+    }
+
+    // --- events ----------------------------------------------------------------------------------------
+
+    /// Announces a change of an entry; a durable kind also gets its row and sequence, which it returns.
+    pub(crate) fn announce(&mut self, kind: EventKind, entry: &Entry, state: State) -> Result<Option<u64>> {
+        let delivery = &entry.delivery;
+        let has_error = matches!(kind, EventKind::Failed | EventKind::Deferred | EventKind::Uncertain);
+        let error = entry.last_error.as_ref().filter(|_| has_error);
+        let reason = match &delivery.phase {
+            Phase::Held { reason, .. } => reason.clone(),
+            _ => None,
+        };
+        self.emit(Event {
+            seq: None,
+            kind,
+            at: self.now.wall,
+            msg_id: Some(entry.identity.msg_id.clone()),
+            account: Some(entry.identity.account.clone()),
+            conversation: Some(entry.identity.conversation.clone()),
+            state: Some(state),
+            code: error.map(|error| error.code),
+            desc: error.map(|error| error.desc.clone()),
+            new_msg_id: None,
+            reason,
+            may_have_arrived: delivery.has_ended() && delivery.unresolved.is_some(),
+        })
+    }
+
+    /// Adds an event to the group.
+    pub(crate) fn emit(&mut self, mut event: Event) -> Result<Option<u64>> {
+        if event.kind.is_durable() {
+            let seq = self.counters.next_event;
+            self.counters.next_event += 1;
+            event.seq = Some(seq);
+            // What a receipt says as well is read from the receipt.
+            let in_receipt = matches!(event.kind, EventKind::Sent | EventKind::Cancelled);
+            let row = StoredEvent {
+                kind: event.kind.number(),
+                at: event.at,
+                time: self.now.time,
+                msg_id: event.msg_id.clone().unwrap_or_default(),
+                code: event.code.filter(|_| !in_receipt),
+                desc: event.desc.clone().filter(|_| !in_receipt),
+                reason: event.reason.clone().filter(|_| !in_receipt),
+                may_have_arrived: event.may_have_arrived,
+            };
+            self.put(keys::event(seq), &row)?;
+        }
+        let seq = event.seq;
+        self.notices.events.push(event);
+        Ok(seq)
+    }
+}
+
+/// Whether an entry's payload stands among those on their way or those that ended.
+pub(crate) const fn ended(delivery: &Delivery) -> Ended {
+    if delivery.has_ended() { Ended::Yes } else { Ended::No }
+}
+
+/// A uniform number from 0 to 1.
+fn roll() -> f64 {
+    let mut bytes = [0; 4];
+    match getrandom::fill(&mut bytes) {
+        Ok(()) => f64::from(u32::from_le_bytes(bytes)) / f64::from(u32::MAX),
+        // Without randomness the middle of the range: no jitter, and nothing else is lost.
+        Err(_) => 0.5,
+    }
+}
+
+/// A new send token. It must only differ from all others: where the system has no randomness, hash what
+/// is different at each call.
+pub(crate) fn fresh_token() -> SendToken {
+    let mut bytes = [0; 16];
+    if getrandom::fill(&mut bytes).is_err() {
+        static CALLS: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
+        let call = CALLS.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let now = std::time::SystemTime::now();
+        bytes = crate::entry::short_hash(&[&format!("{call} {now:?} {}", std::process::id())]);
+    }
+    SendToken(bytes)
+}

@@ -1,0 +1,294 @@
+//! The end of an entry: it becomes its receipt in place.
+//!
+//! Owns:  receipts, the event that announces them, and the limits of what is kept of them.
+//! Never: decides that an entry ends (`lifecycle`).
+
+use crate::disk::Rows;
+use crate::entry::{End, Entry, Phase, Place, Receipt, StoredData, StoredEvent};
+use crate::error::Result;
+use crate::keys;
+use crate::lifecycle::Ending;
+use crate::limits::{DESC_BYTES_MAX, INLINE_BYTES_MAX, PRUNE_MAX};
+use crate::notice::{Event, EventKind};
+use crate::outcome::{CODE_CANCELLED, CODE_EXPIRED, Report};
+use crate::state::State;
+use crate::tx::{Record, Tx, load_message};
+
+use super::cut;
+
+impl Receipt {
+    /// The state to a reader.
+    #[must_use]
+    pub const fn state(&self) -> State {
+        match self.end {
+            End::Sent { .. } => State::Sent,
+            End::Cancelled { .. } => State::Cancelled,
+            End::Failed { .. } => State::Failed,
+            End::Expired => State::Expired,
+        }
+    }
+
+    /// The replacement's msgID, for a sent one.
+    #[must_use]
+    pub fn new_msg_id(&self) -> Option<&str> {
+        match &self.end {
+            End::Sent { new_msg_id, .. } => Some(new_msg_id),
+            _ => None,
+        }
+    }
+}
+
+/// Turns an entry into its receipt.
+pub(crate) fn finish(
+    tx: &mut Tx<'_>,
+    old: &Entry,
+    new: &Entry,
+    ending: Ending,
+    report: Option<&Report>,
+) -> Result<Receipt> {
+    tx.drop_entry(old)?;
+    let (end, code, desc) = end_of(new, ending, report);
+    let delivery = &new.delivery;
+    let is_sent = matches!(end, End::Sent { .. });
+    let receipt = Receipt {
+        identity: new.identity.clone(),
+        seq: tx.counters.next_event,
+        end,
+        at: tx.now.wall,
+        ended: tx.now.time,
+        attempts: delivery.attempts,
+        starts: delivery.starts,
+        possible_duplicate: delivery.possible_duplicate,
+        may_have_arrived: !is_sent && delivery.unresolved.is_some(),
+        code,
+        desc,
+        data_bytes: 0,
+        data: Place::Nowhere,
+        last_error: new.last_error.clone(),
+        history: new.history.clone(),
+        settled: new.settled,
+    };
+    tx.counters.receipts += 1;
+    write(tx, receipt, report)
+}
+
+/// A success that arrives after a receipt of another end was written: the truth replaces it.
+pub(crate) fn correct(tx: &mut Tx<'_>, old: Receipt, report: &Report) -> Result<Receipt> {
+    let new_msg_id = new_msg_id_of(&old.identity.msg_id, Some(report));
+    let receipt = Receipt {
+        seq: tx.counters.next_event,
+        end: End::Sent { new_msg_id, by_person: false },
+        at: tx.now.wall,
+        ended: tx.now.time,
+        may_have_arrived: false,
+        code: report.code,
+        desc: cut(&report.desc, DESC_BYTES_MAX),
+        ..old
+    };
+    write(tx, receipt, Some(report))
+}
+
+/// Writes a receipt with its replacement, its event and its index, and keeps within the limits.
+fn write(tx: &mut Tx<'_>, mut receipt: Receipt, report: Option<&Report>) -> Result<Receipt> {
+    let replacement = report.and_then(|report| report.replacement.as_ref());
+    let data = replacement.map(|replacement| replacement.data.as_slice()).unwrap_or_default();
+    if let End::Sent { new_msg_id, .. } = &receipt.end {
+        tx.counters.sent_total += 1;
+        tx.counters.last_sent_at = tx.now.wall;
+        receipt.data_bytes = data.len() as u64;
+        if *new_msg_id != receipt.identity.msg_id {
+            tx.put_bytes(keys::replaced(new_msg_id, receipt.seq), receipt.identity.msg_id.as_bytes().into());
+        }
+    }
+    receipt.data = tx.place_data(receipt.seq, data)?;
+    if receipt.data == Place::Nowhere {
+        receipt.data_bytes = 0;
+    }
+    tx.counters.data_bytes += receipt.data_bytes;
+    tx.put(keys::message(&receipt.identity.msg_id), &receipt)?;
+    announce(tx, &receipt)?;
+    prune(tx)?;
+    Ok(receipt)
+}
+
+fn end_of(entry: &Entry, ending: Ending, report: Option<&Report>) -> (End, i64, String) {
+    let said = report.map(|report| (report.code, cut(&report.desc, DESC_BYTES_MAX)));
+    let last = || entry.last_error.as_ref().map(|error| (error.code, error.desc.clone()));
+    match ending {
+        Ending::Sent | Ending::Resolved => {
+            let new_msg_id = new_msg_id_of(&entry.identity.msg_id, report);
+            let (code, desc) = said.unwrap_or_default();
+            (End::Sent { new_msg_id, by_person: ending == Ending::Resolved }, code, desc)
+        }
+        Ending::Cancelled { reason } => {
+            let desc = reason.clone().unwrap_or_else(|| "cancelled".into());
+            (End::Cancelled { reason }, CODE_CANCELLED, desc)
+        }
+        Ending::Retired => {
+            let (code, desc) = last().unwrap_or((CODE_EXPIRED, String::new()));
+            match entry.delivery.phase {
+                Phase::Failed { class, .. } => (End::Failed { class }, code, desc),
+                _ => (End::Expired, code, desc),
+            }
+        }
+    }
+}
+
+/// The replacement's msgID; the original's where the service gave none that can be looked up.
+fn new_msg_id_of(original: &str, report: Option<&Report>) -> String {
+    report
+        .and_then(|report| report.replacement.as_ref())
+        .and_then(|replacement| replacement.new_msg_id.as_deref())
+        .filter(|id| crate::verbs::submit::is_id(id))
+        .unwrap_or(original)
+        .to_owned()
+}
+
+fn announce(tx: &mut Tx<'_>, receipt: &Receipt) -> Result<()> {
+    let kind = match receipt.end {
+        End::Sent { .. } => EventKind::Sent,
+        End::Cancelled { .. } => EventKind::Cancelled,
+        // These were announced when they failed or expired; the receipt needs a sequence all the same.
+        End::Failed { .. } => EventKind::Failed,
+        End::Expired => EventKind::Expired,
+    };
+    let reason = match &receipt.end {
+        End::Cancelled { reason } => reason.clone(),
+        End::Failed { .. } | End::Expired => Some("no longer kept".to_owned()),
+        End::Sent { .. } => None,
+    };
+    tx.emit(Event {
+        seq: None,
+        kind,
+        at: receipt.at,
+        msg_id: Some(receipt.identity.msg_id.clone()),
+        account: Some(receipt.identity.account.clone()),
+        conversation: Some(receipt.identity.conversation.clone()),
+        state: Some(receipt.state()),
+        code: Some(receipt.code),
+        desc: Some(receipt.desc.clone()),
+        new_msg_id: receipt.new_msg_id().map(ToOwned::to_owned),
+        reason,
+        may_have_arrived: receipt.may_have_arrived,
+    })?;
+    Ok(())
+}
+
+/// Removes the oldest events, receipts and replacements beyond the limits: a few at a time.
+pub(crate) fn prune(tx: &mut Tx<'_>) -> Result<()> {
+    for _ in 0..PRUNE_MAX {
+        if !prune_one_event(tx)? {
+            break;
+        }
+    }
+    for _ in 0..PRUNE_MAX {
+        if tx.counters.data_bytes <= tx.config.sent_data_max_bytes || !prune_one_data(tx)? {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// The oldest event that is kept.
+pub(crate) fn oldest_event(tx: &Tx<'_>) -> Result<Option<(u64, StoredEvent)>> {
+    let Some((key, bytes)) = tx.next(b"e", &keys::event(tx.counters.event_floor))? else { return Ok(None) };
+    let seq = keys::tail_number(&key);
+    match crate::record::decode(&key, &bytes) {
+        Ok(event) => Ok(Some((seq, event))),
+        // An event that cannot be read tells nobody anything: treat it as the oldest of all.
+        Err(_) => Ok(Some((
+            seq,
+            StoredEvent {
+                kind: u8::MAX,
+                at: crate::clock::WallTime(0),
+                time: crate::clock::Timestamp(0),
+                msg_id: String::new(),
+                code: None,
+                desc: None,
+                reason: None,
+                may_have_arrived: false,
+            },
+        ))),
+    }
+}
+
+fn prune_one_event(tx: &mut Tx<'_>) -> Result<bool> {
+    let Some((seq, event)) = oldest_event(tx)? else { return Ok(false) };
+    let too_old = event.time.plus(tx.config.sent_retention) <= tx.now.time;
+    if !too_old && tx.counters.receipts <= tx.config.sent_max {
+        return Ok(false);
+    }
+    tx.remove(keys::event(seq));
+    tx.counters.event_floor = seq + 1;
+    let Some(Record::Receipt(receipt)) = load_message(tx, &event.msg_id).unwrap_or(None) else {
+        return Ok(true);
+    };
+    if receipt.seq != seq {
+        return Ok(true);
+    }
+    drop_data(tx, &receipt);
+    tx.remove(keys::message(&receipt.identity.msg_id));
+    if let Some(id) = &receipt.identity.id {
+        tx.remove(keys::alias(id, receipt.identity.seq));
+    }
+    if let Some(new_msg_id) = receipt.new_msg_id() {
+        tx.remove(keys::replaced(new_msg_id, seq));
+    }
+    tx.counters.receipts = tx.counters.receipts.saturating_sub(1);
+    if tx.counters.receipts_dropped == 0 {
+        tx.counters.receipts_dropped_since = tx.now.wall;
+    }
+    tx.counters.receipts_dropped += 1;
+    Ok(true)
+}
+
+fn prune_one_data(tx: &mut Tx<'_>) -> Result<bool> {
+    let floor = tx.counters.data_floor.max(tx.counters.event_floor);
+    let Some((key, bytes)) = tx.next(b"e", &keys::event(floor))? else { return Ok(false) };
+    let seq = keys::tail_number(&key);
+    let event = crate::record::decode::<StoredEvent>(&key, &bytes);
+    if let Ok(event) = event
+        && let Some(Record::Receipt(receipt)) = load_message(tx, &event.msg_id).unwrap_or(None)
+        && receipt.seq == seq
+        && receipt.data != Place::Nowhere
+    {
+        drop_data(tx, &receipt);
+        if tx.counters.data_dropped == 0 {
+            tx.counters.data_dropped_since = tx.now.wall;
+        }
+        tx.counters.data_dropped += 1;
+    }
+    tx.counters.data_floor = seq + 1;
+    Ok(true)
+}
+
+/// Removes a receipt's replacement, if it is still there.
+fn drop_data(tx: &mut Tx<'_>, receipt: &Receipt) {
+    if receipt.data == Place::Nowhere || receipt.seq < tx.counters.data_floor {
+        return;
+    }
+    tx.remove(keys::data(receipt.seq));
+    tx.unname(receipt.data);
+    tx.counters.data_bytes = tx.counters.data_bytes.saturating_sub(receipt.data_bytes);
+}
+
+impl Tx<'_> {
+    /// Puts a replacement into the store, or takes the file that was written for it.
+    fn place_data(&mut self, seq: u64, data: &[u8]) -> Result<Place> {
+        if data.is_empty() {
+            return Ok(Place::Nowhere);
+        }
+        if data.len() <= INLINE_BYTES_MAX {
+            self.put(keys::data(seq), &StoredData { data: data.to_vec() })?;
+            return Ok(Place::Inline);
+        }
+        // Written and synced by the caller before this group; named here.
+        match self.prepared_file.take() {
+            Some(name) => {
+                self.put_bytes(keys::file(name), crate::disk::Bytes::default());
+                Ok(Place::File(name))
+            }
+            None => Ok(Place::Nowhere),
+        }
+    }
+}

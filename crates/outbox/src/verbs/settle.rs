@@ -1,0 +1,203 @@
+//! Settle: an attempt's outcome is recorded and its lease ends.
+//!
+//! Owns:  settles on time, late ones, repeated ones, and what an outcome means for the account.
+//! Never: judges an answer of a service (the transport reports an outcome).
+
+use crate::clock::WallTime;
+use crate::entry::{Entry, Gate, Receipt, SettledAs};
+use crate::error::{Error, Result};
+use crate::lifecycle::{Event, Refusal, step};
+use crate::limits::{
+    GATE_TRY_INITIAL, GATE_TRY_MAX, LIMITED_INITIAL, LIMITED_MAX, REASON_BYTES_MAX, RETRY_AFTER_MAX,
+};
+use crate::outcome::{Outcome, Report};
+use crate::state::State;
+use crate::tx::{Record, Tx, load_message};
+use crate::verbs::accounts::announce_account;
+use crate::verbs::{Became, LeaseId, apply, cut, ending, record_attempt, under_way};
+use crate::view::state_of;
+
+/// The answer to a settle.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settled {
+    /// The message's state after it.
+    pub state: State,
+}
+
+/// Records the outcome of a lease.
+pub(crate) fn settle(tx: &mut Tx<'_>, id: &LeaseId, report: &Report) -> Result<Settled> {
+    let state = match load_message(tx, id.msg_id())? {
+        Some(Record::Entry(entry)) if id.is_of(&entry.identity) => settle_entry(tx, id, entry, report)?,
+        Some(Record::Receipt(receipt)) if id.is_of(&receipt.identity) => {
+            settle_receipt(tx, id, receipt, report)?
+        }
+        _ => return Err(Error::NoLease { lease: cut(&id.to_string(), 64) }),
+    };
+    Ok(Settled { state })
+}
+
+fn is_success(report: &Report) -> bool {
+    matches!(report.outcome, Outcome::Sent | Outcome::Duplicate)
+}
+
+fn settle_entry(tx: &mut Tx<'_>, id: &LeaseId, old: Entry, report: &Report) -> Result<State> {
+    let is_newest = old.delivery.starts == id.start();
+    match (is_newest, under_way(&old), old.settled) {
+        (true, Some(attempt), _) => on_time(tx, id, old, attempt, report),
+        (true, None, Some(settled)) if settled.start == id.start() && !is_success(report) => {
+            Ok(settled.state.into())
+        }
+        (true, None, _) => late(tx, id, old, report),
+        (false, _, _) if is_success(report) => late(tx, id, old, report),
+        (false, _, _) => Err(Error::WrongState {
+            msg_id: old.identity.msg_id.clone(),
+            state: state_of(tx, &old, tx.now)?,
+            why: "a newer attempt has begun",
+        }),
+    }
+}
+
+fn on_time(
+    tx: &mut Tx<'_>,
+    id: &LeaseId,
+    old: Entry,
+    (attempt, since, started): (u32, WallTime, crate::clock::Timestamp),
+    report: &Report,
+) -> Result<State> {
+    let mut new = old.clone();
+    let took_ms = Some(tx.now.time.since_ms(started));
+    record_attempt(&mut new, attempt, since, took_ms, report, tx.now.wall);
+    let stepped = step(&old.delivery, &Event::Report(report), &tx.context(&old))
+        .map_err(|refusal| refused(&old, refusal))?;
+    let account = old.identity.account.clone();
+    let became = apply(tx, &old, new, stepped, Some(report))?;
+    mind_account(tx, &account, report, &old)?;
+    remember(tx, id, became)
+}
+
+/// The lease had lapsed, or its message had ended otherwise, when its answer arrived.
+fn late(tx: &mut Tx<'_>, id: &LeaseId, old: Entry, report: &Report) -> Result<State> {
+    let mut new = old.clone();
+    let attempt = old.delivery.attempts.max(1);
+    record_attempt(&mut new, attempt, tx.now.wall, None, report, tx.now.wall);
+    let stepped = step(&old.delivery, &Event::LateReport(report), &tx.context(&old))
+        .map_err(|refusal| refused(&old, refusal))?;
+    let became = apply(tx, &old, new, stepped, Some(report))?;
+    if is_success(report) {
+        mind_account(tx, &old.identity.account, report, &old)?;
+    }
+    remember(tx, id, became)
+}
+
+fn settle_receipt(tx: &mut Tx<'_>, id: &LeaseId, old: Receipt, report: &Report) -> Result<State> {
+    if is_success(report) {
+        if old.state() == State::Sent {
+            return Ok(State::Sent);
+        }
+        return Ok(ending::correct(tx, old, report)?.state());
+    }
+    if old.starts == id.start() {
+        return Ok(old.settled.map_or(old.state(), |settled| settled.state.into()));
+    }
+    Err(Error::WrongState {
+        msg_id: old.identity.msg_id.clone(),
+        state: old.state(),
+        why: "a newer attempt has begun",
+    })
+}
+
+/// Keeps the answer, so that a repetition of the settle gets the same.
+fn remember(tx: &mut Tx<'_>, id: &LeaseId, became: Became) -> Result<State> {
+    let state = became.state();
+    let settled = Some(SettledAs { start: id.start(), state: state.into() });
+    match became {
+        Became::Entry(entry, _) => {
+            let new = Entry { settled, ..entry };
+            tx.put(crate::keys::message(&new.identity.msg_id), &new)?;
+        }
+        Became::Receipt(receipt) => {
+            let new = Receipt { settled, ..receipt };
+            tx.put(crate::keys::message(&new.identity.msg_id), &new)?;
+        }
+    }
+    Ok(state)
+}
+
+fn refused(entry: &Entry, _: Refusal) -> Error {
+    Error::WrongState {
+        msg_id: entry.identity.msg_id.clone(),
+        state: State::Sending,
+        why: "it cannot be settled now",
+    }
+}
+
+/// What an outcome means for everything else that the account sends.
+fn mind_account(tx: &mut Tx<'_>, name: &str, report: &Report, entry: &Entry) -> Result<()> {
+    let mut account = tx.account(name)?;
+    let by_service = matches!(&account.gate, Gate::Paused { try_at: Some(_), .. } | Gate::Limited { .. });
+    let gate = match report.outcome {
+        Outcome::Sent | Outcome::Duplicate if by_service => Gate::Open,
+        Outcome::Limited => limited(tx, &account.gate, report),
+        Outcome::GateShut => shut(tx, &account.gate, report, entry),
+        _ => return Ok(()),
+    };
+    if let Gate::Limited { until, .. } = &gate {
+        tx.wake(*until);
+    }
+    if let Gate::Paused { try_at: Some(try_at), .. } = &gate {
+        tx.wake(*try_at);
+    }
+    if gate == Gate::Open {
+        tx.wake(tx.now.time);
+    }
+    if gate != account.gate {
+        account.gate = gate;
+        tx.put_account(&account)?;
+        announce_account(tx, &account)?;
+    }
+    Ok(())
+}
+
+fn limited(tx: &Tx<'_>, before: &Gate, report: &Report) -> Gate {
+    let own_ms = match before {
+        Gate::Limited { interval_ms, .. } => *interval_ms,
+        // A pause outweighs a limit.
+        Gate::Paused { .. } => return before.clone(),
+        Gate::Open => millis(LIMITED_INITIAL),
+    };
+    let asked_ms = report.retry_after.map(|wait| millis(wait.min(RETRY_AFTER_MAX)));
+    let (wait_ms, interval_ms) = match asked_ms {
+        Some(asked_ms) => (asked_ms, own_ms),
+        None => (own_ms, own_ms.saturating_mul(2).min(millis(LIMITED_MAX))),
+    };
+    let until = tx.now.time.plus_ms(wait_ms);
+    match before {
+        // Another attempt of the same moment was limited as well: that is one limit, not two.
+        Gate::Limited { until: earlier, interval_ms, since } if *earlier > tx.now.time => {
+            Gate::Limited { since: *since, until: until.max(*earlier), interval_ms: *interval_ms }
+        }
+        _ => Gate::Limited { since: tx.now.wall, until, interval_ms },
+    }
+}
+
+fn shut(tx: &Tx<'_>, before: &Gate, report: &Report, entry: &Entry) -> Gate {
+    let is_app = matches!(
+        entry.delivery.phase,
+        crate::entry::Phase::Sending { holder: crate::entry::Holder::App { .. }, .. }
+    );
+    if let Gate::Paused { .. } = before {
+        return before.clone();
+    }
+    let first =
+        report.retry_after.map_or(GATE_TRY_INITIAL, |wait| wait.clamp(GATE_TRY_INITIAL, GATE_TRY_MAX));
+    Gate::Paused {
+        reason: cut(&format!("{} {}", report.code, report.desc), REASON_BYTES_MAX).trim_end().to_owned(),
+        since: tx.now.wall,
+        try_at: (!is_app).then(|| tx.now.time.plus(first)),
+        try_interval_ms: millis(first).saturating_mul(2).min(millis(GATE_TRY_MAX)),
+    }
+}
+
+fn millis(duration: std::time::Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,363 @@
+//! Views: what a reader sees of a message, and why it waits.
+//!
+//! Owns:  the state shown for a phase, look-ups, lists with their cursors, payloads.
+//! Never: changes anything.
+
+use crate::clock::{Moment, Timestamp};
+use crate::disk::{Rows, after_key};
+use crate::entry::{
+    Account, Counters, Entry, Lane, Phase, Place, Receipt, Slot, StoredData, StoredEvent, StoredPayload,
+};
+use crate::error::{Error, Result};
+use crate::keys::{self, Ended, StateIndex};
+use crate::limits::{LIST_MAX, LIST_SCAN_MAX};
+use crate::record::decode;
+use crate::spool::Spool;
+use crate::state::State;
+use crate::tx::{Record, ended, find, load, load_message};
+use crate::verbs::submit::read_payload_file;
+
+/// A message as a reader sees it.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Message {
+    /// It is in the outbox.
+    Entry(EntryView),
+    /// It ended.
+    Receipt(Receipt),
+}
+
+/// An entry with its state.
+#[derive(Clone, Debug, PartialEq)]
+pub struct EntryView {
+    /// The entry.
+    pub entry: Entry,
+    /// Its state now.
+    pub state: State,
+    /// The message that it waits behind, for `blocked`.
+    pub blocked_by: Option<String>,
+}
+
+/// A payload.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Payload {
+    /// The message as it was submitted.
+    pub message: Vec<u8>,
+    /// The web SDK's message instance as it was submitted.
+    pub web_message_instance: Option<Vec<u8>>,
+}
+
+/// Which entries to list.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Filter {
+    /// Only these states; all if empty. `sent` and `cancelled` match nothing: those are receipts.
+    pub states: Vec<State>,
+    /// Only this account.
+    pub account: Option<String>,
+    /// Only this conversation.
+    pub conversation: Option<String>,
+}
+
+/// A part of a list, in the order of acceptance.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Page {
+    /// The entries.
+    pub entries: Vec<EntryView>,
+    /// Where to go on: entries with a `seq` from here; `None` at the end.
+    pub next: Option<u64>,
+}
+
+/// Receipts of sent messages, oldest first.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SentPage {
+    /// The receipts.
+    pub receipts: Vec<Receipt>,
+    /// Where to go on: receipts after this sequence.
+    pub next: u64,
+}
+
+/// The state that a reader sees.
+pub(crate) fn state_of(rows: &(impl Rows + ?Sized), entry: &Entry, now: Moment) -> Result<State> {
+    Ok(match &entry.delivery.phase {
+        Phase::Held { .. } => State::Held,
+        Phase::Sending { .. } => State::Sending,
+        Phase::Uncertain { .. } => State::Uncertain,
+        Phase::Failed { .. } => State::Failed,
+        Phase::Expired { .. } => State::Expired,
+        Phase::Waiting { due, .. } => {
+            let lane = load::<Lane>(rows, &keys::lane(entry.identity.lane))?;
+            let is_head = lane.is_some_and(|lane| lane.head == entry.identity.seq && lane.slot != Slot::None);
+            match (is_head, *due > now.time) {
+                (false, _) => State::Blocked,
+                (true, true) => State::Deferred,
+                (true, false) => State::Queued,
+            }
+        }
+    })
+}
+
+/// The entry with its state and what it waits behind.
+pub(crate) fn view_entry(rows: &(impl Rows + ?Sized), entry: Entry, now: Moment) -> Result<EntryView> {
+    let state = state_of(rows, &entry, now)?;
+    let keeps_lane = matches!(state, State::Uncertain | State::Blocked);
+    let blocked_by = if keeps_lane && state == State::Blocked { blocker(rows, &entry)? } else { None };
+    Ok(EntryView { entry, state, blocked_by })
+}
+
+/// Whom a blocked entry waits behind: the one under way in its lane, else the lane's head.
+fn blocker(rows: &(impl Rows + ?Sized), entry: &Entry) -> Result<Option<String>> {
+    let Some(lane) = load::<Lane>(rows, &keys::lane(entry.identity.lane))? else { return Ok(None) };
+    let seq = lane.sending.unwrap_or(lane.head);
+    let msg_id = rows.get(&keys::lane_entry(entry.identity.lane, seq))?;
+    Ok(msg_id.and_then(|bytes| String::from_utf8(bytes.to_vec()).ok()))
+}
+
+pub(crate) fn message(rows: &(impl Rows + ?Sized), id: &str, now: Moment) -> Result<Message> {
+    match find(rows, id)? {
+        Record::Entry(entry) => view_entry(rows, entry, now).map(Message::Entry),
+        Record::Receipt(receipt) => Ok(Message::Receipt(receipt)),
+    }
+}
+
+/// The payload of an entry.
+pub(crate) fn payload_of(rows: &(impl Rows + ?Sized), spool: &Spool, entry: &Entry) -> Result<Payload> {
+    let msg_id = &entry.identity.msg_id;
+    let unreadable = |why: &str| Error::BadRecord {
+        key: format!("payload of {msg_id}"),
+        reason: crate::record::RecordError::Body(why.into()),
+    };
+    match entry.payload {
+        Place::Nowhere => Err(Error::NotFound { id: format!("{msg_id} (its payload is no longer kept)") }),
+        Place::Inline => {
+            let key = keys::payload(ended(&entry.delivery), entry.identity.seq);
+            let stored = load::<StoredPayload>(rows, &key)?.ok_or_else(|| unreadable("it is missing"))?;
+            Ok(Payload { message: stored.message, web_message_instance: stored.web_message_instance })
+        }
+        Place::File(name) => {
+            // Checksum, mark and length stand before the bytes.
+            let max = entry.identity.payload_bytes.saturating_add(64);
+            let content = spool.read_payload(name, max).map_err(|error| unreadable(&error.to_string()))?;
+            let (message, web_message_instance) =
+                read_payload_file(&content).ok_or_else(|| unreadable("its file is damaged"))?;
+            Ok(Payload { message, web_message_instance })
+        }
+    }
+}
+
+/// A receipt's replacement; `None` where there was none or it is no longer kept.
+pub(crate) fn data_of(
+    rows: &(impl Rows + ?Sized),
+    spool: &Spool,
+    receipt: &Receipt,
+) -> Result<Option<Vec<u8>>> {
+    match receipt.data {
+        Place::Nowhere => Ok(None),
+        Place::Inline => Ok(load::<StoredData>(rows, &keys::data(receipt.seq))?.map(|stored| stored.data)),
+        Place::File(name) if rows.get(&keys::file(name))?.is_some() => {
+            let content = spool.read_payload(name, receipt.data_bytes.saturating_add(64)).ok();
+            Ok(content.as_deref().and_then(read_payload_file).map(|(data, _)| data))
+        }
+        Place::File(_) => Ok(None),
+    }
+}
+
+/// One row of the list's sources: the order of acceptance and the msgID.
+struct Candidate {
+    seq: u64,
+    msg_id: String,
+}
+
+/// A source of candidates in order.
+enum Source {
+    OnTheirWay,
+    State(StateIndex),
+}
+
+impl Source {
+    fn prefix(&self) -> Vec<u8> {
+        match self {
+            Self::OnTheirWay => keys::payloads(Ended::No),
+            Self::State(state) => keys::states(*state),
+        }
+    }
+
+    fn at(&self, seq: u64) -> Vec<u8> {
+        match self {
+            Self::OnTheirWay => keys::payload(Ended::No, seq),
+            Self::State(state) => keys::state(*state, seq),
+        }
+    }
+
+    fn first_from(&self, rows: &dyn Rows, seq: u64) -> Result<Option<Candidate>> {
+        let Some((key, value)) = rows.next(&self.prefix(), &self.at(seq))? else { return Ok(None) };
+        let seq = keys::tail_number(&key);
+        let msg_id = match self {
+            Self::OnTheirWay => match decode::<StoredPayload>(&key, &value) {
+                Ok(payload) => payload.msg_id,
+                // Its entry is found by its own state or not at all; the list goes on.
+                Err(_) => String::new(),
+            },
+            Self::State(_) => String::from_utf8_lossy(&value).into_owned(),
+        };
+        Ok(Some(Candidate { seq, msg_id }))
+    }
+}
+
+/// The sources in which all entries of the wanted states are.
+fn sources(states: &[State]) -> Vec<Source> {
+    let indexed = |state: State| match state {
+        State::Held => Some(StateIndex::Held),
+        State::Sending => Some(StateIndex::Sending),
+        State::Uncertain => Some(StateIndex::Uncertain),
+        State::Failed => Some(StateIndex::Failed),
+        State::Expired => Some(StateIndex::Expired),
+        _ => None,
+    };
+    let waits = |state: &State| matches!(state, State::Queued | State::Deferred | State::Blocked);
+    if states.is_empty() {
+        return vec![
+            Source::OnTheirWay,
+            Source::State(StateIndex::Failed),
+            Source::State(StateIndex::Expired),
+        ];
+    }
+    let mut sources: Vec<Source> =
+        states.iter().filter_map(|state| indexed(*state)).map(Source::State).collect();
+    if states.iter().any(waits) {
+        sources.retain(|source| matches!(source, Source::State(StateIndex::Failed | StateIndex::Expired)));
+        sources.push(Source::OnTheirWay);
+    }
+    sources
+}
+
+/// Entries from `from` on. A page may be short; only `next: None` is the end.
+pub(crate) fn list(rows: &dyn Rows, filter: &Filter, from: u64, limit: usize, now: Moment) -> Result<Page> {
+    let sources = sources(&filter.states);
+    let mut entries = Vec::new();
+    let mut at = from;
+    let mut heads = Vec::with_capacity(sources.len());
+    for source in &sources {
+        heads.push(source.first_from(rows, at)?);
+    }
+    for _ in 0..LIST_SCAN_MAX {
+        let Some(first) = heads.iter().flatten().map(|candidate| candidate.seq).min() else {
+            return Ok(Page { entries, next: None });
+        };
+        if entries.len() >= limit.min(LIST_MAX) {
+            return Ok(Page { entries, next: Some(first) });
+        }
+        at = first.saturating_add(1);
+        for (source, head) in sources.iter().zip(&mut heads) {
+            let Some(candidate) = head.take_if(|candidate| candidate.seq == first) else { continue };
+            *head = source.first_from(rows, at)?;
+            if let Some(view) = wanted(rows, &candidate, filter, now)? {
+                entries.push(view);
+            }
+        }
+    }
+    Ok(Page { entries, next: Some(at) })
+}
+
+fn wanted(rows: &dyn Rows, candidate: &Candidate, filter: &Filter, now: Moment) -> Result<Option<EntryView>> {
+    let entry = match load_message(rows, &candidate.msg_id) {
+        Ok(Some(Record::Entry(entry))) if entry.identity.seq == candidate.seq => entry,
+        // Set aside or being repaired: one bad row does not end a list.
+        Ok(_) | Err(Error::BadRecord { .. }) => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let other = |wanted: &Option<String>, is: &String| wanted.as_ref().is_some_and(|wanted| wanted != is);
+    if other(&filter.account, &entry.identity.account)
+        || other(&filter.conversation, &entry.identity.conversation)
+    {
+        return Ok(None);
+    }
+    let view = view_entry(rows, entry, now)?;
+    let matches = filter.states.is_empty() || filter.states.contains(&view.state);
+    Ok(matches.then_some(view))
+}
+
+/// Receipts of sent messages after a sequence.
+pub(crate) fn sent(rows: &dyn Rows, counters: &Counters, since: u64, limit: usize) -> Result<SentPage> {
+    let mut page = SentPage { receipts: Vec::new(), next: since };
+    let mut from = keys::event(counters.event_floor.max(since.saturating_add(1)));
+    for _ in 0..LIST_SCAN_MAX {
+        if page.receipts.len() >= limit.min(LIST_MAX) {
+            break;
+        }
+        let Some((key, bytes)) = rows.next(b"e", &from)? else { break };
+        page.next = keys::tail_number(&key);
+        from = after_key(&key);
+        let Ok(event) = decode::<StoredEvent>(&key, &bytes) else { continue };
+        if event.kind == crate::notice::EventKind::Sent.number()
+            && let Ok(Some(Record::Receipt(receipt))) = load_message(rows, &event.msg_id)
+            && receipt.seq == page.next
+            && receipt.state() == State::Sent
+        {
+            page.receipts.push(receipt);
+        }
+    }
+    Ok(page)
+}
+
+/// Receipts of the messages that a new message replaced.
+pub(crate) fn replaced_by(rows: &dyn Rows, new_msg_id: &str) -> Result<Vec<Receipt>> {
+    let mut receipts = Vec::new();
+    if let Some(Record::Receipt(receipt)) = load_message(rows, new_msg_id)?
+        && receipt.new_msg_id() == Some(new_msg_id)
+    {
+        receipts.push(receipt);
+    }
+    let prefix = keys::replacements(new_msg_id);
+    let mut from = prefix.clone();
+    while receipts.len() < LIST_MAX {
+        let Some((key, msg_id)) = rows.next(&prefix, &from)? else { break };
+        from = after_key(&key);
+        if let Some(Record::Receipt(receipt)) = load_message(rows, &String::from_utf8_lossy(&msg_id))?
+            && receipt.new_msg_id() == Some(new_msg_id)
+            && receipt.seq == keys::tail_number(&key)
+        {
+            receipts.push(receipt);
+        }
+    }
+    Ok(receipts)
+}
+
+/// All accounts that have entries or a gate that is not open, those not open first, at most `limit`.
+pub(crate) fn accounts(rows: &dyn Rows, limit: usize) -> Result<Vec<Account>> {
+    let mut accounts: Vec<Account> = Vec::new();
+    let mut from = b"g".to_vec();
+    for _ in 0..LIST_SCAN_MAX {
+        let Some((key, bytes)) = rows.next(b"g", &from)? else { break };
+        from = after_key(&key);
+        accounts.extend(decode::<Account>(&key, &bytes).ok());
+    }
+    accounts.sort_by_key(|account| account.gate == crate::entry::Gate::Open);
+    accounts.truncate(limit);
+    Ok(accounts)
+}
+
+/// When the oldest message that is still on its way was accepted.
+pub(crate) fn oldest_waiting(rows: &dyn Rows) -> Result<Option<Timestamp>> {
+    /// Held ones do not wait; more of them than this at the front, and the first one counts.
+    const HELD_SKIPPED_MAX: usize = 64;
+    let prefix = keys::payloads(Ended::No);
+    let mut from = prefix.clone();
+    let mut first = None;
+    for _ in 0..HELD_SKIPPED_MAX {
+        let Some((key, bytes)) = rows.next(&prefix, &from)? else { break };
+        from = after_key(&key);
+        let Ok(payload) = decode::<StoredPayload>(&key, &bytes) else { continue };
+        let Ok(Some(Record::Entry(entry))) = load_message(rows, &payload.msg_id) else { continue };
+        first = first.or(Some(entry.identity.submitted));
+        if matches!(entry.delivery.phase, Phase::Waiting { .. } | Phase::Sending { .. }) {
+            return Ok(Some(entry.identity.submitted));
+        }
+    }
+    Ok(first)
+}
+
+/// The next moment at which something happens by itself: a lane head's time, a timer, an account's gate.
+pub(crate) fn next_wake(rows: &dyn Rows) -> Result<Option<Timestamp>> {
+    let deferred = rows.next(b"d", b"d")?.map(|(key, _)| Timestamp(keys::number_at(&key, 1)));
+    let timer = rows.next(b"x", b"x")?.map(|(key, _)| Timestamp(keys::number_at(&key, 1)));
+    Ok([deferred, timer].into_iter().flatten().min())
+}

@@ -1,0 +1,253 @@
+//! The writer: one thread changes the store; what has gathered is committed as one group.
+//!
+//! Owns:  the queue of verbs, group commit, the seal, the health of the store.
+//! Never: answers before the drive has the group, goes on after a failed flush or sync.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard};
+use std::thread::JoinHandle;
+
+use crate::clock::SpoolClock;
+use crate::config::Config;
+use crate::disk::{Disk, panic_text};
+use crate::entry::Counters;
+use crate::error::{Error, Result};
+use crate::limits::{GROUP_BYTES_MAX, GROUP_VERBS_MAX, QUEUE_VERBS_MAX, SEAL_EVERY};
+use crate::notice::Notices;
+use crate::spool::Spool;
+use crate::tx::Tx;
+use crate::{keys, record};
+
+/// What readers and the writer share.
+pub(crate) struct Shared {
+    pub(crate) disk: Disk,
+    pub(crate) spool: Spool,
+    pub(crate) clock: SpoolClock,
+    pub(crate) config: Config,
+    /// The counters of the last durable group. The writer holds it locked from the first row it applies
+    /// until the group is on the drive, so a reader never sees what a power cut could still take back.
+    committed: RwLock<Counters>,
+    failure: OnceLock<String>,
+}
+
+impl Shared {
+    pub(crate) fn new(
+        disk: Disk,
+        spool: Spool,
+        clock: SpoolClock,
+        config: Config,
+        counters: Counters,
+    ) -> Self {
+        Self { disk, spool, clock, config, committed: RwLock::new(counters), failure: OnceLock::new() }
+    }
+
+    /// A view of the last durable group; the writer waits while it is held, so hold it shortly.
+    pub(crate) fn snapshot(&self) -> RwLockReadGuard<'_, Counters> {
+        self.committed.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Why the store takes no more changes, if so.
+    pub(crate) fn failure(&self) -> Option<Error> {
+        self.failure.get().map(|reason| Error::Unhealthy { reason: reason.clone() })
+    }
+
+    fn fail(&self, reason: String) -> Error {
+        let reason = self.failure.get_or_init(|| reason).clone();
+        Error::Unhealthy { reason }
+    }
+}
+
+/// Tells a caller how its group ended.
+type Reply = Box<dyn FnOnce(Result<()>) + Send>;
+
+/// One verb: reads and writes through the transaction; its reply goes out after the commit.
+type Verb = Box<dyn FnOnce(&mut Tx<'_>, &Spool) -> Reply + Send>;
+
+enum Job {
+    Verb(Verb),
+    Stop,
+}
+
+/// The writer's queue.
+pub(crate) struct Writer {
+    jobs: SyncSender<Job>,
+    thread: std::sync::Mutex<Option<JoinHandle<()>>>,
+}
+
+/// The answer of a verb, once it is durable: wait for it, or await it. No runtime is needed for either.
+#[must_use = "the verb is carried out either way, but only the answer tells whether it succeeded"]
+pub struct Ticket<T>(std::result::Result<oneshot::Receiver<Result<T>>, Error>, Arc<Shared>);
+
+impl<T> Ticket<T> {
+    /// A verb that was refused before it reached the writer.
+    pub(crate) fn refused(error: Error, shared: &Arc<Shared>) -> Self {
+        Self(Err(error), Arc::clone(shared))
+    }
+
+    /// Blocks until the answer is there.
+    ///
+    /// # Errors
+    /// The verb's own, or [`Error::Unhealthy`] when the store failed under it.
+    pub fn wait(self) -> Result<T> {
+        let Self(receiver, shared) = self;
+        receiver?.recv().unwrap_or_else(|_| Err(gone(&shared)))
+    }
+}
+
+/// The writer ended without an answer.
+fn gone(shared: &Shared) -> Error {
+    shared.failure().unwrap_or(Error::Closed)
+}
+
+impl<T: Send + 'static> IntoFuture for Ticket<T> {
+    type Output = Result<T>;
+    type IntoFuture = std::pin::Pin<Box<dyn Future<Output = Result<T>> + Send>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        let Self(receiver, shared) = self;
+        Box::pin(async move { receiver?.await.unwrap_or_else(|_| Err(gone(&shared))) })
+    }
+}
+
+impl Writer {
+    /// Starts the thread.
+    pub(crate) fn start(shared: Arc<Shared>) -> std::io::Result<Self> {
+        let (jobs, queue) = sync_channel(QUEUE_VERBS_MAX);
+        let thread =
+            std::thread::Builder::new().name("outbox-writer".into()).spawn(move || run(&shared, &queue))?;
+        Ok(Self { jobs, thread: std::sync::Mutex::new(Some(thread)) })
+    }
+
+    /// Queues a verb. Blocks while the queue is full.
+    pub(crate) fn submit<T: Send + 'static>(
+        &self,
+        shared: &Arc<Shared>,
+        verb: impl FnOnce(&mut Tx<'_>, &Spool) -> Result<T> + Send + 'static,
+    ) -> Ticket<T> {
+        let (sender, receiver) = oneshot::channel();
+        let job = Job::Verb(Box::new(move |tx, spool| {
+            tx.begin();
+            let answer = verb(tx, spool);
+            if answer.is_err() {
+                tx.roll_back();
+            }
+            Box::new(move |committed| {
+                // Nobody may be waiting any more: then nobody misses the answer.
+                let _ = sender.send(committed.and(answer));
+            })
+        }));
+        match self.jobs.send(job) {
+            Ok(()) => Ticket(Ok(receiver), Arc::clone(shared)),
+            Err(_) => Ticket(Err(gone(shared)), Arc::clone(shared)),
+        }
+    }
+
+    /// Carries out what is queued, closes the spool in order, and waits for that.
+    pub(crate) fn stop(&self) {
+        let _ = self.jobs.send(Job::Stop);
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(thread) = thread {
+            let _ = thread.join();
+        }
+    }
+}
+
+fn run(shared: &Shared, queue: &Receiver<Job>) {
+    let mut sealed_at = shared.clock.now().time;
+    while let Ok(Job::Verb(first)) = queue.recv() {
+        let group = catch_unwind(AssertUnwindSafe(|| run_group(shared, queue, first)));
+        let stop = match group {
+            Ok(stop) => stop,
+            Err(panic) => {
+                shared.fail(format!("the storage engine panicked: {}", panic_text(panic.as_ref())));
+                false
+            }
+        };
+        let now = shared.clock.now().time;
+        if now >= sealed_at.plus(SEAL_EVERY) && shared.failure.get().is_none() {
+            sealed_at = now;
+            seal(shared);
+        }
+        if stop {
+            break;
+        }
+    }
+    if shared.failure.get().is_none() {
+        seal(shared);
+        if shared.failure.get().is_none()
+            && let Err(error) = shared.spool.mark_clean()
+        {
+            shared.fail(format!("closing the spool: {error}"));
+        }
+    }
+}
+
+/// Builds and commits one group; tells whether a stop was asked for.
+fn run_group(shared: &Shared, queue: &Receiver<Job>, first: Verb) -> bool {
+    let before = *shared.snapshot();
+    let now = shared.clock.now();
+    let free_bytes = shared.spool.free_bytes();
+    let mut tx = Tx::new(&shared.disk, &shared.config, now, shared.clock.boot(), before, free_bytes);
+    let mut replies = vec![first(&mut tx, &shared.spool)];
+    let mut stop = false;
+    while tx.bytes() < GROUP_BYTES_MAX && replies.len() < GROUP_VERBS_MAX {
+        match queue.try_recv() {
+            Ok(Job::Verb(verb)) => replies.push(verb(&mut tx, &shared.spool)),
+            Ok(Job::Stop) => {
+                stop = true;
+                break;
+            }
+            Err(_) => break,
+        }
+    }
+    let committed = commit(shared, tx, &before);
+    let notices = committed.as_ref().ok().cloned();
+    let answer = committed.map(|_| ());
+    for reply in replies {
+        reply(answer.clone());
+    }
+    if let (Some(notices), Some(observer)) = (notices, &shared.config.observer) {
+        observer(&notices);
+    }
+    stop
+}
+
+/// Makes a group durable. An error is final: the store takes nothing more until it is opened again.
+fn commit(shared: &Shared, mut tx: Tx<'_>, before: &Counters) -> Result<Notices> {
+    if let Some(error) = shared.failure() {
+        return Err(error);
+    }
+    if !tx.has_writes() && tx.counters == *before {
+        return Ok(tx.notices);
+    }
+    tx.counters.clock = shared.clock.mark(tx.now);
+    let counters = tx.counters;
+    tx.put(keys::COUNTERS.to_vec(), &counters)?;
+    let (writes, counters, notices, unnamed_files) = tx.into_parts();
+    {
+        let mut committed = shared.committed.write().unwrap_or_else(PoisonError::into_inner);
+        shared.disk.commit(&writes).map_err(|error| shared.fail(error.0))?;
+        *committed = counters;
+    }
+    for name in unnamed_files {
+        shared.spool.remove_payload(name);
+    }
+    Ok(notices)
+}
+
+/// Writes the last acknowledged sequence and counts beside the store.
+fn seal(shared: &Shared) {
+    let counters = *shared.snapshot();
+    let written = record::encode(keys::SEAL, &counters)
+        .map_err(|error| error.to_string())
+        .and_then(|bytes| shared.spool.write_seal(&bytes).map_err(|error| error.to_string()));
+    if let Err(error) = written {
+        shared.fail(format!("writing the seal: {error}"));
+    }
+}
+
+/// The counters that stand in the store.
+pub(crate) fn read_counters(disk: &Disk) -> Result<Option<Counters>> {
+    crate::tx::load(disk, keys::COUNTERS)
+}

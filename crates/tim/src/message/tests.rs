@@ -1,0 +1,274 @@
+//! Tests of `message`, with the V2TimMessage examples that all tests share.
+//!
+//! Owns:  what each example and each shape must read as.
+//! Never: tests the canonical form itself (`fingerprint` does).
+
+use super::*;
+
+const MESSAGES: &str = include_str!("../../../../tests/fixtures/messages.jsonl");
+
+const C_SHAPE: &str = r#"{
+    "message_msg_id": "144115225971632901-1731500001-7",
+    "message_conv_id": "ferry_desk",
+    "message_conv_type": 1,
+    "message_is_from_self": true,
+    "message_status": 3,
+    "message_client_time": 1731500001,
+    "message_seq": 31877,
+    "message_elem_array": [{"elem_type": 0, "text_elem_content": "Gate 4 printer is out of paper again."}],
+    "id": "created_temp_id-1",
+    "ui_status": 3,
+    "elem_type": 1
+}"#;
+
+fn fingerprint(message: &str) -> [u8; 32] {
+    inspect(message.as_bytes()).unwrap().fingerprint
+}
+
+fn conversation(message: &str) -> Option<String> {
+    inspect(message.as_bytes()).unwrap().conversation
+}
+
+fn refusal(message: &str) -> MessageError {
+    inspect(message.as_bytes()).unwrap_err()
+}
+
+/// The message with one top-level field set.
+fn with(message: &str, field: &str, value: &str) -> String {
+    let mut object: Map<String, Value> = serde_json::from_str(message).unwrap();
+    object.insert(field.to_owned(), serde_json::from_str(value).unwrap());
+    serde_json::to_string(&object).unwrap()
+}
+
+#[test]
+fn every_example_is_read_but_the_group_tips() {
+    let expected = [
+        ("1731500001-2911436684", "8831459923451027aQ3fZxLm90", "c2c:ferry_desk"),
+        ("1731500100-1038050731", "8831460123451027cE5rNn7uVw", "c2c:ops_bot"),
+        ("1731500222-88975690", "8831460223451027dR1qHh2iXy", "c2c:ferry_desk"),
+        ("1731500333-1438098173", "9A0C1E3B-6E0F-4E5F-9F2E-1D6D0C7B2A11", "group:pier_crew"),
+        ("1731500466-402993174", "8831460523451027fU2dKk3lCc", "group:@TGS#1YTTZEAEG"),
+        ("1731500588-965790", "", "group:pier_crew"),
+        ("1731500701-1200456781", "8831460823451027iP7hNn6oFf", "group:@TGS#3KVTZEAEZ"),
+        ("1731500822-2002455310", "8831461023451027kD1jPp8qHh", "group:pier_crew"),
+        ("1731500931-0", "", "group tips"),
+        ("1731501044-12766512", "", "c2c:ferry_desk"),
+    ];
+    assert_eq!(MESSAGES.lines().count(), expected.len());
+    for (line, (msg_id, id, conversation)) in MESSAGES.lines().zip(expected) {
+        if conversation == "group tips" {
+            assert_eq!(refusal(line), MessageError::GroupTips { field: "elemType" });
+            continue;
+        }
+        let inspected = inspect(line.as_bytes()).unwrap();
+        assert_eq!(inspected.msg_id, Some(format!("144115225971632901-{msg_id}")));
+        assert_eq!(inspected.id.as_deref(), Some(id).filter(|id| !id.is_empty()));
+        assert_eq!(inspected.conversation.as_deref(), Some(conversation));
+    }
+}
+
+#[test]
+fn examples_have_fingerprints_of_their_own_that_no_release_changes() {
+    let fingerprints: std::collections::HashSet<_> =
+        MESSAGES.lines().filter_map(|line| inspect(line.as_bytes()).ok()).map(|it| it.fingerprint).collect();
+    assert_eq!(fingerprints.len(), 9);
+    let first = MESSAGES.lines().next().unwrap();
+    assert_eq!(
+        blake3::Hash::from_bytes(fingerprint(first)).to_string(),
+        "fe485285ffa409579f7edaffb1ab398f6cdc8f49086a07c6f55fc9fecf3f7aa9"
+    );
+}
+
+#[test]
+fn the_c_shape_is_read_by_its_own_names() {
+    let inspected = inspect(C_SHAPE.as_bytes()).unwrap();
+    assert_eq!(inspected.msg_id.as_deref(), Some("144115225971632901-1731500001-7"));
+    assert_eq!(inspected.id.as_deref(), Some("created_temp_id-1"));
+    assert_eq!(inspected.conversation.as_deref(), Some("c2c:ferry_desk"));
+    let to_group = with(&with(C_SHAPE, "message_conv_type", "2"), "message_conv_id", r#""pier_crew""#);
+    assert_eq!(conversation(&to_group).as_deref(), Some("group:pier_crew"));
+}
+
+#[test]
+fn missing_null_and_empty_ids_are_all_absent() {
+    for message in [
+        "{}",
+        r#"{"msgID": null, "id": null, "message_msg_id": null}"#,
+        r#"{"msgID": "", "id": "", "message_msg_id": ""}"#,
+    ] {
+        let inspected = inspect(message.as_bytes()).unwrap();
+        assert_eq!((inspected.msg_id, inspected.id, inspected.conversation), (None, None, None), "{message}");
+    }
+    let fallback = inspect(br#"{"msgID": "", "message_msg_id": "m"}"#).unwrap();
+    assert_eq!(fallback.msg_id.as_deref(), Some("m"));
+    let both = inspect(br#"{"msgID": "a", "message_msg_id": "m"}"#).unwrap();
+    assert_eq!(both.msg_id.as_deref(), Some("a"));
+}
+
+#[test]
+fn a_conversation_is_the_group_then_the_peer_then_that_of_the_c_shape() {
+    for (message, expected) in [
+        (r#"{"groupID": "g", "userID": "u"}"#, Some("group:g")),
+        (r#"{"groupID": "", "userID": "u"}"#, Some("c2c:u")),
+        (r#"{"groupID": null, "userID": null}"#, None),
+        (r#"{"userID": "u", "message_conv_type": 2, "message_conv_id": "g"}"#, Some("c2c:u")),
+        (r#"{"userID": "", "message_conv_type": 2, "message_conv_id": "g"}"#, Some("group:g")),
+        (r#"{"message_conv_type": 1.0, "message_conv_id": "u"}"#, Some("c2c:u")),
+        (r#"{"message_conv_type": 3, "message_conv_id": "u"}"#, None),
+        (r#"{"message_conv_type": 1, "message_conv_id": ""}"#, None),
+        (r#"{"message_conv_id": "u"}"#, None),
+    ] {
+        assert_eq!(conversation(message).as_deref(), expected, "{message}");
+    }
+}
+
+#[test]
+fn group_tips_are_refused_in_both_shapes_and_videos_are_not() {
+    let tips = |field| MessageError::GroupTips { field };
+    assert_eq!(refusal(r#"{"elemType": 9, "isSelf": false}"#), tips("elemType"));
+    assert_eq!(refusal(r#"{"elemType": 9.0}"#), tips("elemType"));
+    let second = r#"{"message_elem_array": [{"elem_type": 0}, {"elem_type": 5}]}"#;
+    assert_eq!(refusal(second), tips("message_elem_array[].elem_type"));
+    assert_eq!(refusal(r#"{"message_msg_id": "m", "elem_type": 9}"#), tips("elem_type"));
+    for video in [
+        r#"{"elemType": 5}"#,
+        r#"{"elem_type": 5, "message_elem_array": [{"elem_type": 9}]}"#,
+        r#"{"elem_type": 9, "message_elem_array": [{"elem_type": 9}]}"#,
+        r#"{"elem_type": 5, "message_elem_array": []}"#,
+        r#"{"elemType": null, "message_elem_array": null}"#,
+    ] {
+        assert!(inspect(video.as_bytes()).is_ok(), "{video}");
+    }
+}
+
+#[test]
+fn a_message_of_somebody_else_is_refused() {
+    assert_eq!(refusal(r#"{"isSelf": false}"#), MessageError::NotOwn { field: "isSelf" });
+    let error = refusal(&with(C_SHAPE, "message_is_from_self", "false"));
+    assert_eq!(error, MessageError::NotOwn { field: "message_is_from_self" });
+    for own in [r#"{"isSelf": true}"#, r#"{"isSelf": null}"#, "{}"] {
+        assert!(inspect(own.as_bytes()).is_ok(), "{own}");
+    }
+}
+
+#[test]
+fn a_field_of_the_wrong_type_is_named_with_the_type_that_it_must_have() {
+    for (message, text) in [
+        (r#"{"msgID": 7}"#, "`msgID` must be a string or null, not a number"),
+        (
+            r#"{"msgID": "m", "message_msg_id": []}"#,
+            "`message_msg_id` must be a string or null, not an array",
+        ),
+        (r#"{"id": true}"#, "`id` must be a string or null, not a boolean"),
+        (r#"{"userID": {}}"#, "`userID` must be a string or null, not an object"),
+        (r#"{"groupID": 1}"#, "`groupID` must be a string or null, not a number"),
+        (r#"{"isSelf": "true"}"#, "`isSelf` must be a boolean or null, not a string"),
+        (r#"{"message_is_from_self": 1}"#, "`message_is_from_self` must be a boolean or null, not a number"),
+        (r#"{"elemType": "1"}"#, "`elemType` must be a number or null, not a string"),
+        (r#"{"elem_type": "1"}"#, "`elem_type` must be a number or null, not a string"),
+        (r#"{"message_conv_type": "1"}"#, "`message_conv_type` must be a number or null, not a string"),
+        (r#"{"message_conv_id": 1}"#, "`message_conv_id` must be a string or null, not a number"),
+        (r#"{"message_elem_array": {}}"#, "`message_elem_array` must be an array or null, not an object"),
+        (r#"{"message_elem_array": [1]}"#, "`message_elem_array[]` must be an object, not a number"),
+        (
+            r#"{"message_elem_array": [{"elem_type": "5"}]}"#,
+            "`message_elem_array[].elem_type` must be a number or null, not a string",
+        ),
+    ] {
+        let error = refusal(message);
+        assert_eq!(error.to_string(), text);
+        assert!(text.contains(error.field().unwrap()), "{message}");
+    }
+}
+
+#[test]
+fn what_is_not_a_json_object_is_refused_clearly() {
+    for (message, found) in [
+        ("[]", "an array"),
+        ("null", "null"),
+        ("\"{}\"", "a string"),
+        ("1", "a number"),
+        ("true", "a boolean"),
+    ] {
+        assert_eq!(refusal(message), MessageError::NotAnObject { found });
+    }
+    for message in [&b""[..], b"{", b"{}{}", b"{\"a\":\"\xff\"}", b"{\"a\":1e999}", b"{\"a\":\"\\ud800\"}"] {
+        let error = inspect(message).unwrap_err();
+        assert!(matches!(error, MessageError::Json { .. }), "{error}");
+        assert_eq!(error.field(), None);
+    }
+}
+
+#[test]
+fn nesting_is_limited_and_the_error_says_so() {
+    let nested = |levels: usize| format!("{}{}", "{\"a\":".repeat(levels), "1") + &"}".repeat(levels);
+    assert!(inspect(nested(127).as_bytes()).is_ok());
+    let error = refusal(&nested(128));
+    assert_eq!(error, MessageError::TooDeep);
+    assert!(error.to_string().contains("127 levels"));
+    assert_eq!(refusal(&"[".repeat(1_000_000)), MessageError::TooDeep);
+}
+
+#[test]
+fn every_error_says_what_to_do() {
+    let errors = ["", "[]", r#"{"id": 1}"#, r#"{"elemType": 9}"#, r#"{"isSelf": false}"#].map(refusal);
+    for error in errors.iter().chain([&MessageError::TooDeep]) {
+        assert!(error.hint().len() > 20, "{error}");
+    }
+}
+
+#[test]
+fn key_order_white_space_and_spelling_do_not_change_the_fingerprint() {
+    let message = r#"{"msgID":"m","textElem":{"text":"é","nextElem":null},"random":7,"at":["a","b"]}"#;
+    for same in [
+        r#"{"at":["a","b"],"random":7,"textElem":{"nextElem":null,"text":"é"},"msgID":"m"}"#,
+        " {\n\t\"msgID\" : \"m\", \"textElem\": { \"text\": \"\\u00e9\", \"nextElem\": null },\r\n \"random\": 7.0, \"at\": [ \"a\", \"b\" ] } ",
+        r#"{"msgID":"first","msgID":"m","textElem":{"text":"é","nextElem":null},"random":7,"at":["a","b"]}"#,
+    ] {
+        assert_eq!(fingerprint(message), fingerprint(same), "{same}");
+    }
+    let reordered = r#"{"msgID":"m","textElem":{"text":"é","nextElem":null},"random":7,"at":["b","a"]}"#;
+    assert_ne!(fingerprint(message), fingerprint(reordered), "the order of an array counts");
+}
+
+#[test]
+fn fields_that_change_while_a_message_waits_do_not_change_the_fingerprint() {
+    let message = MESSAGES.lines().next().unwrap();
+    for field in IGNORED {
+        assert_eq!(fingerprint(message), fingerprint(&with(message, field, "\"other\"")), "{field}");
+        let mut object: Map<String, Value> = serde_json::from_str(message).unwrap();
+        object.remove(field);
+        let without = serde_json::to_string(&object).unwrap();
+        assert_eq!(fingerprint(message), fingerprint(&without), "without {field}");
+    }
+    for field in IGNORED_C {
+        assert_eq!(fingerprint(C_SHAPE), fingerprint(&with(C_SHAPE, field, "77")), "{field}");
+    }
+}
+
+#[test]
+fn every_other_field_changes_the_fingerprint() {
+    let message = MESSAGES.lines().next().unwrap();
+    for (field, value) in [
+        ("textElem", r#"{"text": "Gate 4 printer is out of paper again!"}"#),
+        ("textElem", r#"{"text": "Gate 4 printer is out of paper again.", "status": 2}"#),
+        ("cloudCustomData", r#""x""#),
+        ("userID", r#""ops_bot""#),
+        ("id", "null"),
+        ("isSelf", "null"),
+        ("somethingNew", "null"),
+        ("ui_status", "2"),
+        ("revokerInfo", "{}"),
+    ] {
+        assert_ne!(fingerprint(message), fingerprint(&with(message, field, value)), "{field} {value}");
+    }
+    for (field, value) in [("message_seq", "31878"), ("elem_type", "2"), ("message_elem_array", "[]")] {
+        assert_ne!(fingerprint(C_SHAPE), fingerprint(&with(C_SHAPE, field, value)), "{field} {value}");
+    }
+}
+
+#[test]
+fn fields_that_do_not_count_at_the_top_count_further_down() {
+    let text = |status: u8| format!(r#"{{"customElem": {{"data": {{"status": {status}}}}}}}"#);
+    assert_ne!(fingerprint(&text(1)), fingerprint(&text(2)));
+}

@@ -1,0 +1,73 @@
+//! Files that an option names: certificates and secrets.
+//!
+//! Owns:  opening them, and refusing a secret that others can read.
+//! Never: shows what is in a secret file.
+
+use std::fs::File;
+use std::io::Read;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use secrecy::SecretString;
+
+use super::units::Problem;
+
+/// Bytes of a secret file: headers of 16 KiB are the most that services take.
+const SECRET_BYTES_MAX: u64 = 16 << 10;
+
+/// Opens a secret file, and refuses one that others can read. Looks at the open file, so that it cannot be another one
+/// by then. `credentials` is the directory in which the service manager hands over secrets.
+pub(crate) fn open_secret(path: &Path, credentials: Option<&Path>) -> Result<File, Problem> {
+    let file = open_regular(path)?;
+    let mode = file.metadata().map_err(|error| unreadable(path, &error))?.permissions().mode();
+    // The service manager opens its credentials to their one user by an access list, which shows as group rights.
+    let from_manager = credentials.is_some_and(|directory| path.starts_with(directory));
+    let refused = if from_manager { 0o037 } else { 0o077 };
+    if mode & refused == 0 {
+        return Ok(file);
+    }
+    let (shown, mode) = (path.display(), mode & 0o777);
+    Err(Problem::new(format!(
+        "names a secret file that others can read or write: {shown} (mode 0{mode:03o})"
+    ))
+    .hint(format!("chmod 600 {}", shell_quoted(path))))
+}
+
+/// Opens a regular file for reading. A pipe would block, so it is looked at first.
+pub(crate) fn open_regular(path: &Path) -> Result<File, Problem> {
+    let metadata = std::fs::metadata(path).map_err(|error| unreadable(path, &error))?;
+    if !metadata.is_file() {
+        return Err(Problem::new(format!("names something that is not a regular file: {}", path.display())));
+    }
+    File::open(path).map_err(|error| unreadable(path, &error))
+}
+
+/// Reads a secret without the line end that editors add.
+pub(crate) fn read_secret(file: File, path: &Path) -> Result<SecretString, Problem> {
+    let shown = path.display();
+    let mut text = String::new();
+    let read = file.take(SECRET_BYTES_MAX.saturating_add(1)).read_to_string(&mut text);
+    read.map_err(|error| unreadable(path, &error))?;
+    if text.len() as u64 > SECRET_BYTES_MAX {
+        return Err(Problem::new(format!(
+            "names a secret file of more than {SECRET_BYTES_MAX} bytes: {shown}"
+        )));
+    }
+    let secret = text.strip_suffix('\n').unwrap_or(&text);
+    let secret = secret.strip_suffix('\r').unwrap_or(secret);
+    if secret.is_empty() {
+        return Err(Problem::new(format!("names an empty secret file: {shown}")));
+    }
+    Ok(SecretString::from(secret))
+}
+
+fn unreadable(path: &Path, error: &std::io::Error) -> Problem {
+    Problem::new(format!("names a file that cannot be read: {}: {error}", path.display()))
+}
+
+/// A path that a shell reads as one word.
+fn shell_quoted(path: &Path) -> String {
+    let text = path.to_string_lossy();
+    let plain = text.bytes().all(|b| b.is_ascii_alphanumeric() || b"/._-+@%:,".contains(&b));
+    if plain { text.into_owned() } else { format!("'{}'", text.replace('\'', "'\\''")) }
+}

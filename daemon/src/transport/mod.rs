@@ -1,0 +1,62 @@
+//! Transports: how an attempt reaches the messaging service, and what its answer means.
+//!
+//! Owns:  the seam between the engine and a service ([`Transport`]), and what an attempt is given.
+//! Never: chooses what is attempted or when (the engine), records an outcome (the store).
+//!
+//! Only transports that push are behind the trait. With `transport.kind = "app"` the app asks for work and
+//! reports over the control socket; there is nothing that the engine could call.
+
+pub mod http;
+pub mod verdict;
+
+use std::fmt;
+
+use futures_util::future::BoxFuture;
+use outbox::Report;
+
+/// One numbered try of one message.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Attempt {
+    /// The original's msgID.
+    pub msg_id: String,
+    /// The account that sends.
+    pub account: String,
+    /// The conversation.
+    pub conversation: String,
+    /// The attempt's number, from 1; it repeats after an attempt that did not count.
+    pub attempt: u32,
+    /// The send token: 32 hexadecimal digits, the same on every automatic attempt.
+    pub send_token: String,
+    /// Whether only recipients that are online get it.
+    pub online_user_only: bool,
+    /// `webMessageInstatnce` as it was submitted: JSON text.
+    pub web_message_instance: Option<Vec<u8>>,
+    /// The message as it was submitted: JSON text, passed on byte for byte.
+    pub message: Vec<u8>,
+}
+
+impl fmt::Debug for Attempt {
+    /// Leaves the payload out: attempts stand in logs.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Attempt")
+            .field("msg_id", &self.msg_id)
+            .field("account", &self.account)
+            .field("conversation", &self.conversation)
+            .field("attempt", &self.attempt)
+            .field("message_bytes", &self.message.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// A way to a messaging service that the engine can call.
+pub trait Transport: Send + Sync {
+    /// Its name in the configuration and in `status`.
+    fn kind(&self) -> &'static str;
+
+    /// Makes one attempt. Always ends within the transport's own time-out, and never fails: every ending has
+    /// an outcome. Dropping the future gives the attempt up; it may then have reached the service.
+    fn attempt(&self, attempt: Attempt) -> BoxFuture<'_, Report>;
+
+    /// Host and port whose reachability tells whether an attempt makes sense, if there is one.
+    fn probe_address(&self) -> Option<(String, u16)>;
+}
