@@ -1,8 +1,23 @@
-//! Placeholder.
+//! The Outbox daemon as a library: what the binaries `outboxd` and `outboxctl` are made of.
+//!
+//! Owns:  the map below.
+//! Never: holds logic of its own.
+//!
+//! - [`daemon`] starts and stops everything in order.
+//! - [`engine`] one task between the store and the transport; link, pace, attempts.
+//! - [`transport`] how an attempt reaches a service, and what its answer means.
+//! - [`server`] the control socket.
+//! - [`config`], [`cli`], [`log`]: configuration, command line, log.
+//! - [`ctl`] `outboxctl`.
+//! - [`demo`], [`service`]: `outboxd demo`, and the unreliable service that it and the tests use.
 
 pub mod cli;
 pub mod config;
 pub mod ctl;
+pub mod daemon;
+pub mod demo;
+pub mod engine;
 pub mod log;
+pub mod server;
 pub mod service;
 pub mod transport;

@@ -39,6 +39,40 @@ pub(crate) trait Rows {
     fn last(&self, prefix: &[u8], before: &[u8]) -> Result<Option<(Vec<u8>, Bytes)>, DiskError>;
 }
 
+/// Rows of one walk over a prefix that are read at a time: enough that finding the place in the tree costs
+/// little beside reading, few enough that the largest rows together stay small.
+const WALK_ROWS: usize = 64;
+
+/// A walk over all rows of a prefix.
+pub(crate) struct Walk<'a> {
+    disk: &'a Disk,
+    prefix: Vec<u8>,
+    from: Vec<u8>,
+    read: std::vec::IntoIter<(Vec<u8>, Bytes)>,
+}
+
+impl Walk<'_> {
+    /// The next row; `None` at the end.
+    pub(crate) fn step(&mut self) -> Result<Option<(Vec<u8>, Bytes)>, DiskError> {
+        if let Some(row) = self.read.next() {
+            return Ok(Some(row));
+        }
+        let mut rows = Vec::with_capacity(WALK_ROWS);
+        for row in self.disk.db.range(self.from.as_slice()..).take(WALK_ROWS) {
+            let (key, value) = row.map_err(engine)?;
+            if !key.starts_with(&self.prefix) {
+                break;
+            }
+            rows.push((key.to_vec(), value));
+        }
+        if let Some((key, _)) = rows.last() {
+            self.from = after_key(key);
+        }
+        self.read = rows.into_iter();
+        Ok(self.read.next())
+    }
+}
+
 /// An open store.
 pub(crate) struct Disk {
     db: sled::Db,
@@ -76,6 +110,11 @@ impl Disk {
         self.db.apply_batch(batch).map_err(engine)?;
         self.db.flush().map_err(engine)?;
         self.file.sync_data().map_err(|error| DiskError(format!("sync of {}: {error}", self.dir.display())))
+    }
+
+    /// Walks over all rows of a prefix.
+    pub(crate) fn walk(&self, prefix: &[u8]) -> Walk<'_> {
+        Walk { disk: self, prefix: prefix.to_vec(), from: prefix.to_vec(), read: Vec::new().into_iter() }
     }
 
     /// Bytes of the store's main file.

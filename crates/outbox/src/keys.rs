@@ -41,6 +41,10 @@ pub(crate) enum StateIndex {
 }
 
 impl StateIndex {
+    /// All of them.
+    pub(crate) const ALL: [Self; 5] =
+        [Self::Held, Self::Sending, Self::Uncertain, Self::Failed, Self::Expired];
+
     /// The index of a phase; waiting entries are found by their payload.
     pub(crate) const fn of(phase: &Phase) -> Option<Self> {
         match phase {

@@ -38,6 +38,7 @@ pub mod limits;
 mod notice;
 mod outbox;
 mod outcome;
+mod quarantine;
 mod record;
 mod retry;
 mod spool;
@@ -64,8 +65,8 @@ pub use record::RecordError;
 pub use retry::{Delay, RetryPolicy, jittered};
 pub use state::State;
 pub use verbs::{
-    Cancelled, Changed, GateChange, Lease, LeaseId, LeaseRequest, LeaseTo, Resolution, Settled, Submit,
-    Submitted, Ticked,
+    Cancelled, Changed, GateChange, Lease, LeaseId, LeaseRequest, LeaseTo, Overrides, Resolution, Settled,
+    Submit, Submitted, Ticked,
 };
 pub use verify::Lost;
 pub use view::{EntryView, Filter, Message, Page, Payload, SentPage};

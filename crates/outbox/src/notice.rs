@@ -4,6 +4,7 @@
 //! Never: delivers anything before it is durable, waits for an observer.
 
 use crate::clock::{Timestamp, WallTime};
+use crate::entry::Counters;
 use crate::state::State;
 
 /// What happened in one group.
@@ -13,6 +14,8 @@ pub struct Notices {
     pub events: Vec<Event>,
     /// The earliest moment for which something new may be due, if that changed.
     pub wake: Option<Timestamp>,
+    /// The counts after the group.
+    pub counters: Counters,
 }
 
 /// A kind of event.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::clock::{Moment, SpoolClock, Timestamp, WallTime};
 use crate::config::Config;
-use crate::disk::Disk;
+use crate::disk::{Disk, Rows};
 use crate::entry::{Account, Counters, Receipt};
 use crate::error::{Error, OpenError, Result};
 use crate::limits::{INLINE_BYTES_MAX, LIST_SCAN_MAX};
@@ -18,8 +18,8 @@ use crate::spool::{Opened, Spool};
 use crate::state::State;
 use crate::tx::Tx;
 use crate::verbs::{
-    self, Before, Cancelled, Changed, GateChange, Lease, LeaseId, LeaseRequest, Paused, Resolution, Scope,
-    Settled, Submit, Submitted, Swept, Ticked,
+    self, Before, Cancelled, Changed, GateChange, Lease, LeaseId, LeaseRequest, NewPayload, Overrides,
+    Paused, Resolution, Scope, Settled, Submit, Submitted, Swept, Ticked,
 };
 use crate::verify::{self, Lost, Rebuild};
 use crate::view::{self, EntryView, Filter, Message, Page, Payload, SentPage};
@@ -66,6 +66,8 @@ pub struct SpoolStatus {
     pub free_bytes: u64,
     /// Format of the spool.
     pub format: u32,
+    /// When the oldest event that is kept happened.
+    pub oldest_event: Option<WallTime>,
     /// When the oldest message on its way was accepted.
     pub oldest_waiting: Option<Timestamp>,
 }
@@ -89,7 +91,8 @@ impl Outbox {
         let seal = spool.read_seal().and_then(|bytes| record::decode::<Counters>(keys::SEAL, &bytes).ok());
         let (counters, counters_lost) = match read_counters(&disk) {
             Ok(Some(counters)) => (counters, false),
-            Ok(None) => (first_counters(seal), false),
+            // A spool in which nothing ever changed has none; one with messages has lost them.
+            Ok(None) => (first_counters(seal), has_messages(&disk).map_err(&corrupt)?),
             Err(Error::BadRecord { .. }) => (first_counters(seal), true),
             Err(error) => return Err(corrupt(error)),
         };
@@ -98,7 +101,6 @@ impl Outbox {
         let lost = verify::compare_with_seal(seal.as_ref(), &counters);
         let must_rebuild =
             counters_lost || (!clean && !verify::agrees(&disk, &counters).map_err(&corrupt)?);
-        let orphans = sweep(&spool, &disk)?;
         let before = Before { clean, boot: counters.clock.boot };
         let shared = Arc::new(Shared::new(disk, spool, clock, config, counters));
         let writer = Writer::start(Arc::clone(&shared)).map_err(|source| OpenError::Io {
@@ -106,9 +108,16 @@ impl Outbox {
             path: path.clone(),
             source,
         })?;
-        let mut report = OpenReport { clean, lost, orphans, rebuilt: must_rebuild, ..OpenReport::default() };
         let settled = settle_in(&shared, &writer, must_rebuild, before);
-        report.interrupted = settled.map_err(&corrupt)?;
+        if let Err(error) = &settled {
+            // What was not put right must not be marked as closed in order: the next open checks it again.
+            shared.fail(error.to_string());
+            writer.stop();
+        }
+        let interrupted = settled.map_err(&corrupt)?;
+        let orphans = sweep(&shared.spool, &shared.disk)?;
+        let mut report =
+            OpenReport { clean, interrupted, rebuilt: must_rebuild, lost, orphans, quarantined: 0 };
         report.quarantined = shared.snapshot().quarantined;
         Ok(Self { inner: Arc::new(Inner { shared, writer, report }) })
     }
@@ -215,8 +224,41 @@ impl Outbox {
     }
 
     /// Makes an entry due now; brings a failed or expired one back under its old place in the order.
-    pub fn resend(&self, id: String) -> Ticket<Changed> {
-        self.verb(move |tx| verbs::resend(tx, &id))
+    ///
+    /// What `overrides` names is changed for this attempt and all later ones, but for one that is under way.
+    pub fn resend(&self, id: String, overrides: Overrides) -> Ticket<Changed> {
+        let shared = &self.inner.shared;
+        let Overrides { online_user_only, web_message_instance } = overrides;
+        let payload = match web_message_instance.map(|web| self.payload_with(&id, web)).transpose() {
+            Ok(payload) => payload,
+            // It ended, or never was: the verb itself says which, and answers a sent one with its receipt.
+            Err(Error::WrongState { .. } | Error::NotFound { .. }) => None,
+            Err(error) => return Ticket::refused(error, shared),
+        };
+        let file = payload.as_ref().and_then(|payload| payload.file);
+        self.inner.writer.submit(shared, move |tx, spool| {
+            let answer = verbs::resend(tx, &id, online_user_only, payload);
+            if let (Err(_) | Ok(Changed::Sent(_)), Some(name)) = (&answer, file) {
+                spool.remove_payload(name);
+            }
+            answer
+        })
+    }
+
+    /// The payload of an entry with another web instance, its file written if it needs one.
+    fn payload_with(&self, id: &str, web: Vec<u8>) -> Result<NewPayload> {
+        let shared = &self.inner.shared;
+        let message = self.payload(id)?.message;
+        let bytes = message.len() + web.len();
+        if bytes as u64 > shared.config.max_message_bytes {
+            return Err(Error::TooLarge { bytes: bytes as u64, max: shared.config.max_message_bytes });
+        }
+        let file = if bytes > INLINE_BYTES_MAX {
+            Some(verbs::write_payload_file(&shared.spool, &message, Some(&web))?)
+        } else {
+            None
+        };
+        Ok(NewPayload { message, web_message_instance: Some(web), file })
     }
 
     /// Cancels a message.
@@ -431,6 +473,7 @@ impl Outbox {
             store_bytes: shared.disk.size_bytes(),
             free_bytes: shared.spool.free_bytes(),
             format: spool::FORMAT,
+            oldest_event: view::oldest_event(&shared.disk, &snapshot)?,
             oldest_waiting: view::oldest_waiting(&shared.disk)?,
         })
     }
@@ -442,7 +485,7 @@ impl Outbox {
     pub fn next_wake(&self) -> Result<Option<Timestamp>> {
         let shared = &self.inner.shared;
         let _snapshot = shared.snapshot();
-        view::next_wake(&shared.disk)
+        view::next_wake(&shared.disk, shared.clock.now().time)
     }
 }
 
@@ -462,8 +505,11 @@ fn first_counters(seal: Option<Counters>) -> Counters {
     }
 }
 
+fn has_messages(disk: &Disk) -> Result<bool> {
+    Ok(disk.next(&keys::messages(), &keys::messages())?.is_some())
+}
+
 fn sweep(spool: &Spool, disk: &Disk) -> std::result::Result<u64, OpenError> {
-    use crate::disk::Rows;
     spool
         .sweep_payloads(|name| disk.get(&keys::file(name)).is_ok_and(|row| row.is_some()))
         .map_err(crate::disk::io_error("sweeping the payloads of", spool.path()))

@@ -99,6 +99,10 @@ pub(crate) fn decode<T: Stored>(key: &[u8], bytes: &[u8]) -> Result<T, RecordErr
 }
 
 #[cfg(test)]
+#[path = "golden_tests.rs"]
+mod golden;
+
+#[cfg(test)]
 mod tests {
     use super::*;
     use serde::Deserialize;

@@ -332,7 +332,7 @@ impl<'a> Tx<'a> {
         }
     }
 
-    const fn counter(&mut self, state: Option<StateIndex>) -> &mut u64 {
+    pub(crate) const fn counter(&mut self, state: Option<StateIndex>) -> &mut u64 {
         match state {
             None => &mut self.counters.waiting,
             Some(StateIndex::Held) => &mut self.counters.held,
@@ -436,7 +436,8 @@ impl<'a> Tx<'a> {
         if is_sending(new) {
             lane.sending = Some(seq);
         }
-        let is_tail = old.is_none() && lane.count > 1 && lane.head < seq;
+        // One under way takes the head's seat in the due index, wherever it stands (a rebuild meets them so).
+        let is_tail = old.is_none() && lane.count > 1 && lane.head < seq && !is_sending(new);
         if is_tail {
             return self.put(key, &lane);
         }
@@ -497,8 +498,7 @@ impl<'a> Tx<'a> {
                     return Ok(Some((seq, entry.delivery.phase)));
                 }
                 Err(Error::BadRecord { reason, .. }) => {
-                    self.set_aside(&text, &reason.to_string())?;
-                    self.counters.waiting = self.counters.waiting.saturating_sub(1);
+                    self.set_aside_entry(seq, &text, &reason.to_string())?;
                 }
                 Ok(_) => {}
                 Err(error) => return Err(error),
@@ -507,31 +507,6 @@ impl<'a> Tx<'a> {
             lane.count = lane.count.saturating_sub(1);
         }
         Ok(None)
-    }
-
-    /// Moves a record that cannot be read out of the way, counts and announces it. Its bytes are kept.
-    pub(crate) fn set_aside(&mut self, msg_id: &str, reason: &str) -> Result<()> {
-        let key = keys::message(msg_id);
-        if let Some(bytes) = self.get(&key)? {
-            self.put_bytes(keys::set_aside(&key), bytes);
-            self.remove(key);
-        }
-        self.counters.quarantined += 1;
-        self.emit(Event {
-            seq: None,
-            kind: EventKind::Quarantined,
-            at: self.now.wall,
-            msg_id: Some(msg_id.into()),
-            account: None,
-            conversation: None,
-            state: None,
-            code: None,
-            desc: None,
-            new_msg_id: None,
-            reason: Some(reason.into()),
-            may_have_arrived: false,
-        })?;
-        Ok(())
     }
 
     fn unseat(&mut self, id: LaneKey, account: keys::AccountHash, slot: Slot) {

@@ -3,12 +3,14 @@
 //! Owns:  the check after a stop that was not clean, the rebuild, the comparison with the seal.
 //! Never: changes an entry or a receipt that can be read.
 
-use crate::disk::{Rows, after_key};
-use crate::entry::{Counters, Entry, Lane, LaneKey, Phase, Place, Slot};
+use crate::clock::Timestamp;
+use crate::disk::{Bytes, Disk, Rows, after_key, after_prefix};
+use crate::entry::{Account, Counters, Entry, Identity, Lane, LaneKey, Phase, Place, Slot};
 use crate::error::{Error, Result};
 use crate::keys::{self, StateIndex};
 use crate::limits::GROUP_BYTES_MAX;
-use crate::tx::{Record, Tx, decode_message, load};
+use crate::record::decode;
+use crate::tx::{Record, Tx, decode_message, load, load_message};
 
 /// Counts that follow from the records alone.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -21,9 +23,11 @@ struct Tally {
     expired: u64,
     payload_bytes: u64,
     receipts: u64,
-    in_lane: u64,
-    timers: u64,
     next_seq: u64,
+    /// Sums of the rows that must be there: states, timers, lanes.
+    state_rows: u64,
+    timer_rows: u64,
+    lane_rows: u64,
 }
 
 /// Messages that were acknowledged and are not there any more.
@@ -43,15 +47,13 @@ pub(crate) fn compare_with_seal(seal: Option<&Counters>, counters: &Counters) ->
 
 /// Whether everything derived agrees with the records. Constant memory; time grows with the records,
 /// which is why it is only done after a stop that was not clean.
-pub(crate) fn agrees(rows: &dyn Rows, counters: &Counters) -> Result<bool> {
+pub(crate) fn agrees(rows: &Disk, counters: &Counters) -> Result<bool> {
     let mut tally = Tally::default();
-    let mut from = keys::messages();
-    let prefix = keys::messages();
-    while let Some((key, bytes)) = rows.next(&prefix, &from)? {
-        from = after_key(&key);
+    let mut messages = rows.walk(&keys::messages());
+    while let Some((key, bytes)) = messages.step()? {
         match decode_message(&key, &bytes) {
             Ok(Record::Entry(entry)) => {
-                if !has_its_rows(rows, &entry)? {
+                if !is_named(rows, entry.payload)? {
                     return Ok(false);
                 }
                 tally.add(&entry);
@@ -65,10 +67,9 @@ pub(crate) fn agrees(rows: &dyn Rows, counters: &Counters) -> Result<bool> {
         }
     }
     Ok(tally.agrees_with(counters)
-        && count(rows, b"l")? == tally.in_lane
-        && count(rows, b"x")? == tally.timers
-        && count(rows, b"s")? == tally.held + tally.sending + tally.uncertain + tally.failed + tally.expired
-        && lanes_agree(rows, counters)?)
+        && sum(rows, b"s")? == tally.state_rows
+        && sum(rows, b"x")? == tally.timer_rows
+        && lanes_agree(rows, counters, tally.lane_rows)?)
 }
 
 impl Tally {
@@ -84,9 +85,18 @@ impl Tally {
         if entry.payload != Place::Nowhere {
             self.payload_bytes += entry.identity.payload_bytes;
         }
-        self.in_lane += u64::from(entry.delivery.in_lane);
-        self.timers += u64::from(entry.delivery.timer().is_some());
         self.next_seq = self.next_seq.max(entry.identity.seq + 1);
+        let Identity { msg_id, seq, lane, .. } = &entry.identity;
+        let add = |sum: &mut u64, key: Vec<u8>| *sum = sum.wrapping_add(share(&key, msg_id.as_bytes()));
+        if let Some(state) = StateIndex::of(&entry.delivery.phase) {
+            add(&mut self.state_rows, keys::state(state, *seq));
+        }
+        if let Some(at) = entry.delivery.timer() {
+            add(&mut self.timer_rows, keys::timer(at, *seq));
+        }
+        if entry.delivery.in_lane {
+            add(&mut self.lane_rows, keys::lane_entry(*lane, *seq));
+        }
     }
 
     fn agrees_with(&self, counters: &Counters) -> bool {
@@ -102,45 +112,92 @@ impl Tally {
     }
 }
 
-fn has_its_rows(rows: &dyn Rows, entry: &Entry) -> Result<bool> {
-    let identity = &entry.identity;
-    let msg_id = identity.msg_id.as_bytes();
-    let mut wanted = Vec::with_capacity(3);
-    if let Some(state) = StateIndex::of(&entry.delivery.phase) {
-        wanted.push(keys::state(state, identity.seq));
+/// Whether the files that an entry or receipt speaks of are named.
+fn is_named(rows: &Disk, place: Place) -> Result<bool> {
+    match place {
+        Place::File(name) => Ok(rows.get(&keys::file(name))?.is_some()),
+        Place::Inline | Place::Nowhere => Ok(true),
     }
-    if let Some(at) = entry.delivery.timer() {
-        wanted.push(keys::timer(at, identity.seq));
-    }
-    if entry.delivery.in_lane {
-        wanted.push(keys::lane_entry(identity.lane, identity.seq));
-    }
-    for key in wanted {
-        if rows.get(&key)?.as_deref() != Some(msg_id) {
-            return Ok(false);
-        }
-    }
-    Ok(true)
 }
 
-fn count(rows: &dyn Rows, prefix: &[u8]) -> Result<u64> {
-    let mut from = prefix.to_vec();
-    let mut count = 0;
-    while let Some((key, _)) = rows.next(prefix, &from)? {
-        from = after_key(&key);
+/// The share of one row in the sum of its kind. Sums do not depend on the order of rows, so that records and
+/// indices, which stand in different orders, can each be read from front to back: looking each row up would
+/// jump about in the store, which is many times slower.
+fn share(key: &[u8], msg_id: &[u8]) -> u64 {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(key).update(msg_id);
+    let hash = hasher.finalize();
+    hash.as_bytes().first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes))
+}
+
+fn sum(rows: &Disk, prefix: &[u8]) -> Result<u64> {
+    let (mut walk, mut sum) = (rows.walk(prefix), 0_u64);
+    while let Some((key, msg_id)) = walk.step()? {
+        sum = sum.wrapping_add(share(&key, &msg_id));
+    }
+    Ok(sum)
+}
+
+fn count(rows: &Disk, prefix: &[u8]) -> Result<u64> {
+    let (mut walk, mut count) = (rows.walk(prefix), 0);
+    while walk.step()?.is_some() {
         count += 1;
     }
     Ok(count)
 }
 
+/// A lane as its rows tell: its first entry, and how many there are.
+struct LaneRows {
+    id: LaneKey,
+    head: u64,
+    msg_id: Bytes,
+    count: u64,
+}
+
+/// What the lanes' records say in all.
+#[derive(Default)]
+struct LaneTally {
+    lanes: u64,
+    /// Sum of their rows.
+    rows: u64,
+    ready: u64,
+    deferred: u64,
+    sending: u64,
+}
+
 /// Whether each lane's record says what its rows say, and no lane or due row is left over.
-fn lanes_agree(rows: &dyn Rows, counters: &Counters) -> Result<bool> {
-    let mut from = b"l".to_vec();
-    let mut current: Option<(LaneKey, u64, u64)> = None;
-    let (mut lanes, mut ready, mut deferred) = (0, 0, 0);
-    let mut check = |lane: Option<(LaneKey, u64, u64)>| -> Result<bool> {
-        let Some((id, head, count)) = lane else { return Ok(true) };
-        lanes += 1;
+fn lanes_agree(rows: &Disk, counters: &Counters, lane_rows: u64) -> Result<bool> {
+    let (mut walk, mut tally) = (rows.walk(b"l"), LaneTally::default());
+    let mut current: Option<LaneRows> = None;
+    while let Some((key, msg_id)) = walk.step()? {
+        tally.rows = tally.rows.wrapping_add(share(&key, &msg_id));
+        let head = keys::tail_number(&key);
+        let id = key.get(1..).and_then(|rest| rest.first_chunk()).copied().map_or(LaneKey([0; 16]), LaneKey);
+        match &mut current {
+            Some(lane) if lane.id == id => lane.count += 1,
+            _ => {
+                let before = current.replace(LaneRows { id, head, msg_id, count: 1 });
+                if !tally.agrees_on(rows, before, counters.clock.time)? {
+                    return Ok(false);
+                }
+            }
+        }
+    }
+    Ok(tally.agrees_on(rows, current, counters.clock.time)?
+        && tally.rows == lane_rows
+        && count(rows, b"h")? == tally.lanes
+        && count(rows, b"w")? == tally.ready
+        && count(rows, b"d")? == tally.deferred
+        && counters.sending == tally.sending
+        && counters.ready == tally.ready
+        && counters.deferred == tally.deferred)
+}
+
+impl LaneTally {
+    /// Whether a lane's record says what its rows say. Counts it.
+    fn agrees_on(&mut self, rows: &Disk, lane: Option<LaneRows>, now: Timestamp) -> Result<bool> {
+        let Some(LaneRows { id, head, msg_id, count }) = lane else { return Ok(true) };
+        self.lanes += 1;
         let record = match load::<Lane>(rows, &keys::lane(id)) {
             Ok(Some(record)) => record,
             Ok(None) | Err(Error::BadRecord { .. }) => return Ok(false),
@@ -150,48 +207,47 @@ fn lanes_agree(rows: &dyn Rows, counters: &Counters) -> Result<bool> {
         let slot = match record.slot {
             Slot::None => None,
             Slot::Ready(at) => {
-                ready += 1;
+                self.ready += 1;
                 Some(keys::ready(account, at, id))
             }
             Slot::Deferred(due) => {
-                deferred += 1;
+                self.deferred += 1;
                 Some(keys::deferred(due, id))
             }
         };
-        let seated = match slot {
-            Some(key) => rows.get(&key)?.is_some(),
-            None => true,
-        };
-        Ok(seated && record.head == head && record.count == count)
-    };
-    while let Some((key, _)) = rows.next(b"l", &from)? {
-        from = after_key(&key);
-        let seq = keys::tail_number(&key);
-        let id = key.get(1..).and_then(|rest| rest.first_chunk()).copied().map_or(LaneKey([0; 16]), LaneKey);
-        match &mut current {
-            Some((lane, _, count)) if *lane == id => *count += 1,
-            _ => {
-                if !check(current.replace((id, seq, 1)))? {
-                    return Ok(false);
-                }
+        if let Some(key) = slot
+            && rows.get(&key)?.is_none()
+        {
+            return Ok(false);
+        }
+        if let Some(seq) = record.sending {
+            self.sending += 1;
+            if rows.get(&keys::state(StateIndex::Sending, seq))?.is_none() {
+                return Ok(false);
             }
         }
+        Ok(record.head == head && record.count == count && slot_fits(rows, &msg_id, &record, now)?)
     }
-    if !check(current)? {
+}
+
+/// Whether a lane's head stands in the index that its phase asks for; `now` is the moment of the last group.
+fn slot_fits(rows: &Disk, head: &Bytes, lane: &Lane, now: Timestamp) -> Result<bool> {
+    let Some(Record::Entry(head)) = load_message(rows, &String::from_utf8_lossy(head))? else {
         return Ok(false);
-    }
-    Ok(count(rows, b"h")? == lanes
-        && count(rows, b"w")? == ready
-        && count(rows, b"d")? == deferred
-        && counters.ready == ready
-        && counters.deferred == deferred)
+    };
+    Ok(match (head.delivery.phase, lane.slot) {
+        (Phase::Waiting { due, .. }, Slot::Deferred(at)) if lane.sending.is_none() => at == due,
+        (Phase::Waiting { due, .. }, Slot::Ready(_)) if lane.sending.is_none() => due <= now,
+        (Phase::Waiting { .. }, slot) => lane.sending.is_some() && slot == Slot::None,
+        (_, slot) => slot == Slot::None,
+    })
 }
 
 /// The steps of a rebuild, each of which fills at most one group.
 #[derive(Clone, Debug)]
 pub(crate) enum Rebuild {
     /// Derived rows are removed.
-    Clear { prefix: usize },
+    Clear { prefix: usize, from: Option<Vec<u8>> },
     /// Rows are derived from the records after this key.
     Derive { from: Vec<u8> },
     /// Done.
@@ -201,21 +257,21 @@ pub(crate) enum Rebuild {
 impl Rebuild {
     /// The first step.
     pub(crate) const fn begin() -> Self {
-        Self::Clear { prefix: 0 }
+        Self::Clear { prefix: 0, from: None }
     }
 }
 
 /// Does one part of a rebuild. A crash in between is found at the next open, and the rebuild begins anew.
 pub(crate) fn rebuild(tx: &mut Tx<'_>, step: Rebuild) -> Result<Rebuild> {
     match step {
-        Rebuild::Clear { prefix } => clear(tx, prefix),
+        Rebuild::Clear { prefix, from } => clear(tx, prefix, from),
         Rebuild::Derive { from } => derive(tx, from),
         Rebuild::Done => Ok(Rebuild::Done),
     }
 }
 
-fn clear(tx: &mut Tx<'_>, index: usize) -> Result<Rebuild> {
-    if index == 0 {
+fn clear(tx: &mut Tx<'_>, index: usize, from: Option<Vec<u8>>) -> Result<Rebuild> {
+    if index == 0 && from.is_none() {
         let counters = &mut tx.counters;
         (counters.waiting, counters.ready, counters.deferred) = (0, 0, 0);
         (counters.held, counters.sending, counters.uncertain) = (0, 0, 0);
@@ -226,26 +282,33 @@ fn clear(tx: &mut Tx<'_>, index: usize) -> Result<Rebuild> {
         return Ok(Rebuild::Derive { from: keys::messages() });
     };
     let prefix = [*prefix];
-    while let Some((key, _)) = tx.next(&prefix, &prefix)? {
+    // From row to row: beginning at the front each time would pass over all that was removed already.
+    let mut from = from.unwrap_or_else(|| prefix.to_vec());
+    while let Some((key, bytes)) = tx.next(&prefix, &from)? {
         if tx.bytes() >= GROUP_BYTES_MAX / 2 {
-            return Ok(Rebuild::Clear { prefix: index });
+            return Ok(Rebuild::Clear { prefix: index, from: Some(key) });
         }
-        // An account's gate is no derived thing: only its count starts anew.
+        from = after_key(&key);
         if prefix == *b"g" {
-            reset_accounts(tx)?;
-            break;
+            reset_account(tx, key, &bytes)?;
+        } else {
+            tx.remove(key);
         }
-        tx.remove(key);
     }
-    Ok(Rebuild::Clear { prefix: index + 1 })
+    Ok(Rebuild::Clear { prefix: index + 1, from: None })
 }
 
-fn reset_accounts(tx: &mut Tx<'_>) -> Result<()> {
-    for mut account in crate::view::accounts(tx, usize::MAX)? {
-        account.entries = 0;
-        tx.put_account(&account)?;
+/// An account's gate is no derived thing: only its count starts anew.
+fn reset_account(tx: &mut Tx<'_>, key: Vec<u8>, bytes: &Bytes) -> Result<()> {
+    match decode::<Account>(&key, bytes) {
+        Ok(account) => tx.put_account(&Account { entries: 0, ..account }),
+        Err(_) => {
+            tx.put_bytes(keys::set_aside(&key), bytes.clone());
+            tx.remove(key);
+            tx.counters.quarantined += 1;
+            Ok(())
+        }
     }
-    Ok(())
 }
 
 fn derive(tx: &mut Tx<'_>, mut from: Vec<u8>) -> Result<Rebuild> {
@@ -259,11 +322,13 @@ fn derive(tx: &mut Tx<'_>, mut from: Vec<u8>) -> Result<Rebuild> {
             Ok(Record::Entry(entry)) => {
                 tx.counters.next_seq = tx.counters.next_seq.max(entry.identity.seq + 1);
                 tx.derive(None, Some(&entry))?;
+                name_file(tx, entry.payload);
             }
             Ok(Record::Receipt(receipt)) => {
                 tx.counters.receipts += 1;
                 if receipt.seq >= tx.counters.data_floor {
                     tx.counters.data_bytes += receipt.data_bytes;
+                    name_file(tx, receipt.data);
                 }
                 tx.counters.next_seq = tx.counters.next_seq.max(receipt.identity.seq + 1);
                 tx.counters.next_event = tx.counters.next_event.max(receipt.seq + 1);
@@ -275,5 +340,19 @@ fn derive(tx: &mut Tx<'_>, mut from: Vec<u8>) -> Result<Rebuild> {
             Err(error) => return Err(error),
         }
     }
+    if let Some((key, _)) = tx.last(b"e", &after_prefix(b"e"))? {
+        tx.counters.next_event = tx.counters.next_event.max(keys::tail_number(&key) + 1);
+    }
     Ok(Rebuild::Done)
 }
+
+/// What a record says of its file counts, so that the sweep of orphans spares it.
+fn name_file(tx: &mut Tx<'_>, place: Place) {
+    if let Place::File(name) = place {
+        tx.put_bytes(keys::file(name), Bytes::default());
+    }
+}
+
+#[cfg(test)]
+#[path = "verify_tests.rs"]
+mod tests;

@@ -220,8 +220,10 @@ fn sources(states: &[State]) -> Vec<Source> {
             Source::State(StateIndex::Expired),
         ];
     }
-    let mut sources: Vec<Source> =
-        states.iter().filter_map(|state| indexed(*state)).map(Source::State).collect();
+    // Each source once, however often a state was asked for: else its entries would be listed twice.
+    let wanted: std::collections::BTreeSet<StateIndex> =
+        states.iter().filter_map(|state| indexed(*state)).collect();
+    let mut sources: Vec<Source> = wanted.into_iter().map(Source::State).collect();
     if states.iter().any(waits) {
         sources.retain(|source| matches!(source, Source::State(StateIndex::Failed | StateIndex::Expired)));
         sources.push(Source::OnTheirWay);
@@ -335,6 +337,12 @@ pub(crate) fn accounts(rows: &dyn Rows, limit: usize) -> Result<Vec<Account>> {
     Ok(accounts)
 }
 
+/// When the oldest event that is kept happened.
+pub(crate) fn oldest_event(rows: &dyn Rows, counters: &Counters) -> Result<Option<crate::clock::WallTime>> {
+    let oldest = rows.next(b"e", &keys::event(counters.event_floor))?;
+    Ok(oldest.and_then(|(key, bytes)| decode::<StoredEvent>(&key, &bytes).ok()).map(|event| event.at))
+}
+
 /// When the oldest message that is still on its way was accepted.
 pub(crate) fn oldest_waiting(rows: &dyn Rows) -> Result<Option<Timestamp>> {
     /// Held ones do not wait; more of them than this at the front, and the first one counts.
@@ -356,8 +364,15 @@ pub(crate) fn oldest_waiting(rows: &dyn Rows) -> Result<Option<Timestamp>> {
 }
 
 /// The next moment at which something happens by itself: a lane head's time, a timer, an account's gate.
-pub(crate) fn next_wake(rows: &dyn Rows) -> Result<Option<Timestamp>> {
+pub(crate) fn next_wake(rows: &dyn Rows, now: Timestamp) -> Result<Option<Timestamp>> {
     let deferred = rows.next(b"d", b"d")?.map(|(key, _)| Timestamp(keys::number_at(&key, 1)));
     let timer = rows.next(b"x", b"x")?.map(|(key, _)| Timestamp(keys::number_at(&key, 1)));
-    Ok([deferred, timer].into_iter().flatten().min())
+    let gates = accounts(rows, LIST_SCAN_MAX)?.into_iter().filter_map(|account| match account.gate {
+        crate::entry::Gate::Limited { until, .. } => Some(until),
+        crate::entry::Gate::Paused { try_at, .. } => try_at,
+        crate::entry::Gate::Open => None,
+    });
+    // A gate whose time has come opens with the next lease; it is nothing to wait for.
+    let gate = gates.filter(|at| *at > now).min();
+    Ok([deferred, timer, gate].into_iter().flatten().min())
 }

@@ -52,7 +52,8 @@ impl Shared {
         self.failure.get().map(|reason| Error::Unhealthy { reason: reason.clone() })
     }
 
-    fn fail(&self, reason: String) -> Error {
+    /// Takes no more changes from here on; the first reason stays.
+    pub(crate) fn fail(&self, reason: String) -> Error {
         let reason = self.failure.get_or_init(|| reason).clone();
         Error::Unhealthy { reason }
     }
@@ -219,7 +220,9 @@ fn commit(shared: &Shared, mut tx: Tx<'_>, before: &Counters) -> Result<Notices>
         return Err(error);
     }
     if !tx.has_writes() && tx.counters == *before {
-        return Ok(tx.notices);
+        let (_, _, notices, unnamed_files) = tx.into_parts();
+        remove_files(shared, unnamed_files);
+        return Ok(Notices { counters: *before, ..notices });
     }
     tx.counters.clock = shared.clock.mark(tx.now);
     let counters = tx.counters;
@@ -230,10 +233,15 @@ fn commit(shared: &Shared, mut tx: Tx<'_>, before: &Counters) -> Result<Notices>
         shared.disk.commit(&writes).map_err(|error| shared.fail(error.0))?;
         *committed = counters;
     }
-    for name in unnamed_files {
+    remove_files(shared, unnamed_files);
+    Ok(Notices { counters, ..notices })
+}
+
+/// Removes files that nothing on the drive names any more.
+fn remove_files(shared: &Shared, names: Vec<[u8; 16]>) {
+    for name in names {
         shared.spool.remove_payload(name);
     }
-    Ok(notices)
 }
 
 /// Writes the last acknowledged sequence and counts beside the store.

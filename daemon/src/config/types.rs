@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use outbox::Class;
+pub use outbox::{OnFailedHead, OnUncertain, Order};
 use secrecy::SecretString;
 
 /// Everything that can be configured. Secrets in it do not print.
@@ -89,35 +90,6 @@ pub struct DeliveryConfig {
     pub on_failed_head: OnFailedHead,
     /// What becomes of an entry that may have arrived.
     pub on_uncertain: OnUncertain,
-}
-
-/// What is kept in order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Order {
-    /// Messages of one conversation.
-    Conversation,
-    /// Nothing.
-    None,
-}
-
-/// What a lane does when its head fails, is held, or is uncertain and held.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OnFailedHead {
-    /// The next message goes.
-    Continue,
-    /// The lane waits for a person.
-    Hold,
-}
-
-/// What becomes of an entry that may have arrived.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OnUncertain {
-    /// It is sent again: at least once.
-    Resend,
-    /// A person decides.
-    Hold,
-    /// It fails: at most once.
-    Fail,
 }
 
 /// `[link]`.

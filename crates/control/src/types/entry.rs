@@ -17,8 +17,8 @@ pub struct Entry {
     /// The message's id in this spool.
     #[serde(rename = "msgID")]
     pub msg_id: String,
-    /// The creation id, an alias in look-ups.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// The creation id, an alias in look-ups; `null` if there is none.
+    #[serde(default)]
     pub id: Option<String>,
     /// Whose session sends.
     #[serde(default)]
@@ -47,16 +47,16 @@ pub struct Entry {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_before: Option<Time>,
     /// The earliest moment at which anything will be tried.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub next_attempt_at: Option<Time>,
     /// Its deadline; absent while it is held and for ended ones.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub expires_at: Option<Time>,
     /// Length of the payload.
     #[serde(default)]
     pub bytes: u64,
-    /// The latest failure.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// The latest failure; `null` before the first.
+    #[serde(default)]
     pub last_error: Option<LastError>,
     /// The latest 20 attempts, oldest first. Attempt 0 is what the app reported at submit.
     #[serde(default)]

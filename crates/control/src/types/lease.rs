@@ -73,7 +73,7 @@ pub struct Lease {
     #[serde(default)]
     pub online_user_only: bool,
     /// To be passed to the SDK's resend.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub web_message_instatnce: Option<Box<RawValue>>,
     /// The message as it was submitted.
     pub message: Box<RawValue>,

@@ -94,7 +94,7 @@ pub struct Account {
     /// Since when.
     pub since: Time,
     /// Why it is paused.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub reason: Option<String>,
     /// When a limited one may send again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -169,9 +169,24 @@ pub struct SpoolStatus {
     /// Receipts kept.
     #[serde(default)]
     pub receipts: u64,
-    /// Age of the oldest receipt kept; absent if there is none.
+    /// When the oldest event that is kept happened; absent if there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub receipts_since: Option<Time>,
+    /// Receipts that went because of a limit.
+    #[serde(default)]
+    pub receipts_dropped: u64,
+    /// When the first of them went; absent if none did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub receipts_dropped_since: Option<Time>,
+    /// Receipts that lost their `data` because of a limit.
+    #[serde(default)]
+    pub data_dropped: u64,
+    /// When the first of them did; absent if none did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data_dropped_since: Option<Time>,
+    /// Bytes of the store's main file.
+    #[serde(default)]
+    pub store_bytes: u64,
     /// Damaged records that were put aside.
     #[serde(default)]
     pub quarantined: u64,
@@ -228,10 +243,10 @@ mod tests {
             r#"{"version":"0.1.0","pid":7,"startedAt":"2026-11-23T08:00:00.000Z","paused":false,"#,
             r#""link":{"state":"up","since":"2026-11-23T08:00:00.000Z","source":"attempt"},"#,
             r#""transport":{"kind":"http","url":"https://example.com/send"},"#,
-            r#""accounts":[{"account":"default","state":"limited","since":"2026-11-23T08:00:00.000Z","until":"2026-11-23T08:00:05.000Z"}],"#,
+            r#""accounts":[{"account":"default","state":"limited","since":"2026-11-23T08:00:00.000Z","reason":null,"until":"2026-11-23T08:00:05.000Z"}],"#,
             r#""counts":{"queued":1,"deferred":2,"blocked":3,"held":4,"sending":5,"uncertain":6,"failed":7,"expired":8},"#,
             r#""sentTotal":9,"oldestWaitingMs":null,"spool":{"path":"/s","bytes":1,"messages":2,"limitBytes":3,"#,
-            r#""limitMessages":4,"freeBytes":5,"format":1,"receipts":6,"quarantined":0},"lastSentAt":null}"#
+            r#""limitMessages":4,"freeBytes":5,"format":1,"receipts":6,"receiptsDropped":0,"dataDropped":0,"storeBytes":7,"quarantined":0},"lastSentAt":null}"#
         );
         let status: Status = serde_json::from_str(text).unwrap();
         assert_eq!(serde_json::to_string(&status).unwrap(), text);

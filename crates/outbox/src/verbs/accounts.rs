@@ -4,7 +4,7 @@
 //! Never: changes an entry's counters.
 
 use crate::disk::{Rows, after_key};
-use crate::entry::{Account, Cause, Entry, Gate, Lane, Phase};
+use crate::entry::{Account, Cause, Entry, Gate, Lane, LaneKey, Phase};
 use crate::error::{Error, Result};
 use crate::keys;
 use crate::lifecycle::{Event, step};
@@ -137,12 +137,9 @@ fn sweep_deferred(
         }
         from = after_key(&key);
         let lane_id = keys::tail_lane(&key);
-        let Some(lane) = load::<Lane>(tx, &keys::lane(lane_id))? else { continue };
-        let Some(msg_id) = tx.get(&keys::lane_entry(lane_id, lane.head))? else { continue };
-        let Some(Record::Entry(entry)) = load_message(tx, &String::from_utf8_lossy(&msg_id))? else {
-            continue;
-        };
-        if !wanted(&lane, &entry) {
+        let Some((lane, entry)) = head_of(tx, lane_id)? else { continue };
+        let is_early = entry.delivery.not_before.is_some_and(|at| at > tx.now.time);
+        if is_early || !wanted(&lane, &entry) {
             continue;
         }
         if let Ok(stepped) = step(&entry.delivery, &Event::Resend, &tx.context(&entry)) {
@@ -151,4 +148,21 @@ fn sweep_deferred(
         }
     }
     Ok(swept)
+}
+
+/// A lane with the entry at its head. One that cannot be read is passed over: it is set aside when its own
+/// time comes, and until then must not keep the others.
+fn head_of(tx: &Tx<'_>, id: LaneKey) -> Result<Option<(Lane, Entry)>> {
+    let found = || -> Result<Option<(Lane, Entry)>> {
+        let Some(lane) = load::<Lane>(tx, &keys::lane(id))? else { return Ok(None) };
+        let Some(msg_id) = tx.get(&keys::lane_entry(id, lane.head))? else { return Ok(None) };
+        match load_message(tx, &String::from_utf8_lossy(&msg_id))? {
+            Some(Record::Entry(entry)) => Ok(Some((lane, entry))),
+            _ => Ok(None),
+        }
+    };
+    match found() {
+        Err(Error::BadRecord { .. }) => Ok(None),
+        found => found,
+    }
 }

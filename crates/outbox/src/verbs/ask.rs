@@ -3,12 +3,14 @@
 //! Owns:  these verbs and their answers.
 //! Never: leases or sends.
 
-use crate::entry::{Entry, Phase, Receipt};
+use crate::disk::Bytes;
+use crate::entry::{Entry, Place, Receipt, StoredPayload};
 use crate::error::{Error, Result};
+use crate::keys;
 use crate::lifecycle::{Event, Refusal, step};
 use crate::outcome::{Class, Outcome, Replacement, Report};
 use crate::state::State;
-use crate::tx::{Record, Tx, find};
+use crate::tx::{Record, Tx, ended, find};
 use crate::verbs::{Became, apply, cut_reason};
 use crate::view::{EntryView, state_of, view_entry};
 
@@ -37,6 +39,23 @@ pub enum Cancelled {
     TooLate(Box<Receipt>),
 }
 
+/// What a resend changes of the message, for this attempt and all later ones.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Overrides {
+    /// Not to be kept by the service for users who are offline.
+    pub online_user_only: Option<bool>,
+    /// The web SDK's message instance.
+    pub web_message_instance: Option<Vec<u8>>,
+}
+
+/// The payload with a changed web instance, prepared on the caller's thread.
+pub(crate) struct NewPayload {
+    pub(crate) message: Vec<u8>,
+    pub(crate) web_message_instance: Option<Vec<u8>>,
+    /// The file that was written for it, if it is too large for the store.
+    pub(crate) file: Option<[u8; 16]>,
+}
+
 /// A person's word that an uncertain message arrived.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Resolution {
@@ -60,14 +79,47 @@ pub(crate) fn release(tx: &mut Tx<'_>, id: &str) -> Result<EntryView> {
 }
 
 /// Makes an entry due now; brings an ended one back.
-pub(crate) fn resend(tx: &mut Tx<'_>, id: &str) -> Result<Changed> {
+pub(crate) fn resend(
+    tx: &mut Tx<'_>,
+    id: &str,
+    online_user_only: Option<bool>,
+    payload: Option<NewPayload>,
+) -> Result<Changed> {
     match find(tx, id)? {
         Record::Receipt(receipt) if receipt.state() == State::Sent => Ok(Changed::Sent(receipt)),
         Record::Receipt(receipt) => {
             Err(wrong_state(&receipt.identity.msg_id, receipt.state(), "its payload is no longer kept"))
         }
-        Record::Entry(entry) => change(tx, entry, &Event::Resend, "it cannot be resent").map(Changed::Entry),
+        Record::Entry(entry) => {
+            let entry = overridden(tx, entry, online_user_only, payload)?;
+            change(tx, entry, &Event::Resend, "it cannot be resent").map(Changed::Entry)
+        }
     }
+}
+
+/// Writes what a resend changes of the message.
+fn overridden(
+    tx: &mut Tx<'_>,
+    old: Entry,
+    online_user_only: Option<bool>,
+    payload: Option<NewPayload>,
+) -> Result<Entry> {
+    let mut new = old.clone();
+    if let Some(online_user_only) = online_user_only {
+        new.identity.online_user_only = online_user_only;
+    }
+    if let Some(payload) = payload {
+        let web_bytes = payload.web_message_instance.as_ref().map_or(0, Vec::len);
+        new.identity.payload_bytes = (payload.message.len() + web_bytes) as u64;
+        new.payload = tx.place_payload(&new, payload)?;
+    }
+    if new != old {
+        tx.put_entry(Some(&old), &new)?;
+        if new.payload != old.payload {
+            tx.unname(old.payload);
+        }
+    }
+    Ok(new)
 }
 
 /// Cancels a message and tells the truth about it.
@@ -142,11 +194,7 @@ fn change(tx: &mut Tx<'_>, old: Entry, event: &Event<'_>, why: &'static str) -> 
             return Err(wrong_state(&old.identity.msg_id, state, why));
         }
     };
-    let mut new = old.clone();
-    if matches!((event, &old.delivery.phase), (Event::Resend, Phase::Failed { .. } | Phase::Expired { .. })) {
-        new.settled = None;
-    }
-    match apply(tx, &old, new, stepped, None)? {
+    match apply(tx, &old, old.clone(), stepped, None)? {
         Became::Entry(entry, _) => view_entry(tx, entry, tx.now),
         Became::Receipt(receipt) => Err(wrong_state(&receipt.identity.msg_id, receipt.state(), why)),
     }
@@ -154,4 +202,20 @@ fn change(tx: &mut Tx<'_>, old: Entry, event: &Event<'_>, why: &'static str) -> 
 
 fn wrong_state(msg_id: &str, state: State, why: &'static str) -> Error {
     Error::WrongState { msg_id: msg_id.into(), state, why }
+}
+
+impl Tx<'_> {
+    /// Puts a changed payload in the old one's place.
+    fn place_payload(&mut self, entry: &Entry, payload: NewPayload) -> Result<Place> {
+        let key = keys::payload(ended(&entry.delivery), entry.identity.seq);
+        let msg_id = entry.identity.msg_id.clone();
+        let Some(name) = payload.file else {
+            let NewPayload { message, web_message_instance, .. } = payload;
+            self.put(key, &StoredPayload { msg_id, message, web_message_instance })?;
+            return Ok(Place::Inline);
+        };
+        self.put_bytes(keys::file(name), Bytes::default());
+        self.put(key, &StoredPayload { msg_id, message: Vec::new(), web_message_instance: None })?;
+        Ok(Place::File(name))
+    }
 }

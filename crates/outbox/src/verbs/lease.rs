@@ -8,7 +8,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use crate::clock::{Timestamp, WallTime};
-use crate::disk::Rows;
+use crate::disk::{Rows, after_key, after_prefix};
 use crate::entry::{
     Account, Entry, Gate, Holder, Identity, Lane, LaneKey, Phase, SendToken, hex, short_hash, unhex,
 };
@@ -304,7 +304,7 @@ fn one_is_alone(tx: &Tx<'_>) -> Result<bool> {
 }
 
 /// The accounts that may send now, beginning with another one each time.
-fn open_accounts(tx: &Tx<'_>, request: &LeaseRequest) -> Result<Vec<Account>> {
+fn open_accounts(tx: &mut Tx<'_>, request: &LeaseRequest) -> Result<Vec<Account>> {
     let now = tx.now.time;
     let may_send = |account: &Account| match &account.gate {
         Gate::Open => true,
@@ -316,11 +316,37 @@ fn open_accounts(tx: &Tx<'_>, request: &LeaseRequest) -> Result<Vec<Account>> {
     if let Some(name) = &request.account {
         return Ok(Some(tx.account(name)?).filter(may_send).into_iter().collect());
     }
-    let mut accounts = crate::view::accounts(tx, LIST_SCAN_MAX)?;
+    let start = keys::account_hash(&format!("{} {}", tx.counters.next_event, now.0));
+    let (before, after) = (keys::readies([0; 16]), keys::readies(start));
+    let mut accounts = due_accounts(tx, after.clone(), None)?;
+    accounts.extend(due_accounts(tx, before, Some(&after))?);
     accounts.retain(may_send);
-    let turn = usize::try_from(tx.counters.next_event.wrapping_add(now.0)).unwrap_or(0);
-    let middle = turn % accounts.len().max(1);
-    accounts.rotate_left(middle);
+    Ok(accounts)
+}
+
+/// The accounts that have a lane head in the due index, from a row of it on: their number counts, not that
+/// of their messages or of accounts that have nothing due.
+fn due_accounts(tx: &mut Tx<'_>, mut from: Vec<u8>, before: Option<&[u8]>) -> Result<Vec<Account>> {
+    let mut accounts = Vec::new();
+    for _ in 0..LIST_SCAN_MAX {
+        let Some((row, _)) = tx.next(b"w", &from)? else { break };
+        if before.is_some_and(|before| row.as_slice() >= before) {
+            break;
+        }
+        from = after_key(&row);
+        match load::<Lane>(tx, &keys::lane(keys::tail_lane(&row))) {
+            Ok(Some(lane)) => {
+                from = after_prefix(&keys::readies(keys::account_hash(&lane.account)));
+                accounts.push(tx.account(&lane.account)?);
+            }
+            Ok(None) => {
+                tx.remove(row);
+                tx.counters.ready = tx.counters.ready.saturating_sub(1);
+            }
+            Err(Error::BadRecord { .. }) => {}
+            Err(error) => return Err(error),
+        }
+    }
     Ok(accounts)
 }
 

@@ -13,14 +13,15 @@ mod tick;
 
 pub use accounts::GateChange;
 pub(crate) use accounts::{Paused, Scope, Swept, flush, set_account, set_paused, wake_not_reached};
-pub use ask::{Cancelled, Changed, Resolution};
+pub(crate) use ask::NewPayload;
+pub use ask::{Cancelled, Changed, Overrides, Resolution};
 pub(crate) use ask::{cancel, hold, release, resend, resolve};
 pub use lease::{Lease, LeaseId, LeaseRequest, LeaseTo};
 pub(crate) use lease::{extend, lease, take_back};
 pub use settle::Settled;
 pub(crate) use settle::settle;
 pub use submit::{Submit, Submitted};
-pub(crate) use submit::{prepare, submit, write_data_file};
+pub(crate) use submit::{prepare, submit, write_data_file, write_payload_file};
 pub use tick::Ticked;
 pub(crate) use tick::{Before, recover, tick};
 

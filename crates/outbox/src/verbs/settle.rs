@@ -44,7 +44,8 @@ fn settle_entry(tx: &mut Tx<'_>, id: &LeaseId, old: Entry, report: &Report) -> R
     let is_newest = old.delivery.starts == id.start();
     match (is_newest, under_way(&old), old.settled) {
         (true, Some(attempt), _) => on_time(tx, id, old, attempt, report),
-        (true, None, Some(settled)) if settled.start == id.start() && !is_success(report) => {
+        // A repetition: it is answered as the first was, whatever came after.
+        (_, _, Some(settled)) if settled.start == id.start() && !is_success(report) => {
             Ok(settled.state.into())
         }
         (true, None, _) => late(tx, id, old, report),
@@ -96,8 +97,11 @@ fn settle_receipt(tx: &mut Tx<'_>, id: &LeaseId, old: Receipt, report: &Report) 
         }
         return Ok(ending::correct(tx, old, report)?.state());
     }
+    if let Some(settled) = old.settled.filter(|settled| settled.start == id.start()) {
+        return Ok(settled.state.into());
+    }
     if old.starts == id.start() {
-        return Ok(old.settled.map_or(old.state(), |settled| settled.state.into()));
+        return Ok(old.state());
     }
     Err(Error::WrongState {
         msg_id: old.identity.msg_id.clone(),

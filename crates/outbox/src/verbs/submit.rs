@@ -105,13 +105,7 @@ pub(crate) fn prepare(submit: Submit, config: &Config, spool: &Spool) -> Result<
         if free_bytes < config.min_free_bytes.saturating_add(payload_bytes) {
             return Err(Error::DiskLow { free_bytes, min_bytes: config.min_free_bytes });
         }
-        let name = fresh_token().0;
-        let content = payload_file(&submit.message, submit.web_message_instance.as_deref());
-        if let Err(error) = spool.write_payload(name, &content) {
-            spool.remove_payload(name);
-            return Err(Error::Unhealthy { reason: format!("writing a payload file: {error}") });
-        }
-        file = Some(name);
+        file = Some(write_payload_file(spool, &submit.message, submit.web_message_instance.as_deref())?);
     }
     Ok(Prepared { submit, fingerprint, payload_bytes, file })
 }
@@ -128,16 +122,21 @@ fn payload_file(message: &[u8], web: Option<&[u8]>) -> Vec<u8> {
     content
 }
 
-/// Writes a replacement that is too large for the store to a file of its own.
-pub(crate) fn write_data_file(spool: &Spool, data: &[u8]) -> Result<[u8; 16]> {
+/// Writes a payload that is too large for the store to a file of its own.
+pub(crate) fn write_payload_file(spool: &Spool, message: &[u8], web: Option<&[u8]>) -> Result<[u8; 16]> {
     let name = fresh_token().0;
-    match spool.write_payload(name, &payload_file(data, None)) {
+    match spool.write_payload(name, &payload_file(message, web)) {
         Ok(()) => Ok(name),
         Err(error) => {
             spool.remove_payload(name);
-            Err(Error::Unhealthy { reason: format!("writing a replacement's file: {error}") })
+            Err(Error::Unhealthy { reason: format!("writing a payload file: {error}") })
         }
     }
+}
+
+/// Writes a replacement that is too large for the store to a file of its own.
+pub(crate) fn write_data_file(spool: &Spool, data: &[u8]) -> Result<[u8; 16]> {
+    write_payload_file(spool, data, None)
 }
 
 /// Reads what [`payload_file`] made.
@@ -313,7 +312,11 @@ fn take_first_error(tx: &Tx<'_>, entry: &mut Entry, report: &Report) -> Result<(
             // The lifecycle decides, as after an attempt; what it counts is taken back, for no attempt of
             // ours was made. No token covered that send, so there is no window either.
             let mut sent_before = entry.delivery.clone();
-            let no_window = crate::lifecycle::Policy { dedup_window: Duration::ZERO, ..tx.config.policy };
+            let no_window = crate::lifecycle::Policy {
+                dedup_window: Duration::ZERO,
+                retry: crate::retry::RetryPolicy { max_attempts: 0, ..tx.config.policy.retry },
+                ..tx.config.policy
+            };
             let context = crate::lifecycle::Context { policy: &no_window, ..tx.context(entry) };
             let lease = Event::Lease(crate::entry::Holder::Process);
             sent_before = delivery_after(step(&sent_before, &lease, &context))?;

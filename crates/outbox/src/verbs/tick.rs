@@ -37,7 +37,7 @@ pub(crate) fn tick(tx: &mut Tx<'_>) -> Result<Ticked> {
     ending::prune(tx)?;
     let oldest = ending::oldest_event(tx)?;
     let retention = oldest.map(|(_, event)| event.time.plus(tx.config.sent_retention));
-    let next = [next_wake(tx)?, retention].into_iter().flatten().min();
+    let next = [next_wake(tx, tx.now.time)?, retention].into_iter().flatten().min();
     Ok(Ticked { next })
 }
 
@@ -48,12 +48,20 @@ fn fire_timer(tx: &mut Tx<'_>) -> Result<bool> {
         return Ok(false);
     }
     let text = String::from_utf8_lossy(&msg_id).into_owned();
+    let seq = keys::tail_number(&key);
     match load_message(tx, &text) {
-        Ok(Some(Record::Entry(entry))) if entry.identity.seq == keys::tail_number(&key) => {
-            on_timer(tx, &entry)?;
+        Ok(Some(Record::Entry(entry))) if entry.identity.seq == seq => {
+            let became = on_timer(tx, &entry)?;
+            // The same moment may be the timer of what it has become (kept for no time at all).
+            if let Became::Entry(new, _) = became
+                && new.delivery != entry.delivery
+                && new.delivery.timer().is_some_and(|at| keys::timer(at, seq) == key)
+            {
+                return Ok(true);
+            }
         }
         Ok(_) => {}
-        Err(Error::BadRecord { reason, .. }) => tx.set_aside(&text, &reason.to_string())?,
+        Err(Error::BadRecord { reason, .. }) => tx.set_aside_entry(seq, &text, &reason.to_string())?,
         Err(error) => return Err(error),
     }
     // What still stands there leads nowhere, or would fire again at once.

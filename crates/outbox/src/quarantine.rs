@@ -1,0 +1,71 @@
+//! Quarantine: records that cannot be read are set aside, counted and announced.
+//!
+//! Owns:  where their bytes are kept, and the counts of an entry that cannot tell its own state any more.
+//! Never: throws bytes away, keeps anything else from going on.
+
+use crate::disk::Rows;
+use crate::entry::StoredPayload;
+use crate::error::Result;
+use crate::keys::{self, Ended, StateIndex};
+use crate::notice::{Event, EventKind};
+use crate::record::decode;
+use crate::tx::Tx;
+
+impl Tx<'_> {
+    /// Moves a record that cannot be read out of the way, counts and announces it. Its bytes are kept.
+    pub(crate) fn set_aside(&mut self, msg_id: &str, reason: &str) -> Result<()> {
+        let key = keys::message(msg_id);
+        if let Some(bytes) = self.get(&key)? {
+            self.put_bytes(keys::set_aside(&key), bytes);
+            self.remove(key);
+        }
+        self.counters.quarantined += 1;
+        self.emit(Event {
+            seq: None,
+            kind: EventKind::Quarantined,
+            at: self.now.wall,
+            msg_id: Some(msg_id.into()),
+            account: None,
+            conversation: None,
+            state: None,
+            code: None,
+            desc: None,
+            new_msg_id: None,
+            reason: Some(reason.into()),
+            may_have_arrived: false,
+        })?;
+        Ok(())
+    }
+
+    /// The same for an entry, whose order of acceptance an index told: it leaves the counts as well.
+    pub(crate) fn set_aside_entry(&mut self, seq: u64, msg_id: &str, reason: &str) -> Result<()> {
+        let state = self.indexed_state(seq, msg_id)?;
+        if let Some(state) = state {
+            self.remove(keys::state(state, seq));
+        }
+        let counter = self.counter(state);
+        *counter = counter.saturating_sub(1);
+        for ended in [Ended::No, Ended::Yes] {
+            let key = keys::payload(ended, seq);
+            let Some(bytes) = self.get(&key)? else { continue };
+            if let Ok(payload) = decode::<StoredPayload>(&key, &bytes) {
+                // That of a payload in a file is not known here; the next rebuild finds it.
+                let size = payload.message.len() + payload.web_message_instance.map_or(0, |web| web.len());
+                self.counters.payload_bytes = self.counters.payload_bytes.saturating_sub(size as u64);
+            }
+            self.put_bytes(keys::set_aside(&key), bytes);
+            self.remove(key);
+        }
+        self.set_aside(msg_id, reason)
+    }
+
+    /// The state in which the indices know an entry; `None` for a waiting one.
+    fn indexed_state(&self, seq: u64, msg_id: &str) -> Result<Option<StateIndex>> {
+        for state in StateIndex::ALL {
+            if self.get(&keys::state(state, seq))?.is_some_and(|found| found == msg_id.as_bytes()) {
+                return Ok(Some(state));
+            }
+        }
+        Ok(None)
+    }
+}

@@ -1,0 +1,338 @@
+//! Damage from outside: rows removed, changed and flipped, and what an open makes of it.
+//!
+//! Owns:  tests of `verify` and `quarantine`, through sled's rows and the public verbs.
+//! Never: sleeps.
+
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use super::*;
+use crate::clock::{BootId, Clock, Reading, WallTime};
+use crate::disk::Writes;
+use crate::outcome::{Class, Outcome, Replacement, Report};
+use crate::verbs::{GateChange, LeaseRequest, LeaseTo, Overrides, Submit};
+use crate::view::{EntryView, Filter, Message};
+use crate::{Config, Outbox};
+
+struct Hand(Mutex<Reading>);
+
+impl Clock for Hand {
+    fn read(&self) -> Reading {
+        *self.0.lock().unwrap()
+    }
+}
+
+fn config(path: &Path) -> Config {
+    let reading = Reading { wall: WallTime(1_800_000_000_000), since_boot_ms: 5_000, boot: BootId([1; 16]) };
+    Config { clock: Arc::new(Hand(Mutex::new(reading))), min_free_bytes: 0, ..Config::new(path) }
+}
+
+fn submit(outbox: &Outbox, msg_id: &str, conversation: &str, bytes: usize) {
+    let submit = Submit {
+        msg_id: msg_id.into(),
+        account: format!("account of {conversation}"),
+        conversation: conversation.into(),
+        message: vec![b'.'; bytes],
+        ..Submit::default()
+    };
+    outbox.submit(submit).wait().unwrap();
+}
+
+fn lease(outbox: &Outbox, max: usize) -> Vec<crate::verbs::Lease> {
+    let to = LeaseTo::App { duration: Duration::from_secs(60) };
+    outbox.lease(LeaseRequest { max, account: None, to }).wait().unwrap()
+}
+
+fn settle(outbox: &Outbox, lease: &crate::verbs::Lease, outcome: Outcome) {
+    let replacement = (outcome == Outcome::Sent)
+        .then(|| Replacement { new_msg_id: Some("new".into()), data: vec![b'd'; 20_000] });
+    let class = Class::Unknown;
+    let report = Report { outcome, code: 1, desc: "why".into(), class, retry_after: None, replacement };
+    outbox.settle(lease.id.clone(), report).wait().unwrap();
+}
+
+/// A closed spool with something of everything.
+fn full_spool(path: &Path) {
+    let outbox = Outbox::open(config(path)).unwrap();
+    for (msg_id, outcome) in
+        [("sent", Outcome::Sent), ("failed", Outcome::Reject), ("retried", Outcome::Retry)]
+    {
+        submit(&outbox, msg_id, msg_id, 20_000);
+        settle(&outbox, &lease(&outbox, 1)[0], outcome);
+    }
+    submit(&outbox, "under way", "busy", 100);
+    lease(&outbox, 1);
+    submit(&outbox, "behind it", "busy", 100);
+    submit(&outbox, "due", "idle", 100);
+    submit(&outbox, "behind that", "idle", 17_000);
+    submit(&outbox, "kept", "quiet", 100);
+    outbox.hold("kept".into(), None).wait().unwrap();
+    submit(&outbox, "gone", "quiet", 100);
+    outbox.cancel("gone".into(), None).wait().unwrap();
+    outbox.set_account("shut".into(), GateChange::Pause { reason: None }).wait().unwrap();
+}
+
+#[derive(Debug, PartialEq)]
+struct Seen {
+    counters: Counters,
+    entries: Vec<EntryView>,
+    payloads: usize,
+    receipts: Vec<Message>,
+    accounts: Vec<Account>,
+    wake: Option<Timestamp>,
+}
+
+/// Everything that a reader can see.
+fn look(outbox: &Outbox) -> Seen {
+    let entries = outbox.list(&Filter::default(), 0, 100).unwrap().entries;
+    let mut accounts = outbox.accounts(100).unwrap();
+    accounts.sort_by(|a, b| a.name.cmp(&b.name));
+    Seen {
+        counters: outbox.counters(),
+        payloads: entries
+            .iter()
+            .map(|view| outbox.payload(&view.entry.identity.msg_id).unwrap().message.len())
+            .sum(),
+        entries,
+        receipts: ["sent", "gone"].map(|id| outbox.get(id).unwrap()).into(),
+        accounts,
+        wake: outbox.next_wake().unwrap(),
+    }
+}
+
+/// Changes rows of a closed spool, and makes it look like one whose process was killed.
+fn damage(path: &Path, change: impl FnOnce(&Disk) -> Writes) {
+    let disk = Disk::open(&path.join("store")).unwrap();
+    let writes = change(&disk);
+    assert!(!writes.is_empty(), "there was nothing to damage");
+    disk.commit(&writes).unwrap();
+    drop(disk);
+    std::fs::remove_file(path.join("clean")).unwrap();
+}
+
+fn rows(disk: &Disk, prefix: &[u8]) -> Vec<(Vec<u8>, Bytes)> {
+    let (mut walk, mut rows) = (disk.walk(prefix), Vec::new());
+    while let Some(row) = walk.step().unwrap() {
+        rows.push(row);
+    }
+    rows
+}
+
+fn removed(disk: &Disk, prefix: u8) -> Writes {
+    rows(disk, &[prefix]).into_iter().map(|(key, _)| (key, None)).collect()
+}
+
+fn assert_mended(change: impl FnOnce(&Disk) -> Writes) {
+    let dir = tempfile::tempdir().unwrap();
+    full_spool(dir.path());
+    let outbox = Outbox::open(config(dir.path())).unwrap();
+    assert!(outbox.report().clean && !outbox.report().rebuilt);
+    let before = look(&outbox);
+    assert_eq!((before.entries.len(), before.receipts.len(), before.counters.sending), (7, 2, 1));
+    drop(outbox);
+    damage(dir.path(), change);
+    let outbox = Outbox::open(config(dir.path())).unwrap();
+    assert!(!outbox.report().clean && outbox.report().rebuilt, "the damage was noticed");
+    assert_eq!((outbox.report().orphans, outbox.report().quarantined), (0, 0));
+    assert_eq!(look(&outbox), before);
+    drop(outbox);
+    std::fs::remove_file(dir.path().join("clean")).unwrap();
+    let outbox = Outbox::open(config(dir.path())).unwrap();
+    assert!(!outbox.report().rebuilt, "it stays mended");
+    assert_eq!(look(&outbox), before);
+}
+
+#[test]
+fn lost_rows_of_any_derived_kind_are_made_anew() {
+    for prefix in [b's', b'l', b'h', b'w', b'd', b'x'] {
+        assert_mended(|disk| removed(disk, prefix));
+        // Half of them, too, and one too many.
+        assert_mended(|disk| removed(disk, prefix).into_iter().take(1).collect());
+        assert_mended(|disk| {
+            let (mut key, value) = rows(disk, &[prefix]).remove(0);
+            let last = key.last_mut().unwrap();
+            *last ^= 1;
+            Writes::from([(key, Some(value))])
+        });
+    }
+}
+
+#[test]
+fn lost_names_of_files_are_made_anew_before_orphans_are_swept() {
+    assert_mended(|disk| removed(disk, b'b'));
+}
+
+#[test]
+fn wrong_counts_are_counted_anew() {
+    type Change = fn(&mut Counters);
+    let changes: [Change; 5] = [
+        |counters| counters.waiting += 1,
+        |counters| counters.ready -= 1,
+        |counters| counters.payload_bytes -= 7,
+        |counters| counters.receipts = 0,
+        |counters| counters.next_seq = 1,
+    ];
+    for change in changes {
+        assert_mended(|disk| {
+            let mut counters: Counters = load(disk, keys::COUNTERS).unwrap().unwrap();
+            change(&mut counters);
+            let bytes = crate::record::encode(keys::COUNTERS, &counters).unwrap();
+            Writes::from([(keys::COUNTERS.to_vec(), Some(bytes.into()))])
+        });
+    }
+}
+
+#[test]
+fn a_lane_that_tells_another_head_or_nobody_under_way_is_made_anew() {
+    let change = |change: fn(&mut Lane)| {
+        move |disk: &Disk| {
+            let mut writes = Writes::new();
+            for (key, bytes) in rows(disk, b"h") {
+                let mut lane: Lane = decode(&key, &bytes).unwrap();
+                if lane.conversation == "busy" {
+                    change(&mut lane);
+                    let bytes = crate::record::encode(&key, &lane).unwrap();
+                    writes.insert(key, Some(bytes.into()));
+                }
+            }
+            writes
+        }
+    };
+    assert_mended(change(|lane| lane.sending = None));
+    assert_mended(change(|lane| lane.head += 1));
+    assert_mended(change(|lane| lane.count += 1));
+}
+
+#[test]
+fn lost_counters_are_made_from_the_seal_and_the_records() {
+    for flipped in [false, true] {
+        let dir = tempfile::tempdir().unwrap();
+        full_spool(dir.path());
+        let outbox = Outbox::open(config(dir.path())).unwrap();
+        let before = look(&outbox);
+        drop(outbox);
+        damage(dir.path(), |disk| {
+            let mut bytes = disk.get(keys::COUNTERS).unwrap().unwrap().to_vec();
+            bytes[20] ^= 1;
+            Writes::from([(keys::COUNTERS.to_vec(), flipped.then(|| bytes.into()))])
+        });
+        // Even where the last end looks orderly.
+        std::fs::write(dir.path().join("clean"), "clean\n").unwrap();
+        let outbox = Outbox::open(config(dir.path())).unwrap();
+        assert!(outbox.report().rebuilt);
+        let after = look(&outbox);
+        assert_eq!(after.entries, before.entries);
+        let same = |counters: &Counters| {
+            (
+                counters.next_seq,
+                counters.next_event,
+                counters.entries(),
+                counters.receipts,
+                counters.sent_total,
+            )
+        };
+        assert_eq!(same(&after.counters), same(&before.counters));
+    }
+}
+
+fn flip(disk: &Disk, key: Vec<u8>) -> Writes {
+    let mut bytes = disk.get(&key).unwrap().unwrap().to_vec();
+    *bytes.last_mut().unwrap() ^= 1;
+    Writes::from([(key, Some(bytes.into()))])
+}
+
+#[test]
+fn one_unreadable_record_is_set_aside_and_the_rest_goes_on() {
+    for msg_id in ["due", "under way", "kept", "failed", "sent", "behind it"] {
+        let dir = tempfile::tempdir().unwrap();
+        full_spool(dir.path());
+        damage(dir.path(), |disk| flip(disk, keys::message(msg_id)));
+        let outbox = Outbox::open(config(dir.path())).unwrap();
+        assert!(outbox.report().rebuilt);
+        assert_eq!(outbox.report().quarantined, 1, "{msg_id}");
+        assert!(matches!(outbox.get(msg_id), Err(Error::NotFound { .. })));
+        let counters = outbox.counters();
+        assert_eq!(counters.entries() + counters.receipts, 8);
+        let entries = outbox.list(&Filter::default(), 0, 100).unwrap().entries;
+        assert_eq!(entries.len() as u64, counters.entries());
+        let next = if msg_id == "due" { "behind that" } else { "due" };
+        let leased = lease(&outbox, 10);
+        assert!(leased.iter().any(|lease| lease.msg_id == next), "{next} after {msg_id}");
+        drop(outbox);
+        std::fs::remove_file(dir.path().join("clean")).unwrap();
+        let outbox = Outbox::open(config(dir.path())).unwrap();
+        assert_eq!((outbox.report().rebuilt, outbox.report().quarantined), (false, 1), "once and for all");
+    }
+}
+
+#[test]
+fn a_record_that_turns_bad_in_between_is_set_aside_when_its_turn_comes() {
+    let dir = tempfile::tempdir().unwrap();
+    full_spool(dir.path());
+    damage(dir.path(), |disk| flip(disk, keys::message("due")));
+    // The last end looks orderly, so nothing is checked at the open.
+    std::fs::write(dir.path().join("clean"), "clean\n").unwrap();
+    let outbox = Outbox::open(config(dir.path())).unwrap();
+    assert_eq!((outbox.report().rebuilt, outbox.report().quarantined), (false, 0));
+    assert!(matches!(outbox.get("due"), Err(Error::BadRecord { .. })));
+    assert!(outbox.flush(None, None).is_ok());
+    let leased = lease(&outbox, 10);
+    assert!(leased.iter().any(|lease| lease.msg_id == "behind that"));
+    let counters = outbox.counters();
+    let entries = outbox.list(&Filter::default(), 0, 100).unwrap().entries;
+    assert_eq!((counters.quarantined, counters.entries()), (1, 6));
+    assert_eq!(entries.len(), 6);
+    let bytes: u64 = entries.iter().map(|view| view.entry.identity.payload_bytes).sum();
+    assert_eq!(counters.payload_bytes, bytes);
+}
+
+#[test]
+fn an_unreadable_account_is_set_aside_and_its_messages_stay() {
+    let dir = tempfile::tempdir().unwrap();
+    full_spool(dir.path());
+    damage(dir.path(), |disk| {
+        let mut writes = flip(disk, keys::account("account of idle"));
+        writes.extend(removed(disk, b'h'));
+        writes
+    });
+    let outbox = Outbox::open(config(dir.path())).unwrap();
+    assert_eq!((outbox.report().rebuilt, outbox.report().quarantined), (true, 1));
+    assert_eq!(outbox.account("account of idle").unwrap().unwrap().entries, 2);
+    assert!(lease(&outbox, 10).iter().any(|lease| lease.msg_id == "due"));
+}
+
+#[test]
+fn a_rebuild_keeps_a_lane_whose_later_message_is_under_way() {
+    let dir = tempfile::tempdir().unwrap();
+    let outbox = Outbox::open(config(dir.path())).unwrap();
+    submit(&outbox, "a", "lane", 10);
+    submit(&outbox, "b", "lane", 10);
+    settle(&outbox, &lease(&outbox, 1)[0], Outcome::Reject);
+    assert_eq!(lease(&outbox, 1)[0].msg_id, "b");
+    outbox.resend("a".into(), Overrides::default()).wait().unwrap();
+    drop(outbox);
+    damage(dir.path(), |disk| removed(disk, b'h'));
+    let outbox = Outbox::open(config(dir.path())).unwrap();
+    assert!(outbox.report().rebuilt);
+    assert!(lease(&outbox, 10).is_empty(), "two of one lane would be under way");
+}
+
+#[test]
+fn a_loss_inside_the_store_is_named_by_its_range() {
+    let dir = tempfile::tempdir().unwrap();
+    full_spool(dir.path());
+    damage(dir.path(), |disk| {
+        let mut counters: Counters = load(disk, keys::COUNTERS).unwrap().unwrap();
+        let last = rows(disk, b"m").into_iter().find_map(|(key, bytes)| match decode_message(&key, &bytes) {
+            Ok(Record::Receipt(receipt)) if receipt.identity.seq + 1 == counters.next_seq => Some(key),
+            _ => None,
+        });
+        counters.next_seq -= 1;
+        let bytes = crate::record::encode(keys::COUNTERS, &counters).unwrap();
+        Writes::from([(last.unwrap(), None), (keys::COUNTERS.to_vec(), Some(bytes.into()))])
+    });
+    let outbox = Outbox::open(config(dir.path())).unwrap();
+    let last = outbox.counters().next_seq;
+    assert_eq!(outbox.report().lost, Some(Lost { from_seq: last, to_seq: last }));
+}

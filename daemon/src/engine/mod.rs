@@ -1,0 +1,619 @@
+//! The engine: one task that owns everything between the store and the transport.
+//!
+//! Owns:  link, pace, attempts under way, apps that wait for work, the alarm for what is due by itself.
+//! Never: decides what an outcome means for an entry (the store's lifecycle does), shares its state, or
+//!        waits inside `apply`.
+//!
+//! ```text
+//! loop {
+//!     start what can be started now      (a lease, a tick, a probe)
+//!     select: one action                 (an attempt ended, the store answered, a command, the alarm, ...)
+//!     apply it                           (plain code; it may start calls, it never waits)
+//! }
+//! ```
+//! Submits, holds, cancels and all reading go from the socket to the store directly; the store's notices
+//! wake the engine. One owner costs a hop for the few questions that only the engine can answer (they read
+//! its published [`View`]); it buys that no state here needs a lock.
+
+mod app;
+mod bucket;
+mod link;
+mod pace;
+mod wake;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use futures_util::stream::{FuturesUnordered, StreamExt};
+use outbox::{Lease, LeaseId, LeaseRequest, LeaseTo, Moment, Outbox, Outcome, Report, Ticked, Timestamp};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::{self, JoinError, JoinSet};
+use tokio::time::Instant;
+
+use crate::transport::verdict::maybe_reached;
+use crate::transport::{Attempt, Transport};
+use app::AppSide;
+pub use app::LeaseAsk;
+pub use link::{Link, LinkOptions, LinkState, Permit, Scout, Source};
+pub use pace::Pace;
+pub use wake::{Events, Wake};
+
+/// Commands that wait for the engine: more than the socket has connections.
+const COMMANDS_MAX: usize = 1024;
+
+/// The engine looks around at least so often: a machine's sleep stops timers, and a beat shows progress.
+const LOOK_AROUND: Duration = Duration::from_secs(10);
+
+/// How long attempts under way may go on after a stop was asked for.
+const STOP_GRACE: Duration = Duration::from_secs(10);
+
+/// Longest wait for a probe: as long as a slow mobile network needs for a connection.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Leases taken in one call: enough to keep every core busy, few enough that payloads stay small in memory.
+const LEASE_AT_ONCE: usize = 64;
+
+/// What the rest of the daemon may know of the engine.
+#[derive(Clone, Debug, PartialEq)]
+pub struct View {
+    /// The link's state.
+    pub link: LinkState,
+    /// Since when.
+    pub link_since: outbox::WallTime,
+    /// What told it.
+    pub link_source: Source,
+    /// When it is next tried whether the service can be reached.
+    pub next_scout: Option<Timestamp>,
+    /// Whether an app asks for work, or did so a moment ago.
+    pub app_attached: bool,
+    /// Attempts under way in this process.
+    pub in_flight: usize,
+    /// Attempts that the pace allows.
+    pub window: usize,
+    /// When the engine last looked around.
+    pub beat: Timestamp,
+    /// Whether a stop was asked for.
+    pub stopping: bool,
+}
+
+/// What the socket asks of the engine.
+pub enum Command {
+    /// The app's word about the network.
+    Connectivity(LinkState, oneshot::Sender<View>),
+    /// An app wants work.
+    Lease(LeaseAsk),
+    /// An app reported the outcome of an attempt.
+    Evidence(Outcome),
+    /// These leases never reached the app.
+    TakeBack(Vec<LeaseId>),
+}
+
+/// The way to a running engine.
+#[derive(Clone)]
+pub struct Handle {
+    commands: mpsc::Sender<Command>,
+    view: watch::Receiver<View>,
+}
+
+impl Handle {
+    /// Sends a command; `false` if the engine is gone.
+    pub async fn send(&self, command: Command) -> bool {
+        self.commands.send(command).await.is_ok()
+    }
+
+    /// Sends a command without waiting, for places that cannot; it is lost if the engine is flooded.
+    pub fn try_send(&self, command: Command) -> bool {
+        self.commands.try_send(command).is_ok()
+    }
+
+    /// What is known of the engine now.
+    #[must_use]
+    pub fn view(&self) -> View {
+        self.view.borrow().clone()
+    }
+
+    /// Waits until the view satisfies a condition; `false` if the engine ends before.
+    pub async fn wait_for(&self, condition: impl FnMut(&View) -> bool) -> bool {
+        self.view.clone().wait_for(condition).await.is_ok()
+    }
+}
+
+/// Who attempts.
+pub enum Sender {
+    /// This process.
+    Push(Arc<dyn Transport>),
+    /// The app.
+    App {
+        /// Leases a second for each account.
+        rate: u32,
+    },
+}
+
+/// Everything the engine needs.
+pub struct Setup {
+    /// The store.
+    pub outbox: Outbox,
+    /// Who attempts.
+    pub sender: Sender,
+    /// What to probe, if anything.
+    pub probe: Option<(String, u16)>,
+    /// Delays between probes.
+    pub probe_initial: Duration,
+    /// The longest, before jitter.
+    pub probe_max: Duration,
+    /// Attempts under way at the most.
+    pub concurrency: usize,
+    /// Where the store's notices arrive.
+    pub wake: Arc<Wake>,
+}
+
+/// The engine's state. See the module's page for the loop.
+pub struct Engine {
+    outbox: Outbox,
+    push: Option<Arc<dyn Transport>>,
+    app: AppSide,
+    probe: Option<(String, u16)>,
+    link: Link,
+    pace: Pace,
+    attempts: JoinSet<Report>,
+    /// Which lease each attempt has: an attempt that panics must not lose it.
+    leases: HashMap<task::Id, LeaseId>,
+    calls: FuturesUnordered<BoxFuture<'static, Done>>,
+    settling: usize,
+    leasing: bool,
+    ticking: bool,
+    /// Something may be due that no lease call has looked for yet.
+    work: bool,
+    /// The next moment at which something is due by itself.
+    alarm: Option<Timestamp>,
+    commands: mpsc::Receiver<Command>,
+    wake: Arc<Wake>,
+    view: watch::Sender<View>,
+    stop_by: Option<Instant>,
+}
+
+/// What a call that was started has come to.
+enum Done {
+    Leased(outbox::Result<Vec<Lease>>),
+    LeasedForApp(LeaseAsk, outbox::Result<Vec<Lease>>),
+    Settled(outbox::Result<outbox::Settled>),
+    Ticked(outbox::Result<Ticked>),
+    Probed(bool),
+    Other(outbox::Result<()>),
+}
+
+/// What the engine was woken for.
+enum Action {
+    Stop,
+    AttemptEnded(Option<LeaseId>, Result<Report, JoinError>),
+    Done(Done),
+    Command(Command),
+    Woken,
+    LookAround,
+}
+
+impl Engine {
+    /// Sets up an engine and the way to it.
+    #[must_use]
+    pub fn new(setup: Setup) -> (Self, Handle) {
+        let now = setup.outbox.now();
+        let scout = if setup.probe.is_some() { Scout::Probe } else { Scout::Canary };
+        let options = LinkOptions { probe_initial: setup.probe_initial, probe_max: setup.probe_max, scout };
+        let link = Link::new(options, now);
+        let (push, rate) = match setup.sender {
+            Sender::Push(transport) => (Some(transport), 1),
+            Sender::App { rate } => (None, rate),
+        };
+        let (command_sender, commands) = mpsc::channel(COMMANDS_MAX);
+        let first_view = View {
+            link: link.state(),
+            link_since: link.since(),
+            link_source: link.source(),
+            next_scout: None,
+            app_attached: false,
+            in_flight: 0,
+            window: 1,
+            beat: now.time,
+            stopping: false,
+        };
+        let (view, view_receiver) = watch::channel(first_view);
+        let engine = Self {
+            outbox: setup.outbox,
+            push,
+            app: AppSide::new(rate),
+            probe: setup.probe,
+            link,
+            pace: Pace::new(setup.concurrency),
+            attempts: JoinSet::new(),
+            leases: HashMap::new(),
+            calls: FuturesUnordered::new(),
+            settling: 0,
+            leasing: false,
+            ticking: false,
+            work: true,
+            alarm: Some(now.time),
+            commands,
+            wake: setup.wake,
+            view,
+            stop_by: None,
+        };
+        (engine, Handle { commands: command_sender, view: view_receiver })
+    }
+
+    /// Runs until a stop was asked for and the attempts under way have ended, or their grace is over. What
+    /// is unfinished then stays leased on disk, and the next start settles it.
+    pub async fn run(mut self, stop: impl Future<Output = ()>) {
+        tokio::pin!(stop);
+        loop {
+            self.start_what_can();
+            self.publish();
+            if self.has_stopped() {
+                return;
+            }
+            let action = self.select(stop.as_mut()).await;
+            self.apply(action);
+        }
+    }
+
+    fn has_stopped(&self) -> bool {
+        self.stop_by.is_some_and(|by| {
+            let idle = self.attempts.is_empty() && self.settling == 0 && !self.leasing;
+            idle || Instant::now() >= by
+        })
+    }
+
+    async fn select(&mut self, stop: std::pin::Pin<&mut impl Future<Output = ()>>) -> Action {
+        let look_around = self.next_look();
+        tokio::select! {
+            biased;
+            () = stop, if self.stop_by.is_none() => Action::Stop,
+            Some(ended) = self.attempts.join_next_with_id(), if !self.attempts.is_empty() => match ended {
+                Ok((id, report)) => Action::AttemptEnded(self.leases.remove(&id), Ok(report)),
+                Err(error) => Action::AttemptEnded(self.leases.remove(&error.id()), Err(error)),
+            },
+            Some(done) = self.calls.next(), if !self.calls.is_empty() => Action::Done(done),
+            Some(command) = self.commands.recv() => Action::Command(command),
+            () = self.wake.woken() => Action::Woken,
+            () = tokio::time::sleep_until(look_around) => Action::LookAround,
+        }
+    }
+
+    fn apply(&mut self, action: Action) {
+        match action {
+            Action::Stop => self.begin_stop(),
+            Action::AttemptEnded(Some(lease), ended) => self.attempt_ended(lease, ended),
+            Action::AttemptEnded(None, _) => tracing::error!("An attempt without a lease ended."),
+            Action::Done(done) => self.done(done),
+            Action::Command(command) => self.command(command),
+            Action::Woken => self.hear_store(),
+            Action::LookAround => {}
+        }
+    }
+
+    // --- what happened -----------------------------------------------------------------------------
+
+    fn begin_stop(&mut self) {
+        tracing::info!(in_flight = self.attempts.len(), "Stopping.");
+        self.stop_by = Some(Instant::now() + STOP_GRACE);
+        self.app.dismiss_all();
+    }
+
+    fn attempt_ended(&mut self, lease: LeaseId, ended: Result<Report, JoinError>) {
+        let report = ended.unwrap_or_else(|error| {
+            tracing::error!(msg_id = lease.msg_id(), %error, "The attempt failed inside the daemon.");
+            maybe_reached("the attempt failed inside the daemon".to_owned())
+        });
+        self.learn(report.outcome);
+        self.settling += 1;
+        let outbox = self.outbox.clone();
+        let is_large =
+            report.replacement.as_ref().is_some_and(|new| new.data.len() > outbox::limits::INLINE_BYTES_MAX);
+        self.call(async move {
+            let ticket = if is_large {
+                // A large replacement is written to a file first, on a thread that may wait for the disk.
+                let settle = task::spawn_blocking(move || outbox.settle(lease, report).wait());
+                settle.await.unwrap_or(Err(outbox::Error::Closed))
+            } else {
+                outbox.settle(lease, report).await
+            };
+            Done::Settled(ticket)
+        });
+    }
+
+    /// What an outcome says about link and pace.
+    fn learn(&mut self, outcome: Outcome) {
+        let before = self.link.state();
+        self.link.attempt_ended(outcome, self.outbox.now(), roll());
+        self.pace.attempt_ended(outcome);
+        self.link_changed(before);
+    }
+
+    fn link_changed(&mut self, before: LinkState) {
+        let state = self.link.state();
+        if state == before {
+            return;
+        }
+        tracing::info!(link = state.as_str(), source = self.link.source().as_str(), "The link changed.");
+        self.work = true;
+        self.app.look_again();
+        if state == LinkState::Up {
+            self.pace.restart();
+            self.wake_not_reached();
+        }
+    }
+
+    /// Whatever waits only because nobody could be reached is due now.
+    fn wake_not_reached(&mut self) {
+        let outbox = self.outbox.clone();
+        self.call(async move {
+            let woken = task::spawn_blocking(move || outbox.wake_not_reached()).await;
+            Done::Other(woken.unwrap_or(Err(outbox::Error::Closed)).map(drop))
+        });
+    }
+
+    fn done(&mut self, done: Done) {
+        match done {
+            Done::Leased(leased) => self.leased(leased),
+            Done::LeasedForApp(ask, leased) => self.leased_for_app(ask, leased),
+            Done::Settled(settled) => {
+                self.settling -= 1;
+                self.work = true;
+                self.note_failure("settle", settled.err());
+            }
+            Done::Ticked(ticked) => {
+                self.ticking = false;
+                let next = ticked.as_ref().ok().and_then(|ticked| ticked.next);
+                self.set_alarm(next);
+                self.note_failure("tick", ticked.err());
+            }
+            Done::Probed(reached) => {
+                let before = self.link.state();
+                self.link.probed(reached, self.outbox.now(), roll());
+                tracing::debug!(reached, "Probed.");
+                self.work = true;
+                self.link_changed(before);
+            }
+            Done::Other(result) => self.note_failure("store call", result.err()),
+        }
+    }
+
+    fn leased(&mut self, leased: outbox::Result<Vec<Lease>>) {
+        self.leasing = false;
+        let leases = match leased {
+            Ok(leases) => leases,
+            Err(error) => return self.note_failure("lease", Some(error)),
+        };
+        if leases.is_empty() {
+            return;
+        }
+        // There may be more; an empty answer says that there is not.
+        self.work = true;
+        if self.link.permit() == Permit::Nothing || self.stop_by.is_some() {
+            return self.take_back(leases.into_iter().map(|lease| lease.id).collect());
+        }
+        self.link.attempt_began();
+        for lease in leases {
+            self.begin_attempt(lease);
+        }
+    }
+
+    fn begin_attempt(&mut self, lease: Lease) {
+        let Some(transport) = self.push.clone() else { return };
+        let id = lease.id.clone();
+        let attempt = Attempt {
+            msg_id: lease.msg_id,
+            account: lease.account,
+            conversation: lease.conversation,
+            attempt: lease.attempt,
+            send_token: lease.token.to_hex(),
+            online_user_only: lease.online_user_only,
+            web_message_instance: lease.web_message_instance,
+            message: lease.message,
+        };
+        let task = self.attempts.spawn(async move { transport.attempt(attempt).await });
+        self.leases.insert(task.id(), id);
+    }
+
+    fn leased_for_app(&mut self, ask: LeaseAsk, leased: outbox::Result<Vec<Lease>>) {
+        self.leasing = false;
+        match leased {
+            Err(error) => {
+                self.note_failure("lease", Some(error));
+                ask.dismiss();
+            }
+            Ok(leases) if leases.is_empty() => self.app.wait_on(ask),
+            Ok(leases) => {
+                self.link.attempt_began();
+                self.app.leased(&ask, leases.len(), self.outbox.now().time);
+                if let Err(unheard) = ask.answer(leases) {
+                    self.take_back(unheard);
+                }
+            }
+        }
+    }
+
+    fn take_back(&mut self, leases: Vec<LeaseId>) {
+        for lease in leases {
+            let ticket = self.outbox.take_back(lease);
+            self.call(async move { Done::Other(ticket.await.map(drop)) });
+        }
+    }
+
+    fn command(&mut self, command: Command) {
+        match command {
+            Command::Connectivity(state, reply) => {
+                let before = self.link.state();
+                self.link.app_says(state, self.outbox.now());
+                self.work = true;
+                self.app.look_again();
+                self.link_changed(before);
+                if state == LinkState::Up && before == LinkState::Up {
+                    self.wake_not_reached();
+                }
+                self.publish();
+                // A caller who has gone misses nothing.
+                let _ = reply.send(self.view.borrow().clone());
+            }
+            Command::Lease(ask) if self.stop_by.is_some() => ask.dismiss(),
+            Command::Lease(ask) => self.app.ask(ask),
+            Command::Evidence(outcome) => self.learn(outcome),
+            Command::TakeBack(leases) => self.take_back(leases),
+        }
+    }
+
+    fn hear_store(&mut self) {
+        if let Some(at) = self.wake.take() {
+            self.set_alarm(Some(at));
+            if at <= self.outbox.now().time {
+                self.work = true;
+                self.app.look_again();
+            }
+        }
+    }
+
+    /// A store that fails has said so to everybody; the log says it once more, with what was tried.
+    fn note_failure(&self, what: &str, error: Option<outbox::Error>) {
+        match error {
+            None => {}
+            Some(outbox::Error::WrongState { msg_id, state, why }) => {
+                tracing::debug!(what, msg_id, state = state.as_str(), why, "The entry had moved on.");
+            }
+            Some(error) => tracing::error!(what, %error, "The store refused."),
+        }
+    }
+
+    // --- what can be started -----------------------------------------------------------------------------
+
+    fn start_what_can(&mut self) {
+        if self.outbox.failure().is_some() {
+            return self.app.dismiss_all();
+        }
+        let now = self.outbox.now();
+        self.start_tick(now);
+        if self.stop_by.is_some() {
+            return;
+        }
+        self.start_probe(now);
+        if self.push.is_some() {
+            self.start_lease();
+        } else {
+            self.start_app_lease(now);
+        }
+    }
+
+    fn start_tick(&mut self, now: Moment) {
+        if self.ticking || self.alarm.is_none_or(|at| at > now.time) {
+            return;
+        }
+        self.ticking = true;
+        self.alarm = None;
+        self.work = true;
+        self.app.look_again();
+        let ticket = self.outbox.tick();
+        self.call(async move { Done::Ticked(ticket.await) });
+    }
+
+    fn start_probe(&mut self, now: Moment) {
+        self.link.release_canary(now, roll());
+        if !self.has_backlog() || !self.link.start_probe(now) {
+            return;
+        }
+        let Some((host, port)) = self.probe.clone() else { return };
+        self.call(async move {
+            let connect = tokio::net::TcpStream::connect((host, port));
+            Done::Probed(matches!(tokio::time::timeout(PROBE_TIMEOUT, connect).await, Ok(Ok(_))))
+        });
+    }
+
+    /// Whether anything waits that the link keeps back: without it, being offline costs nothing at all.
+    fn has_backlog(&self) -> bool {
+        let counters = self.wake.counters();
+        counters.ready > 0 || counters.deferred > 0
+    }
+
+    fn start_lease(&mut self) {
+        let room = match self.link.permit() {
+            Permit::All => self.pace.window().saturating_sub(self.attempts.len() + self.settling),
+            Permit::Canary => 1,
+            Permit::Nothing => 0,
+        };
+        if !self.work || self.leasing || room == 0 {
+            return;
+        }
+        self.work = false;
+        self.leasing = true;
+        let request = LeaseRequest { max: room.min(LEASE_AT_ONCE), account: None, to: LeaseTo::Process };
+        let ticket = self.outbox.lease(request);
+        self.call(async move { Done::Leased(ticket.await) });
+    }
+
+    fn start_app_lease(&mut self, now: Moment) {
+        if self.leasing {
+            return;
+        }
+        let permit = self.link.permit();
+        let sending = self.wake.counters().sending;
+        let next = if permit == Permit::Nothing { None } else { self.app.next(now.time, sending) };
+        let Some((ask, max)) = next else {
+            // Each request had its look, also one that would not wait.
+            return self.app.dismiss_late();
+        };
+        self.leasing = true;
+        let request = LeaseRequest {
+            max: if permit == Permit::Canary { 1 } else { max },
+            account: Some(ask.account.clone()),
+            to: LeaseTo::App { duration: ask.lasts },
+        };
+        let ticket = self.outbox.lease(request);
+        self.call(async move { Done::LeasedForApp(ask, ticket.await) });
+    }
+
+    fn call(&mut self, call: impl Future<Output = Done> + Send + 'static) {
+        self.calls.push(Box::pin(call));
+    }
+
+    // --- time ------------------------------------------------------------------------------------------------
+
+    fn set_alarm(&mut self, at: Option<Timestamp>) {
+        self.alarm = [self.alarm, at].into_iter().flatten().min();
+    }
+
+    /// When to look around even if nothing happens.
+    fn next_look(&self) -> Instant {
+        let now = self.outbox.now().time;
+        let scout = self.link.next_scout().filter(|_| self.has_backlog());
+        let alarm = self.alarm.filter(|_| !self.ticking);
+        let due = [alarm, scout, self.app.next_rate(now)].into_iter().flatten().min();
+        let wait = due.map_or(LOOK_AROUND, |at| Duration::from_millis(at.since_ms(now)).min(LOOK_AROUND));
+        let by_clock = Instant::now() + wait;
+        let late = self.app.next_late().filter(|_| !self.leasing);
+        [Some(by_clock), late, self.stop_by].into_iter().flatten().min().unwrap_or(by_clock)
+    }
+
+    fn publish(&self) {
+        let view = View {
+            link: self.link.state(),
+            link_since: self.link.since(),
+            link_source: self.link.source(),
+            next_scout: self.link.next_scout(),
+            app_attached: self.app.is_attached(),
+            in_flight: self.attempts.len(),
+            window: self.pace.window(),
+            beat: self.outbox.now().time,
+            stopping: self.stop_by.is_some(),
+        };
+        self.view.send_if_modified(|shown| {
+            let changed = *shown != view;
+            *shown = view;
+            changed
+        });
+    }
+}
+
+/// A uniform number from 0 to 1, for jitter; without randomness the middle.
+fn roll() -> f64 {
+    let mut bytes = [0; 4];
+    getrandom::fill(&mut bytes).map_or(0.5, |()| f64::from(u32::from_le_bytes(bytes)) / f64::from(u32::MAX))
+}

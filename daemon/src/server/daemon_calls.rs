@@ -1,0 +1,233 @@
+//! The daemon as a whole: status, flush, pause, accounts, connectivity, health.
+//!
+//! Owns:  these calls.
+//! Never: looks at a single message.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::response::Response;
+use http::{StatusCode, Uri};
+use outbox::{GateChange, SpoolStatus};
+use outbox_control::types::{
+    self, AccountState, Connectivity, ConnectivityRequest, Counts, FlushAnswer, FlushRequest, Live, Paused,
+    Ready, ReasonBody, Status, TransportStatus,
+};
+use tokio::sync::oneshot;
+
+use super::Context;
+use super::body::{Id, Json};
+use super::messages::{json, json_with, reading};
+use super::problem::{Answer, shutting_down};
+use super::query::Query;
+use super::show;
+use crate::config::TransportKind;
+use crate::engine::{Command, LinkState};
+
+/// Accounts that `status` lists.
+const ACCOUNTS_SHOWN: usize = 100;
+
+/// An engine that has not looked around for so long makes no progress: it does so every ten seconds.
+const BEAT_MAX: Duration = Duration::from_secs(30);
+
+/// `GET /v1/status`.
+pub(super) async fn status(State(context): State<Arc<Context>>, uri: Uri) -> Answer<Response> {
+    Query::read(uri.query(), &[])?;
+    let outbox = context.outbox.clone();
+    let (spool, accounts) = reading(move || Ok((outbox.status()?, outbox.accounts(ACCOUNTS_SHOWN)?))).await?;
+    Ok(json(&shown_status(&context, &spool, &accounts)))
+}
+
+fn shown_status(context: &Context, spool: &SpoolStatus, accounts: &[outbox::Account]) -> Status {
+    let now = context.outbox.now();
+    let view = context.engine.view();
+    let counters = &spool.counters;
+    let mut more = serde_json::Map::new();
+    more.insert("inFlight".into(), view.in_flight.into());
+    match context.config.transport.kind {
+        TransportKind::Http => {
+            let url = context.config.transport.http.url.as_ref().map(ToString::to_string);
+            more.insert("url".into(), url.into());
+            more.insert("window".into(), view.window.into());
+        }
+        TransportKind::App => {
+            more.insert("attached".into(), view.app_attached.into());
+        }
+    }
+    Status {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        pid: std::process::id(),
+        started_at: show::time(context.started_at),
+        paused: counters.paused,
+        link: show::link(&view),
+        transport: TransportStatus { kind: kind(context).to_owned(), more },
+        accounts: accounts.iter().map(|account| show::account(account, now, context.started_at)).collect(),
+        counts: Counts {
+            queued: counters.ready,
+            deferred: counters.deferred,
+            blocked: counters.blocked(),
+            held: counters.held,
+            sending: counters.sending,
+            uncertain: counters.uncertain,
+            failed: counters.failed,
+            expired: counters.expired,
+        },
+        sent_total: counters.sent_total,
+        oldest_waiting_ms: spool.oldest_waiting.map(|since| now.time.since_ms(since)),
+        spool: shown_spool(context, spool),
+        last_sent_at: (counters.sent_total > 0).then(|| show::time(counters.last_sent_at)),
+    }
+}
+
+fn shown_spool(context: &Context, spool: &SpoolStatus) -> types::SpoolStatus {
+    let counters = &spool.counters;
+    let limits = &context.config.spool;
+    types::SpoolStatus {
+        path: context.outbox.config().path.display().to_string(),
+        bytes: counters.payload_bytes,
+        messages: counters.entries(),
+        limit_bytes: limits.max_bytes,
+        limit_messages: limits.max_messages,
+        free_bytes: Some(spool.free_bytes),
+        format: spool.format,
+        store_bytes: spool.store_bytes,
+        receipts: counters.receipts,
+        receipts_since: spool.oldest_event.map(show::time),
+        receipts_dropped: counters.receipts_dropped,
+        receipts_dropped_since: (counters.receipts_dropped > 0)
+            .then(|| show::time(counters.receipts_dropped_since)),
+        data_dropped: counters.data_dropped,
+        data_dropped_since: (counters.data_dropped > 0).then(|| show::time(counters.data_dropped_since)),
+        quarantined: counters.quarantined,
+    }
+}
+
+fn kind(context: &Context) -> &'static str {
+    match context.config.transport.kind {
+        TransportKind::App => "app",
+        TransportKind::Http => "http",
+    }
+}
+
+/// `POST /v1/flush`.
+pub(super) async fn flush(
+    State(context): State<Arc<Context>>,
+    Json(body): Json<FlushRequest>,
+) -> Answer<Response> {
+    let outbox = context.outbox.clone();
+    let due = reading(move || outbox.flush(body.account, body.conversation)).await?;
+    Ok(json(&FlushAnswer { due }))
+}
+
+/// `POST /v1/pause`.
+pub(super) async fn pause(State(context): State<Arc<Context>>, Json(_): Json<Empty>) -> Answer<Response> {
+    context.outbox.pause().await?;
+    Ok(json(&Paused { paused: true }))
+}
+
+/// `POST /v1/resume`.
+pub(super) async fn resume(State(context): State<Arc<Context>>, Json(_): Json<Empty>) -> Answer<Response> {
+    context.outbox.resume().await?;
+    Ok(json(&Paused { paused: false }))
+}
+
+/// A body without fields.
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Empty {}
+
+/// `GET /v1/accounts`.
+pub(super) async fn accounts(State(context): State<Arc<Context>>, uri: Uri) -> Answer<Response> {
+    Query::read(uri.query(), &[])?;
+    let outbox = context.outbox.clone();
+    let accounts = reading(move || outbox.accounts(ACCOUNTS_SHOWN)).await?;
+    let now = context.outbox.now();
+    let shown: Vec<_> =
+        accounts.iter().map(|account| show::account(account, now, context.started_at)).collect();
+    Ok(json(&serde_json::json!({ "accounts": shown })))
+}
+
+/// `POST /v1/accounts/{account}/pause`.
+pub(super) async fn pause_account(
+    State(context): State<Arc<Context>>,
+    Id(account): Id,
+    Json(body): Json<ReasonBody>,
+) -> Answer<Response> {
+    change_account(&context, account, GateChange::Pause { reason: body.reason }).await
+}
+
+/// `POST /v1/accounts/{account}/resume`.
+pub(super) async fn resume_account(
+    State(context): State<Arc<Context>>,
+    Id(account): Id,
+    Json(_): Json<ReasonBody>,
+) -> Answer<Response> {
+    change_account(&context, account, GateChange::Open).await
+}
+
+async fn change_account(context: &Arc<Context>, name: String, change: GateChange) -> Answer<Response> {
+    let account = context.outbox.set_account(name, change).await?;
+    let now = context.outbox.now();
+    Ok(json(&show::account(&account, now, now.wall)))
+}
+
+/// `PUT /v1/connectivity`.
+pub(super) async fn connectivity(
+    State(context): State<Arc<Context>>,
+    Json(body): Json<ConnectivityRequest>,
+) -> Answer<Response> {
+    let state = match body.state {
+        types::LinkState::Up => LinkState::Up,
+        types::LinkState::Down => LinkState::Down,
+        types::LinkState::Unknown => LinkState::Unknown,
+    };
+    let (reply, answer) = oneshot::channel();
+    context.engine.send(Command::Connectivity(state, reply)).await;
+    let view = answer.await.map_err(|_| shutting_down())?;
+    Ok(json(&Connectivity { link: show::link(&view) }))
+}
+
+/// `GET /v1/health/live`.
+pub(super) async fn live(State(context): State<Arc<Context>>, uri: Uri) -> Answer<Response> {
+    Query::read(uri.query(), &[])?;
+    let silent_ms = context.outbox.now().time.since_ms(context.engine.view().beat);
+    let live = u128::from(silent_ms) < BEAT_MAX.as_millis();
+    let status = if live { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    Ok(json_with(status, &Live { live }))
+}
+
+/// `GET /v1/health/ready`.
+pub(super) async fn ready(State(context): State<Arc<Context>>, uri: Uri) -> Answer<Response> {
+    Query::read(uri.query(), &[])?;
+    let view = context.engine.view();
+    let failure = context.outbox.failure();
+    let ready = failure.is_none() && !view.stopping;
+    let mut degraded: Vec<String> = failure.iter().map(ToString::to_string).collect();
+    if view.link == LinkState::Down {
+        degraded.push("the link is down".to_owned());
+    }
+    let outbox = context.outbox.clone();
+    let (counters, accounts) =
+        reading(move || Ok((outbox.counters(), outbox.accounts(ACCOUNTS_SHOWN)?))).await?;
+    if counters.paused {
+        degraded.push("everything is paused".to_owned());
+    }
+    if counters.quarantined > 0 {
+        degraded.push(format!("{} records could not be read and were set aside", counters.quarantined));
+    }
+    if let Some(lost) = context.outbox.report().lost {
+        degraded.push(format!(
+            "messages {} to {} in the order of acceptance are missing from the store",
+            lost.from_seq, lost.to_seq
+        ));
+    }
+    let now = context.outbox.now();
+    for account in accounts.iter().map(|account| show::account(account, now, context.started_at)) {
+        if account.state != AccountState::Open {
+            degraded.push(format!("the account {} is {}", account.account, account.state.as_str()));
+        }
+    }
+    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    Ok(json_with(status, &Ready { ready, degraded }))
+}

@@ -1,0 +1,150 @@
+//! The app as transport: leases, settles, extensions.
+//!
+//! Owns:  these calls and their limits.
+//! Never: chooses what is leased (the engine and the store do).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Extension;
+use axum::extract::{Request, State};
+use axum::response::Response;
+use outbox::{LeaseId, Report};
+use outbox_control::Time;
+use outbox_control::types::{
+    DEFAULT_ACCOUNT, ExtendAnswer, ExtendRequest, Lease, LeasePage, LeaseRequest, Problem, Settle,
+    SettleAnswer, Unsupported,
+};
+use outbox_tim::V2TimValueCallback;
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+use super::body::{self, Id, Json};
+use super::messages::{json, raw, reading};
+use super::peer::Peer;
+use super::problem::{Answer, bad_request, shutting_down};
+use super::{Context, show};
+use crate::config::TransportKind;
+use crate::engine::{Command, LeaseAsk};
+use crate::transport::verdict::{ANSWER_BYTES_MAX, judge_callback, not_reached};
+
+/// Longest wait for work.
+const WAIT_MAX: Duration = Duration::from_secs(60);
+/// Shortest lease.
+const LASTS_MIN: Duration = Duration::from_secs(5);
+/// Longest lease that one call gives.
+const LASTS_MAX: Duration = Duration::from_secs(600);
+
+/// `POST /v1/leases`.
+pub(super) async fn lease(
+    State(context): State<Arc<Context>>,
+    Extension(peer): Extension<Peer>,
+    Json(body): Json<LeaseRequest>,
+) -> Answer<Response> {
+    only_for_apps(&context)?;
+    check(&body)?;
+    let (reply, answer) = oneshot::channel();
+    let ask = LeaseAsk {
+        account: body.account.unwrap_or_else(|| DEFAULT_ACCOUNT.to_owned()),
+        max: usize::try_from(body.max).unwrap_or(1),
+        lasts: body.lasts.get(),
+        wait_until: Instant::now() + body.wait.get(),
+        reply,
+    };
+    if !context.engine.send(Command::Lease(ask)).await {
+        return Err(shutting_down());
+    }
+    let leases = answer.await.map_err(|_| shutting_down())?;
+    let ids = leases.iter().map(|lease| lease.id.clone()).collect();
+    let leases = leases.into_iter().filter_map(shown).collect();
+    peer.note_leases(ids);
+    Ok(json(&LeasePage { leases }))
+}
+
+fn check(body: &LeaseRequest) -> Result<(), Problem> {
+    let wrong =
+        |field: &str, limits: &str| Err(bad_request(format!("`{field}` must be {limits}")).with_field(field));
+    if !(1..=256).contains(&body.max) {
+        return wrong("max", "1 to 256");
+    }
+    if body.wait.get() > WAIT_MAX {
+        return wrong("wait", "0 to 60 s");
+    }
+    if !(LASTS_MIN..=LASTS_MAX).contains(&body.lasts.get()) {
+        return wrong("for", "5 s to 10 min");
+    }
+    Ok(())
+}
+
+fn only_for_apps(context: &Context) -> Result<(), Problem> {
+    if context.config.transport.kind == TransportKind::App {
+        return Ok(());
+    }
+    let detail = "this daemon sends by itself and gives out no leases";
+    Err(Problem::unsupported(Unsupported::Feature, detail)
+        .with_hint("Set transport.kind = \"app\" to let an app send."))
+}
+
+fn shown(lease: outbox::Lease) -> Option<Lease> {
+    Some(Lease {
+        lease: lease.id.to_string(),
+        msg_id: lease.msg_id,
+        attempt: lease.attempt,
+        send_token: lease.token.to_hex(),
+        account: lease.account,
+        conversation: lease.conversation,
+        online_user_only: lease.online_user_only,
+        web_message_instatnce: lease.web_message_instance.and_then(raw),
+        // It was JSON when it was submitted.
+        message: raw(lease.message)?,
+        deadline: lease.deadline.map_or(Time::from_ms(0), show::time),
+    })
+}
+
+/// `POST /v1/leases/{lease}/settle`.
+pub(super) async fn settle(
+    State(context): State<Arc<Context>>,
+    Id(lease): Id,
+    request: Request,
+) -> Answer<Response> {
+    let lease: LeaseId = lease.parse()?;
+    let bytes = body::read(request.into_body(), ANSWER_BYTES_MAX).await?;
+    let report = report_of(&context, &bytes)?;
+    let outcome = report.outcome;
+    let outbox = context.outbox.clone();
+    let settled = reading(move || outbox.settle(lease, report).wait()).await?;
+    context.engine.send(Command::Evidence(outcome)).await;
+    Ok(json(&SettleAnswer { state: show::state(settled.state) }))
+}
+
+/// What the app reports, in the store's words.
+fn report_of(context: &Context, bytes: &[u8]) -> Result<Report, Problem> {
+    let body: Settle = body::parse(bytes)?;
+    let retry_after = body.retry_after.map(|wait| wait.get());
+    if body.not_reached {
+        if body.code == 0 {
+            return Err(
+                bad_request("`notReached` and `code` 0 contradict each other").with_field("notReached")
+            );
+        }
+        let desc = if body.desc.is_empty() { "the app reached nobody".to_owned() } else { body.desc };
+        return Ok(Report { code: body.code, retry_after, ..not_reached(desc) });
+    }
+    let callback = V2TimValueCallback::new(body.code, body.desc, body.data);
+    let judged = judge_callback(&context.classes, &callback);
+    Ok(Report { retry_after: retry_after.or(judged.retry_after), ..judged })
+}
+
+/// `POST /v1/leases/{lease}/extend`.
+pub(super) async fn extend(
+    State(context): State<Arc<Context>>,
+    Id(lease): Id,
+    Json(body): Json<ExtendRequest>,
+) -> Answer<Response> {
+    let lease: LeaseId = lease.parse()?;
+    if !(LASTS_MIN..=LASTS_MAX).contains(&body.lasts.get()) {
+        return Err(bad_request("`for` must be 5 s to 10 min").with_field("for").into());
+    }
+    let deadline = context.outbox.extend(lease, body.lasts.get()).await?;
+    Ok(json(&ExtendAnswer { deadline: show::time(deadline) }))
+}

@@ -1,0 +1,221 @@
+//! The control socket: HTTP over a Unix stream socket.
+//!
+//! Owns:  connections and their limits, who is let in, the table of routes.
+//! Never: decides anything about a message (the store does), opens the socket (`socket`).
+
+mod access;
+mod body;
+mod daemon_calls;
+mod leases;
+mod messages;
+mod ndjson;
+mod peer;
+mod problem;
+mod query;
+mod resend;
+mod sent;
+mod show;
+mod socket;
+mod submit;
+mod why;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::Request;
+use axum::middleware;
+use axum::routing::{delete, get, post, put};
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use outbox::Outbox;
+use tokio::net::UnixStream;
+use tokio::sync::{Semaphore, watch};
+use tower::ServiceExt;
+
+pub use access::{Access, AccessError, Role};
+pub use socket::{Socket, SocketError};
+
+use crate::config::Config;
+use crate::engine::{Handle, Wake};
+use crate::transport::verdict::Classes;
+use peer::Peer;
+
+/// Connections at once: an app, its helpers and a person or two; each costs a descriptor and some buffers.
+const CONNECTIONS_MAX: usize = 256;
+
+/// Time for a request's headers.
+const HEADERS_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Bytes of a request's headers.
+const HEADERS_BYTES_MAX: usize = 16 * 1024;
+
+/// What the connection reads ahead: more than the headers may have, so that too many of them can be told
+/// from rubbish and answered with a problem.
+const READ_AHEAD_BYTES: usize = 64 * 1024;
+
+/// Submits that wait for the writer at once: half of what its queue holds, so that no call ever finds it full.
+const SUBMITS_AT_ONCE: usize = outbox::limits::QUEUE_VERBS_MAX / 2;
+
+/// What every call may use.
+pub struct Context {
+    /// The store.
+    pub outbox: Outbox,
+    /// The engine.
+    pub engine: Handle,
+    /// The store's notices.
+    pub wake: Arc<Wake>,
+    /// The configuration in force.
+    pub config: Arc<Config>,
+    /// What result codes mean.
+    pub classes: Classes,
+    /// When the daemon was started.
+    pub started_at: outbox::WallTime,
+    submits: Arc<Semaphore>,
+}
+
+impl Context {
+    /// Puts together what the calls need.
+    #[must_use]
+    pub fn new(
+        outbox: Outbox,
+        engine: Handle,
+        wake: Arc<Wake>,
+        config: Arc<Config>,
+        classes: Classes,
+    ) -> Arc<Self> {
+        let started_at = outbox.now().wall;
+        let submits = Arc::new(Semaphore::new(SUBMITS_AT_ONCE));
+        Arc::new(Self { outbox, engine, wake, config, classes, started_at, submits })
+    }
+}
+
+/// The table of calls.
+fn routes(context: Arc<Context>) -> Router {
+    Router::new()
+        .route("/v1/messages", get(messages::list).post(submit::submit))
+        .route("/v1/messages/{id}", get(messages::show).merge(delete(messages::cancel)))
+        .route("/v1/messages/{id}/payload", get(messages::payload))
+        .route("/v1/messages/{id}/why", get(why::why))
+        .route("/v1/messages/{id}/resend", post(resend::resend))
+        .route("/v1/messages/{id}/resolve", post(messages::resolve))
+        .route("/v1/messages/{id}/hold", post(messages::hold))
+        .route("/v1/messages/{id}/release", post(messages::release))
+        .route("/v1/sent", get(sent::list))
+        .route("/v1/sent/{id}", get(sent::show))
+        .route("/v1/status", get(daemon_calls::status))
+        .route("/v1/flush", post(daemon_calls::flush))
+        .route("/v1/pause", post(daemon_calls::pause))
+        .route("/v1/resume", post(daemon_calls::resume))
+        .route("/v1/accounts", get(daemon_calls::accounts))
+        .route("/v1/accounts/{account}/pause", post(daemon_calls::pause_account))
+        .route("/v1/accounts/{account}/resume", post(daemon_calls::resume_account))
+        .route("/v1/connectivity", put(daemon_calls::connectivity))
+        .route("/v1/leases", post(leases::lease))
+        .route("/v1/leases/{lease}/settle", post(leases::settle))
+        .route("/v1/leases/{lease}/extend", post(leases::extend))
+        .route("/v1/health/live", get(daemon_calls::live))
+        .route("/v1/health/ready", get(daemon_calls::ready))
+        .fallback(problem::no_such_path)
+        .method_not_allowed_fallback(problem::no_such_method)
+        .layer(middleware::from_fn(access::check_request))
+        .with_state(context)
+}
+
+/// Serves connections until a stop is announced; then lets those that are open finish their request.
+pub async fn serve(socket: Socket, context: Arc<Context>, access: Arc<Access>, stop: watch::Receiver<bool>) {
+    let router = routes(Arc::clone(&context));
+    let seats = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let mut stopping = stop.clone();
+    loop {
+        let accepted = tokio::select! {
+            accepted = socket.accept() => accepted,
+            _ = stopping.wait_for(|stop| *stop) => break,
+        };
+        let stream = match accepted {
+            Ok(stream) => stream,
+            Err(error) => {
+                // Out of descriptors, most likely: those that are open must end first.
+                tracing::warn!(%error, "A connection could not be accepted.");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                continue;
+            }
+        };
+        let Ok(seat) = Arc::clone(&seats).try_acquire_owned() else {
+            refuse_busy(&stream);
+            continue;
+        };
+        let (router, context, access, stop) =
+            (router.clone(), Arc::clone(&context), Arc::clone(&access), stop.clone());
+        tokio::spawn(async move {
+            serve_connection(stream, router, &context, &access, stop).await;
+            drop(seat);
+        });
+    }
+    drop(socket);
+    // Those that are open end with their request; a client that does not end it is cut off.
+    let all = u32::try_from(CONNECTIONS_MAX).unwrap_or(u32::MAX);
+    let _ = tokio::time::timeout(HEADERS_TIMEOUT, seats.acquire_many(all)).await;
+}
+
+/// One more connection than there may be gets an answer, not silence.
+fn refuse_busy(stream: &UnixStream) {
+    let problem = problem::too_many_connections(CONNECTIONS_MAX);
+    let body = serde_json::to_string(&problem).unwrap_or_default();
+    let answer = format!(
+        "HTTP/1.1 429 Too Many Requests\r\ncontent-type: application/problem+json\r\nretry-after: 1\r\n\
+         connection: close\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    // Into the socket's buffer or not at all: nobody waits for a client here.
+    let _ = stream.try_write(answer.as_bytes());
+}
+
+async fn serve_connection(
+    stream: UnixStream,
+    router: Router,
+    context: &Arc<Context>,
+    access: &Arc<Access>,
+    mut stop: watch::Receiver<bool>,
+) {
+    let role = match stream.peer_cred() {
+        Ok(peer) => access.role_of(peer.uid(), peer.gid()).await,
+        Err(error) => {
+            tracing::warn!(%error, "The peer's credentials are not known.");
+            None
+        }
+    };
+    let peer = Peer::new(role);
+    let service = {
+        let peer = peer.clone();
+        hyper::service::service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
+            let mut request: Request = request.map(axum::body::Body::new);
+            request.extensions_mut().insert(peer.clone());
+            router.clone().oneshot(request)
+        })
+    };
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADERS_TIMEOUT)
+        .max_buf_size(READ_AHEAD_BYTES)
+        .serve_connection(TokioIo::new(stream), service);
+    tokio::pin!(connection);
+    let mut announced = false;
+    let ended = loop {
+        tokio::select! {
+            ended = connection.as_mut() => break ended,
+            _ = stop.wait_for(|stop| *stop), if !announced => {
+                announced = true;
+                connection.as_mut().graceful_shutdown();
+            }
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, "A connection broke off.");
+        // Leases in the last answer may not have arrived: they are taken back, uncounted.
+        let unheard = peer.take_unheard_leases();
+        if !unheard.is_empty() {
+            context.engine.send(crate::engine::Command::TakeBack(unheard)).await;
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! Receipts.
+//!
+//! Owns:  these calls.
+//! Never: shows a replacement to a client that may not read messages.
+
+use std::sync::Arc;
+
+use axum::Extension;
+use axum::extract::State;
+use axum::response::Response;
+use http::Uri;
+use outbox::{Message, Place, Receipt};
+use outbox_control::types::{self, Problem, ProblemCode, SentPage};
+
+use super::body::Id;
+use super::messages::{json, look_up, raw, reading};
+use super::peer::Peer;
+use super::problem::{Answer, bad_request};
+use super::query::Query;
+use super::{Context, Role, show};
+
+/// `GET /v1/sent`.
+pub(super) async fn list(
+    State(context): State<Arc<Context>>,
+    Extension(peer): Extension<Peer>,
+    uri: Uri,
+) -> Answer<Response> {
+    let query = Query::read(uri.query(), &["since", "limit", "newMsgID"])?;
+    let since = query.number("since")?.unwrap_or(0);
+    let limit = query.limit()?;
+    let new_msg_id = query.one("newMsgID")?.map(ToOwned::to_owned);
+    if new_msg_id.is_some() && query.one("since")?.is_some() {
+        return Err(bad_request("`since` and `newMsgID` do not go together").with_field("newMsgID").into());
+    }
+    let outbox = context.outbox.clone();
+    let (receipts, next) = reading(move || match new_msg_id {
+        Some(new_msg_id) => {
+            let mut receipts = outbox.replaced_by(&new_msg_id)?;
+            receipts.truncate(limit);
+            let next = receipts.last().map_or(0, |receipt| receipt.seq);
+            Ok((receipts, next))
+        }
+        None => outbox.sent(since, limit).map(|page| (page.receipts, page.next)),
+    })
+    .await?;
+    let mut sent = Vec::with_capacity(receipts.len());
+    for receipt in &receipts {
+        sent.push(shown(&context, &peer, receipt).await?);
+    }
+    Ok(json(&SentPage { sent, next }))
+}
+
+/// `GET /v1/sent/{id}`.
+pub(super) async fn show(
+    State(context): State<Arc<Context>>,
+    Extension(peer): Extension<Peer>,
+    Id(id): Id,
+    uri: Uri,
+) -> Answer<Response> {
+    Query::read(uri.query(), &[])?;
+    match look_up(&context, id).await? {
+        Message::Receipt(receipt) => Ok(json(&shown(&context, &peer, &receipt).await?)),
+        Message::Entry(view) => {
+            let msg_id = &view.entry.identity.msg_id;
+            let detail = format!("`{msg_id}` has no receipt: it is {}", view.state);
+            Err(Problem::new(ProblemCode::NotFound, detail)
+                .with_msg_id(msg_id.as_str())
+                .with_state(show::state(view.state))
+                .with_hint("A receipt is there once the message is sent or cancelled.")
+                .into())
+        }
+    }
+}
+
+async fn shown(context: &Arc<Context>, peer: &Peer, receipt: &Receipt) -> Answer<types::Receipt> {
+    if receipt.data == Place::Nowhere || peer.role().is_none_or(|role| role < Role::Operator) {
+        return Ok(show::receipt(receipt, None, false));
+    }
+    let outbox = context.outbox.clone();
+    let kept = receipt.clone();
+    let data = reading(move || outbox.data(&kept)).await?.and_then(raw);
+    let dropped = data.is_none();
+    Ok(show::receipt(receipt, data, dropped))
+}

@@ -1,0 +1,277 @@
+//! Why a message waits: what for, since when, what happens next and at what time.
+//!
+//! Owns:  the order of reasons, and their words.
+//! Never: changes anything.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use http::Uri;
+use outbox::{Account, EntryView, Gate, Message, Moment, Phase};
+use outbox_control::Time;
+use outbox_control::types::{WaitsFor, Why};
+
+use super::Context;
+use super::body::Id;
+use super::messages::{json, look_up};
+use super::problem::Answer;
+use super::query::Query;
+use super::show::{self, scheduled, time};
+use crate::config::TransportKind;
+use crate::engine::{LinkState, View};
+
+/// What an entry waits for.
+pub(super) struct Reason {
+    waits_for: WaitsFor,
+    since: Time,
+    next_attempt_at: Option<Time>,
+    detail: String,
+    hint: Option<String>,
+}
+
+impl Reason {
+    /// The earliest moment at which anything will be tried.
+    pub(super) const fn next_attempt_at(&self) -> Option<Time> {
+        self.next_attempt_at
+    }
+}
+
+/// Everything that can keep an entry back, besides itself.
+pub(super) struct Surroundings {
+    pub(super) now: Moment,
+    pub(super) paused: bool,
+    pub(super) transport: TransportKind,
+    pub(super) probe: String,
+    pub(super) engine: View,
+    pub(super) account: Option<Account>,
+    /// The blocker's state, for a lane that is kept by its head.
+    pub(super) blocker_keeps: bool,
+}
+
+/// `GET /v1/messages/{id}/why`.
+pub(super) async fn why(State(context): State<Arc<Context>>, Id(id): Id, uri: Uri) -> Answer<Response> {
+    Query::read(uri.query(), &[])?;
+    let answer = match look_up(&context, id).await? {
+        Message::Receipt(receipt) => ended_why(&show::ended(&receipt), time(receipt.at)),
+        Message::Entry(view) => {
+            let surroundings = surroundings(&context, &view).await?;
+            match reason(&view, &surroundings) {
+                Some(reason) => Why {
+                    state: show::state(view.state),
+                    waits_for: Some(reason.waits_for),
+                    blocked_by: view.blocked_by.clone(),
+                    since: reason.since,
+                    next_attempt_at: reason.next_attempt_at,
+                    detail: reason.detail,
+                    hint: reason.hint,
+                },
+                None => {
+                    let since = since_of(&view);
+                    ended_why(&show::entry(&view, surroundings.now, None), since)
+                }
+            }
+        }
+    };
+    Ok(json(&answer).into_response())
+}
+
+/// Looks up what can keep an entry back.
+pub(super) async fn surroundings(context: &Arc<Context>, view: &EntryView) -> Answer<Surroundings> {
+    let account_name = view.entry.identity.account.clone();
+    let blocker = view.blocked_by.clone();
+    let outbox = context.outbox.clone();
+    let looked_up = tokio::task::spawn_blocking(move || {
+        let account = outbox.account(&account_name)?;
+        let keeps = match blocker.map(|blocker| outbox.get(&blocker)) {
+            Some(Ok(Message::Entry(view))) => matches!(
+                view.entry.delivery.phase,
+                Phase::Failed { .. } | Phase::Held { .. } | Phase::Uncertain { .. }
+            ),
+            _ => false,
+        };
+        outbox::Result::Ok((account, keeps, outbox.counters().paused))
+    });
+    let (account, blocker_keeps, paused) = looked_up.await.unwrap_or(Err(outbox::Error::Closed))?;
+    let config = &context.config;
+    let probe = match (&config.link.probe, &config.transport.http.url) {
+        (Some(probe), _) => format!("{}:{}", probe.host, probe.port),
+        (None, Some(url)) => url.authority().map(ToString::to_string).unwrap_or_default(),
+        (None, None) => String::new(),
+    };
+    Ok(Surroundings {
+        now: context.outbox.now(),
+        paused,
+        transport: config.transport.kind,
+        probe,
+        engine: context.engine.view(),
+        account,
+        blocker_keeps,
+    })
+}
+
+/// Since when an entry stands where it stands.
+fn since_of(view: &EntryView) -> Time {
+    let at = match &view.entry.delivery.phase {
+        Phase::Waiting { since, .. }
+        | Phase::Held { since, .. }
+        | Phase::Sending { since, .. }
+        | Phase::Uncertain { since }
+        | Phase::Failed { since, .. }
+        | Phase::Expired { since, .. } => *since,
+    };
+    time(at)
+}
+
+fn ended_why(entry: &outbox_control::types::Entry, since: Time) -> Why {
+    use outbox_control::types::State;
+    let error = entry.last_error.as_ref();
+    let said = error.map(|error| format!(" ({} {})", error.code, error.desc)).unwrap_or_default();
+    let maybe =
+        if entry.may_have_arrived { " An earlier attempt may have arrived all the same." } else { "" };
+    let (detail, hint) = match entry.state {
+        State::Sent => {
+            let new_msg_id = entry.new_msg_id.as_deref().unwrap_or_default();
+            (format!("It was sent; the new message is {new_msg_id}."), None)
+        }
+        State::Cancelled => (format!("It was cancelled.{maybe}"), None),
+        State::Expired => {
+            (format!("It was not sent within its time to live.{maybe}"), Some("Resend it to try again."))
+        }
+        _ => (format!("It failed{said}.{maybe}"), Some("Resend it once the reason is gone, or cancel it.")),
+    };
+    Why {
+        state: entry.state,
+        waits_for: None,
+        blocked_by: None,
+        since,
+        next_attempt_at: None,
+        detail,
+        hint: hint.map(ToOwned::to_owned),
+    }
+}
+
+/// The first reason that applies, in the order of the contract; `None` for an ended entry.
+pub(super) fn reason(view: &EntryView, around: &Surroundings) -> Option<Reason> {
+    let since = since_of(view);
+    let plain = |waits_for, detail: String, hint: &str| {
+        Some(Reason {
+            waits_for,
+            since,
+            next_attempt_at: None,
+            detail,
+            hint: (!hint.is_empty()).then(|| hint.to_owned()),
+        })
+    };
+    match &view.entry.delivery.phase {
+        Phase::Failed { .. } | Phase::Expired { .. } => None,
+        Phase::Sending { attempt, .. } => {
+            plain(WaitsFor::Answer, format!("Attempt {attempt} is under way."), "")
+        }
+        Phase::Held { reason, .. } => {
+            let why = reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
+            plain(WaitsFor::Release, format!("It is held{why}."), "Release it.")
+        }
+        Phase::Uncertain { .. } => plain(
+            WaitsFor::Decision,
+            "An attempt may have reached the service, and its answer is unknown.".into(),
+            "Resend it (it may arrive twice), resolve it if somebody saw it arrive, or cancel it.",
+        ),
+        Phase::Waiting { .. } => match &view.blocked_by {
+            Some(blocker) if around.blocker_keeps => plain(
+                WaitsFor::Decision,
+                format!("Its conversation is kept by {blocker}, which needs a person."),
+                "Look at that message first: resend, release, resolve or cancel it.",
+            ),
+            Some(blocker) => plain(
+                WaitsFor::Head,
+                format!("It waits behind {blocker} in its conversation."),
+                "Ask why that message waits.",
+            ),
+            None => Some(waiting_reason(view, around, since)),
+        },
+    }
+}
+
+/// Why the head of a lane has not gone.
+fn waiting_reason(view: &EntryView, around: &Surroundings, since: Time) -> Reason {
+    let now = around.now;
+    let due = match view.entry.delivery.phase {
+        Phase::Waiting { due, .. } if due > now.time => Some(scheduled(now, due)),
+        _ => None,
+    };
+    let reason = |waits_for, next_attempt_at, detail: String, hint: Option<String>| Reason {
+        waits_for,
+        since,
+        next_attempt_at,
+        detail,
+        hint,
+    };
+    if around.paused {
+        let hint = Some("Resume with POST /v1/resume or `outboxctl resume`.".to_owned());
+        return reason(WaitsFor::Paused, None, "Everything is paused.".into(), hint);
+    }
+    let account = &view.entry.identity.account;
+    let gate = around.account.as_ref().map(|account| &account.gate);
+    if let Some(Gate::Paused { reason: why, try_at, .. }) = gate {
+        let next = try_at.map(|at| scheduled(now, at));
+        let hint = format!("Once its session is fine: `outboxctl account resume {account}`.");
+        return reason(
+            WaitsFor::Account,
+            next,
+            format!("The account {account} is paused: {why}."),
+            Some(hint),
+        );
+    }
+    if around.transport == TransportKind::App && !around.engine.app_attached {
+        let hint = Some("Start the app; it asks for work with POST /v1/leases.".to_owned());
+        return reason(WaitsFor::App, None, "No app asks for work.".into(), hint);
+    }
+    if let Some(waiting) = link_reason(around, since) {
+        return waiting;
+    }
+    if let Some(Gate::Limited { until, .. }) = gate
+        && *until > now.time
+    {
+        let next = Some(scheduled(now, *until));
+        return reason(WaitsFor::Rate, next, format!("The service slowed the account {account}."), None);
+    }
+    match due {
+        Some(due) => {
+            let said = view.entry.last_error.as_ref();
+            let after = said.map(|error| format!(" after {} {}", error.code, error.desc)).unwrap_or_default();
+            reason(WaitsFor::Time, Some(due), format!("Its next attempt comes at {due}{after}."), None)
+        }
+        None => {
+            let detail = format!(
+                "It is due and goes as soon as there is room ({} of {} attempts under way).",
+                around.engine.in_flight, around.engine.window
+            );
+            reason(WaitsFor::Room, Some(time(now.wall)), detail, None)
+        }
+    }
+}
+
+fn link_reason(around: &Surroundings, since: Time) -> Option<Reason> {
+    let engine = &around.engine;
+    let unknown_is_fine = around.transport == TransportKind::App;
+    let state = match engine.link {
+        LinkState::Up => return None,
+        LinkState::Unknown if unknown_is_fine => return None,
+        LinkState::Unknown => "not known yet",
+        LinkState::Down => "down",
+    };
+    let next = engine.next_scout.map(|at| scheduled(around.now, at.max(around.now.time)));
+    let what = match (around.probe.as_str(), next) {
+        ("", Some(next)) => format!(" The next try comes at {next}."),
+        (probe, Some(next)) => format!(" The next probe of {probe} comes at {next}."),
+        (_, None) => String::new(),
+    };
+    Some(Reason {
+        waits_for: WaitsFor::Link,
+        since,
+        next_attempt_at: next,
+        detail: format!("The link is {state} (by {}).{what}", engine.link_source.as_str()),
+        hint: Some("Nothing is lost, and no attempt is counted while offline.".to_owned()),
+    })
+}
