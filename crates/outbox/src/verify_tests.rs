@@ -205,6 +205,26 @@ fn a_lane_that_tells_another_head_or_nobody_under_way_is_made_anew() {
 }
 
 #[test]
+fn a_due_lane_that_no_index_knows_is_made_anew_even_if_the_counts_agree() {
+    assert_mended(|disk| {
+        let mut counters: Counters = load(disk, keys::COUNTERS).unwrap().unwrap();
+        let mut writes = removed(disk, b'w');
+        counters.ready -= writes.len() as u64;
+        for (key, bytes) in rows(disk, b"h") {
+            let mut lane: Lane = decode(&key, &bytes).unwrap();
+            if let Slot::Ready(_) = lane.slot {
+                lane.slot = Slot::None;
+                let bytes = crate::record::encode(&key, &lane).unwrap();
+                writes.insert(key, Some(bytes.into()));
+            }
+        }
+        let bytes = crate::record::encode(keys::COUNTERS, &counters).unwrap();
+        writes.insert(keys::COUNTERS.to_vec(), Some(bytes.into()));
+        writes
+    });
+}
+
+#[test]
 fn lost_counters_are_made_from_the_seal_and_the_records() {
     for flipped in [false, true] {
         let dir = tempfile::tempdir().unwrap();

@@ -1,10 +1,14 @@
-//! The store from outside: sharing, limits, gates, kills, and the mark that a spool is whole.
+//! The store from outside: sharing, limits, order, settles; gates and kills in files of their own.
 //!
 //! Owns:  one test for each promise that the model does not reach.
 //! Never: sleeps, looks into the spool's rows.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+#[path = "store/gates.rs"]
+mod gates;
+#[path = "store/kills.rs"]
+mod kills;
 #[path = "support/mod.rs"]
 mod support;
 
@@ -14,8 +18,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use outbox::{
-    Class, Config, Error, Filter, Gate, GateChange, Lease, LeaseRequest, LeaseTo, Message, OnFailedHead,
-    OpenError, Order, Outbox, Outcome, Overrides, Place, State, Submit,
+    Class, Config, Error, Filter, Lease, LeaseRequest, LeaseTo, Message, OnFailedHead, OpenError, Order,
+    Outbox, Outcome, Overrides, State, Submit,
 };
 use support::{
     Hand, config, copy_as_killed, entry, message, payload_files, receipt, report, sent, usual_class,
@@ -332,17 +336,10 @@ fn every_account_with_something_due_gets_its_turn_however_many_there_are() {
     // More accounts than one call looks at, and only the last of them by name has something due.
     let many = (0..2_100).map(|n| Submit { account: format!("a{n:04}"), ..message(&format!("m{n}"), "c") });
     assert!(outbox.submit_many(many).iter().all(Result::is_ok));
-    for _ in 0..20 {
-        for lease in lease(&outbox, 256) {
-            settle(&outbox, &lease, Outcome::Sent);
-        }
-    }
+    let held: Vec<_> = (0..2_100).map(|n| outbox.hold(format!("m{n}"), None)).collect();
+    assert!(held.into_iter().all(|ticket| ticket.wait().is_ok()));
     submit(&outbox, Submit { account: "z".into(), ..message("last", "c") });
-    let mut seen = BTreeSet::new();
-    for _ in 0..3 {
-        seen.extend(lease(&outbox, 256).into_iter().map(|lease| lease.msg_id));
-    }
-    assert!(seen.contains("last"));
+    assert_eq!(names(&lease(&outbox, 256)), ["last"]);
 }
 
 // --- leases and settles -------------------------------------------------------------------------------
@@ -434,206 +431,6 @@ fn a_failure_that_is_kept_for_no_time_becomes_its_receipt_at_the_next_tick() {
     outbox.tick().wait().unwrap();
     assert_eq!(receipt(&outbox, "a").state(), State::Expired);
     assert_eq!(outbox.counters().entries(), 0);
-}
-
-// --- gates --------------------------------------------------------------------------------------------
-
-/// How long the only account stays shut, as its next wake tells.
-fn shut_for(outbox: &Outbox) -> Duration {
-    let now = outbox.now().time;
-    match outbox.account("default").unwrap().unwrap().gate {
-        Gate::Open => Duration::ZERO,
-        Gate::Limited { until, .. } => Duration::from_millis(until.since_ms(now)),
-        Gate::Paused { try_at, .. } => Duration::from_millis(try_at.unwrap().since_ms(now)),
-    }
-}
-
-#[test]
-fn a_limited_account_waits_five_seconds_doubled_up_to_five_minutes_and_obeys_retry_after() {
-    let root = tempfile::tempdir().unwrap();
-    let hand = Hand::new();
-    let outbox = Outbox::open(config(&root.path().join("spool"), &hand)).unwrap();
-    submit(&outbox, message("a", "c"));
-    let mut waits = Vec::new();
-    for _ in 0..8 {
-        settle(&outbox, &lease_one(&outbox), Outcome::Limited);
-        assert!(lease(&outbox, 1).is_empty(), "the account is slowed");
-        let wait = shut_for(&outbox);
-        assert_eq!(outbox.next_wake().unwrap(), Some(outbox.now().time.plus(wait)));
-        waits.push(wait.as_secs());
-        hand.pass(wait);
-    }
-    assert_eq!(waits, [5, 10, 20, 40, 80, 160, 300, 300]);
-    let slow = outbox::Report {
-        retry_after: Some(Duration::from_secs(17)),
-        ..report(Outcome::Limited, Class::RateLimited)
-    };
-    outbox.settle(lease_one(&outbox).id, slow).wait().unwrap();
-    assert_eq!(shut_for(&outbox).as_secs(), 17);
-    hand.pass_ms(17_000);
-    assert_eq!(entry(&outbox, "a").entry.delivery.attempts, 0, "a limit counts against nobody");
-    settle(&outbox, &lease_one(&outbox), Outcome::Sent);
-    assert!(outbox.account("default").unwrap().is_none(), "open, and nothing left");
-}
-
-#[test]
-fn a_paused_account_tries_one_message_after_a_minute_doubled_up_to_a_quarter_of_an_hour() {
-    let root = tempfile::tempdir().unwrap();
-    let hand = Hand::new();
-    let outbox = Outbox::open(config(&root.path().join("spool"), &hand)).unwrap();
-    submit(&outbox, message("a", "c"));
-    submit(&outbox, message("b", "d"));
-    settle(&outbox, &lease(&outbox, 1)[0], Outcome::GateShut);
-    let mut waits = Vec::new();
-    for _ in 0..6 {
-        assert!(lease(&outbox, 10).is_empty(), "the account is shut");
-        let wait = shut_for(&outbox);
-        waits.push(wait.as_secs() / 60);
-        hand.pass(wait);
-        let tries = lease(&outbox, 10);
-        assert_eq!(tries.len(), 1, "one message is tried");
-        settle(&outbox, &tries[0], Outcome::GateShut);
-    }
-    assert_eq!(waits, [1, 2, 4, 8, 15, 15]);
-    hand.pass(shut_for(&outbox));
-    settle(&outbox, &lease_one(&outbox), Outcome::Sent);
-    assert_eq!(outbox.account("default").unwrap().unwrap().gate, Gate::Open);
-    assert_eq!(lease(&outbox, 10).len(), 1, "the other one may go as well");
-}
-
-#[test]
-fn an_account_that_a_person_paused_stays_so_over_a_restart() {
-    let root = tempfile::tempdir().unwrap();
-    let hand = Hand::new();
-    let config = config(&root.path().join("spool"), &hand);
-    let outbox = Outbox::open(config.clone()).unwrap();
-    submit(&outbox, message("a", "c"));
-    let pause = GateChange::Pause { reason: Some("kicked off line".into()) };
-    outbox.set_account("default".into(), pause).wait().unwrap();
-    drop(outbox);
-    hand.pass(Duration::from_secs(7_200));
-    let outbox = Outbox::open(config).unwrap();
-    assert!(lease(&outbox, 10).is_empty());
-    outbox.set_account("default".into(), GateChange::Open).wait().unwrap();
-    assert_eq!(lease(&outbox, 10).len(), 1);
-}
-
-// --- deaths -------------------------------------------------------------------------------------------
-
-#[test]
-fn a_message_that_takes_the_process_down_three_times_is_set_apart_and_another_is_not() {
-    let root = tempfile::tempdir().unwrap();
-    let hand = Hand::new();
-    let mut config = config(&root.path().join("spool"), &hand);
-    let mut outbox = Outbox::open(config.clone()).unwrap();
-    submit(&outbox, message("poison", "c"));
-    submit(&outbox, message("healthy", "d"));
-    for death in 1..=2 {
-        assert_eq!(lease(&outbox, 10).len(), 2, "death {death}");
-        (outbox, config) = kill_and_open(outbox, &config, root.path(), &format!("death-{death}"));
-        assert_eq!(outbox.report().interrupted, 2);
-        hand.pass(Duration::from_secs(600));
-    }
-    // Both are suspects now, and each goes alone: the healthy one proves itself, in whatever order.
-    let mut quarantined = 0;
-    for turn in 0..2 {
-        let alone = lease(&outbox, 10);
-        assert_eq!(alone.len(), 1, "nothing beside a suspect");
-        assert!(lease(&outbox, 10).is_empty(), "and nothing after it");
-        if alone[0].msg_id == "healthy" {
-            assert_eq!(settle(&outbox, &alone[0], Outcome::Sent), State::Sent);
-            continue;
-        }
-        (outbox, config) = kill_and_open(outbox, &config, root.path(), &format!("third-{turn}"));
-        quarantined += 1;
-        hand.pass(Duration::from_secs(600));
-    }
-    assert_eq!(quarantined, 1);
-    let poison = entry(&outbox, "poison");
-    assert_eq!((poison.state, poison.entry.delivery.attempts), (State::Failed, 3));
-    let error = poison.entry.last_error.unwrap();
-    assert_eq!((error.code, Class::from(error.class)), (-30_004, Class::CrashLoop));
-    assert_eq!(receipt(&outbox, "healthy").state(), State::Sent);
-}
-
-#[test]
-fn an_answered_attempt_a_close_or_a_reboot_between_deaths_makes_no_crash_loop() {
-    let root = tempfile::tempdir().unwrap();
-    let hand = Hand::new();
-    let mut config = config(&root.path().join("spool"), &hand);
-    let mut outbox = Outbox::open(config.clone()).unwrap();
-    submit(&outbox, message("a", "c"));
-    let deaths = |outbox: &Outbox| entry(outbox, "a").entry.delivery.deaths;
-    for death in 0..2 {
-        lease_one(&outbox);
-        (outbox, config) = kill_and_open(outbox, &config, root.path(), &format!("death-{death}"));
-        hand.pass(Duration::from_secs(600));
-    }
-    assert_eq!(deaths(&outbox), 2);
-    settle(&outbox, &lease_one(&outbox), Outcome::Retry);
-    assert_eq!(deaths(&outbox), 0);
-    hand.pass(Duration::from_secs(600));
-    lease_one(&outbox);
-    drop(outbox);
-    outbox = Outbox::open(config.clone()).unwrap();
-    assert_eq!((outbox.report().interrupted, deaths(&outbox)), (1, 0), "a stop in order is no death");
-    hand.pass(Duration::from_secs(600));
-    lease_one(&outbox);
-    hand.reboot(1_000);
-    (outbox, _) = kill_and_open(outbox, &config, root.path(), "rebooted");
-    assert_eq!(deaths(&outbox), 0, "the machine went down, not the process");
-    assert_eq!(entry(&outbox, "a").entry.delivery.attempts, 5);
-}
-
-#[test]
-fn an_apps_lease_outlives_a_kill_and_not_a_reboot() {
-    let root = tempfile::tempdir().unwrap();
-    let hand = Hand::new();
-    let config = config(&root.path().join("spool"), &hand);
-    let outbox = Outbox::open(config.clone()).unwrap();
-    submit(&outbox, message("a", "c"));
-    submit(&outbox, message("b", "d"));
-    let to = LeaseTo::App { duration: Duration::from_secs(60) };
-    let leases = outbox.lease(LeaseRequest { max: 2, account: None, to }).wait().unwrap();
-    let (outbox, config) = kill_and_open(outbox, &config, root.path(), "killed");
-    assert_eq!(outbox.counters().sending, 2);
-    assert_eq!(settle(&outbox, &leases[0], Outcome::Sent), State::Sent);
-    hand.reboot(1_000);
-    let (outbox, _) = kill_and_open(outbox, &config, root.path(), "rebooted");
-    let view = entry(&outbox, &leases[1].msg_id);
-    assert_ne!(view.state, State::Sending);
-    assert_eq!(view.entry.delivery.attempts, 1);
-}
-
-#[test]
-fn an_orphaned_payload_file_is_removed_at_the_next_open() {
-    let root = tempfile::tempdir().unwrap();
-    let config = config(&root.path().join("spool"), &Hand::new());
-    let outbox = Outbox::open(config.clone()).unwrap();
-    submit(&outbox, Submit { message: vec![b'.'; 20_000], ..message("a", "c") });
-    assert!(matches!(entry(&outbox, "a").entry.payload, Place::File(_)));
-    drop(outbox);
-    std::fs::write(config.path.join("payloads").join("00".repeat(16)), b"nobody's").unwrap();
-    let outbox = Outbox::open(config.clone()).unwrap();
-    assert_eq!((outbox.report().orphans, payload_files(&config.path)), (1, 1));
-    assert_eq!(outbox.payload("a").unwrap().message.len(), 20_000);
-}
-
-#[test]
-fn a_payload_that_is_lost_sets_its_message_aside_and_the_lane_goes_on() {
-    let root = tempfile::tempdir().unwrap();
-    let config = config(&root.path().join("spool"), &Hand::new());
-    let outbox = Outbox::open(config.clone()).unwrap();
-    submit(&outbox, Submit { message: vec![b'.'; 20_000], ..message("a", "c") });
-    submit(&outbox, message("b", "c"));
-    for file in std::fs::read_dir(config.path.join("payloads")).unwrap() {
-        std::fs::remove_file(file.unwrap().path()).unwrap();
-    }
-    assert_eq!(lease_one(&outbox).msg_id, "b");
-    let counters = outbox.counters();
-    assert_eq!((counters.quarantined, counters.entries()), (1, 1));
-    assert_eq!(counters.payload_bytes, entry(&outbox, "b").entry.identity.payload_bytes);
-    assert!(matches!(outbox.get("a"), Err(Error::NotFound { .. })));
 }
 
 #[test]
