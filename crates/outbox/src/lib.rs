@@ -33,6 +33,7 @@ mod disk;
 mod entry;
 mod error;
 mod keys;
+mod lanes;
 mod lifecycle;
 pub mod limits;
 mod notice;

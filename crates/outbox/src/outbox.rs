@@ -232,7 +232,7 @@ impl Outbox {
         let payload = match web_message_instance.map(|web| self.payload_with(&id, web)).transpose() {
             Ok(payload) => payload,
             // It ended, or never was: the verb itself says which, and answers a sent one with its receipt.
-            Err(Error::WrongState { .. } | Error::NotFound { .. }) => None,
+            Err(Error::NotFound { .. }) => None,
             Err(error) => return Ticket::refused(error, shared),
         };
         let file = payload.as_ref().and_then(|payload| payload.file);
@@ -248,7 +248,16 @@ impl Outbox {
     /// The payload of an entry with another web instance, its file written if it needs one.
     fn payload_with(&self, id: &str, web: Vec<u8>) -> Result<NewPayload> {
         let shared = &self.inner.shared;
-        let message = self.payload(id)?.message;
+        let (seq, message) = {
+            let _snapshot = shared.snapshot();
+            match crate::tx::find(&shared.disk, id)? {
+                crate::tx::Record::Entry(entry) => {
+                    (entry.identity.seq, view::payload_of(&shared.disk, &shared.spool, &entry)?.message)
+                }
+                // The verb itself says what became of it.
+                crate::tx::Record::Receipt(_) => return Err(Error::NotFound { id: id.into() }),
+            }
+        };
         let bytes = message.len() + web.len();
         if bytes as u64 > shared.config.max_message_bytes {
             return Err(Error::TooLarge { bytes: bytes as u64, max: shared.config.max_message_bytes });
@@ -258,7 +267,7 @@ impl Outbox {
         } else {
             None
         };
-        Ok(NewPayload { message, web_message_instance: Some(web), file })
+        Ok(NewPayload { seq, message, web_message_instance: Some(web), file })
     }
 
     /// Cancels a message.

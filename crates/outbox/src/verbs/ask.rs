@@ -50,6 +50,8 @@ pub struct Overrides {
 
 /// The payload with a changed web instance, prepared on the caller's thread.
 pub(crate) struct NewPayload {
+    /// Of the entry with this order of acceptance, and of no other.
+    pub(crate) seq: u64,
     pub(crate) message: Vec<u8>,
     pub(crate) web_message_instance: Option<Vec<u8>>,
     /// The file that was written for it, if it is too large for the store.
@@ -109,6 +111,14 @@ fn overridden(
         new.identity.online_user_only = online_user_only;
     }
     if let Some(payload) = payload {
+        if payload.seq != new.identity.seq {
+            // Between look-up and verb the id came to mean another message.
+            return Err(wrong_state(
+                &new.identity.msg_id,
+                State::Queued,
+                "it has just taken this id; try again",
+            ));
+        }
         let web_bytes = payload.web_message_instance.as_ref().map_or(0, Vec::len);
         new.identity.payload_bytes = (payload.message.len() + web_bytes) as u64;
         new.payload = tx.place_payload(&new, payload)?;

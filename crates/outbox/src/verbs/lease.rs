@@ -137,6 +137,7 @@ impl FromStr for LeaseId {
 /// order in which they became due.
 pub(crate) fn lease(tx: &mut Tx<'_>, spool: &Spool, request: &LeaseRequest) -> Result<Vec<Lease>> {
     let mut round = Round { leases: Vec::new(), bytes: 0, max: request.max.min(LEASE_MAX), to: request.to };
+    tick::promote_due(tx)?;
     if tx.counters.paused || tx.counters.ready == 0 || (request.to == LeaseTo::Process && one_is_alone(tx)?) {
         return Ok(round.leases);
     }

@@ -29,11 +29,7 @@ pub(crate) fn tick(tx: &mut Tx<'_>) -> Result<Ticked> {
             break;
         }
     }
-    for _ in 0..SWEEP_MAX {
-        if !promote(tx)? {
-            break;
-        }
-    }
+    promote_due(tx)?;
     ending::prune(tx)?;
     let oldest = ending::oldest_event(tx)?;
     let retention = oldest.map(|(_, event)| event.time.plus(tx.config.sent_retention));
@@ -90,6 +86,16 @@ pub(crate) fn on_timer(tx: &mut Tx<'_>, entry: &Entry) -> Result<Became> {
         record_attempt(&mut new, attempt, since, took_ms, &lapsed, tx.now.wall);
     }
     apply(tx, entry, new, stepped, None)
+}
+
+/// Moves deferred lane heads whose time has come to those that are due, a bounded number of them.
+pub(crate) fn promote_due(tx: &mut Tx<'_>) -> Result<()> {
+    for _ in 0..SWEEP_MAX {
+        if !promote(tx)? {
+            break;
+        }
+    }
+    Ok(())
 }
 
 /// Moves the first deferred lane head whose time has come to those that are due.

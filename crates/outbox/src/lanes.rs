@@ -1,0 +1,164 @@
+//! Lanes: the order of a conversation, and which of its messages may go next.
+//!
+//! Owns:  the rows of a lane, its head's place in the due index, who is under way in it.
+//! Never: decides whether an entry keeps its place (`lifecycle` does), leases.
+
+use crate::disk::{Bytes, Rows};
+use crate::entry::{Delivery, Identity, Lane, LaneKey, Phase, Slot};
+use crate::error::{Error, Result};
+use crate::keys;
+use crate::tx::{Record, Tx, load, load_message};
+
+impl Tx<'_> {
+    /// Keeps a lane in step with one of its entries.
+    pub(crate) fn relane(
+        &mut self,
+        identity: &Identity,
+        old: Option<&Delivery>,
+        new: Option<&Delivery>,
+    ) -> Result<()> {
+        let seq = identity.seq;
+        let in_lane = |delivery: Option<&Delivery>| delivery.is_some_and(|delivery| delivery.in_lane);
+        let is_sending = |delivery: Option<&Delivery>| {
+            delivery.is_some_and(|delivery| matches!(delivery.phase, Phase::Sending { .. }))
+        };
+        if !in_lane(old) && !in_lane(new) {
+            return Ok(());
+        }
+        let key = keys::lane(identity.lane);
+        let mut lane = load::<Lane>(self, &key)?.unwrap_or_else(|| Lane {
+            account: identity.account.clone(),
+            conversation: identity.conversation.clone(),
+            count: 0,
+            head: seq,
+            slot: Slot::None,
+            sending: None,
+        });
+        match (in_lane(old), in_lane(new)) {
+            (false, true) => {
+                self.put_bytes(keys::lane_entry(identity.lane, seq), identity.msg_id.as_bytes().into());
+                lane.count += 1;
+            }
+            (true, false) => {
+                self.remove(keys::lane_entry(identity.lane, seq));
+                lane.count = lane.count.saturating_sub(1);
+            }
+            _ => {}
+        }
+        if is_sending(old) && lane.sending == Some(seq) {
+            lane.sending = None;
+        }
+        if is_sending(new) {
+            lane.sending = Some(seq);
+        }
+        // One under way takes the head's seat in the due index, wherever it stands (a rebuild meets them so).
+        let is_tail = old.is_none() && lane.count > 1 && lane.head < seq && !is_sending(new);
+        if is_tail {
+            return self.put(key, &lane);
+        }
+        self.reseat(
+            identity.lane,
+            lane,
+            new.filter(|delivery| delivery.in_lane).map(|delivery| (seq, delivery)),
+        )
+    }
+
+    /// Finds the head of a lane anew and gives it its row in the due index. `known` saves a look-up when
+    /// the head is the entry that has just changed.
+    fn reseat(&mut self, id: LaneKey, mut lane: Lane, known: Option<(u64, &Delivery)>) -> Result<()> {
+        let account = keys::account_hash(&lane.account);
+        let before = (lane.head, lane.slot);
+        self.unseat(id, account, lane.slot);
+        lane.slot = Slot::None;
+        let Some((head, phase)) = self.head_of(id, &mut lane, known)? else {
+            self.remove(keys::lane(id));
+            return Ok(());
+        };
+        lane.head = head;
+        if lane.sending.is_none()
+            && let Phase::Waiting { due, .. } = phase
+        {
+            lane.slot = if due > self.now.time {
+                Slot::Deferred(due)
+            } else {
+                match before {
+                    (head, Slot::Ready(at)) if head == lane.head => Slot::Ready(at),
+                    _ => Slot::Ready(self.now.time),
+                }
+            };
+        }
+        self.seat(id, account, lane.slot);
+        self.put(keys::lane(id), &lane)
+    }
+
+    /// The first entry of a lane that can be read. Those that cannot are set aside: one bad record must
+    /// not keep a conversation for ever.
+    fn head_of(
+        &mut self,
+        id: LaneKey,
+        lane: &mut Lane,
+        known: Option<(u64, &Delivery)>,
+    ) -> Result<Option<(u64, Phase)>> {
+        // Each turn removes a row of the lane, so there are no more turns than entries.
+        while let Some((row, msg_id)) = self.next(&keys::lane_entries(id), &keys::lane_entries(id))? {
+            let seq = keys::tail_number(&row);
+            if let Some((known_seq, delivery)) = known
+                && known_seq == seq
+            {
+                return Ok(Some((seq, delivery.phase.clone())));
+            }
+            let text = String::from_utf8_lossy(&msg_id).into_owned();
+            match load_message(self, &text) {
+                Ok(Some(Record::Entry(entry))) if entry.identity.seq == seq => {
+                    return Ok(Some((seq, entry.delivery.phase)));
+                }
+                Err(Error::BadRecord { reason, .. }) => {
+                    self.set_aside_entry(seq, &text, &reason.to_string())?;
+                }
+                Ok(_) => {}
+                Err(error) => return Err(error),
+            }
+            self.remove(row);
+            lane.count = lane.count.saturating_sub(1);
+        }
+        Ok(None)
+    }
+
+    fn unseat(&mut self, id: LaneKey, account: keys::AccountHash, slot: Slot) {
+        match slot {
+            Slot::None => {}
+            Slot::Ready(at) => {
+                self.remove(keys::ready(account, at, id));
+                self.counters.ready = self.counters.ready.saturating_sub(1);
+            }
+            Slot::Deferred(due) => {
+                self.remove(keys::deferred(due, id));
+                self.counters.deferred = self.counters.deferred.saturating_sub(1);
+            }
+        }
+    }
+
+    fn seat(&mut self, id: LaneKey, account: keys::AccountHash, slot: Slot) {
+        match slot {
+            Slot::None => {}
+            Slot::Ready(at) => {
+                self.put_bytes(keys::ready(account, at, id), Bytes::default());
+                self.counters.ready += 1;
+                self.wake(self.now.time);
+            }
+            Slot::Deferred(due) => {
+                self.put_bytes(keys::deferred(due, id), Bytes::default());
+                self.counters.deferred += 1;
+                self.wake(due);
+            }
+        }
+    }
+
+    /// Looks at a lane again, for a head whose time has come.
+    pub(crate) fn look_at_lane(&mut self, id: LaneKey) -> Result<()> {
+        match load::<Lane>(self, &keys::lane(id))? {
+            Some(lane) => self.reseat(id, lane, None),
+            None => Ok(()),
+        }
+    }
+}
