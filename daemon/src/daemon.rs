@@ -132,11 +132,15 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     }));
     let context = Context::new(outbox.clone(), handle, wake, Arc::clone(&config), classes);
     let server = tokio::spawn(server::serve(socket, context, access, stopped));
+    let kind = match config.transport.kind {
+        TransportKind::App => "app",
+        TransportKind::Http => "http",
+    };
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         spool = %config.spool.path.display(),
         socket = %socket_path.display(),
-        transport = ?config.transport.kind,
+        transport = kind,
         "Started."
     );
     Ok(Running { outbox, engine, server, stop, socket: socket_path })

@@ -143,6 +143,16 @@ impl Link {
         }
     }
 
+    /// When the link has something to do by itself: `None` while it waits for a probe or a canary to end.
+    #[must_use]
+    pub fn alarm(&self) -> Option<Timestamp> {
+        match self.options.scout {
+            _ if self.app_down_until.is_some() => self.app_down_until,
+            Scout::Probe if self.probing || self.canary != Canary::None => None,
+            Scout::Probe | Scout::Canary => self.next_scout(),
+        }
+    }
+
     /// How much may be tried now.
     #[must_use]
     pub fn permit(&self) -> Permit {
@@ -374,6 +384,19 @@ mod tests {
         link.app_says(LinkState::Down, at(1));
         link.probed(true, at(2), 0.5);
         assert_eq!(link.permit(), Permit::Nothing);
+    }
+
+    #[test]
+    fn nothing_is_to_be_done_while_a_probe_or_a_canary_is_under_way() {
+        let mut link = link(Scout::Probe);
+        assert_eq!(link.alarm(), Some(Timestamp(0)));
+        assert!(link.start_probe(at(0)));
+        assert_eq!(link.alarm(), None);
+        link.probed(true, at(1), 0.5);
+        link.attempt_began();
+        assert_eq!(link.alarm(), None, "an attempt may take longer than the probe's delay");
+        link.attempt_ended(Outcome::MaybeReached, at(60_000), 0.5);
+        assert_eq!(link.alarm(), Some(Timestamp(101)));
     }
 
     #[test]

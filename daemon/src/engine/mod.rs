@@ -583,7 +583,12 @@ impl Engine {
     /// When to look around even if nothing happens.
     fn next_look(&self) -> Instant {
         let now = self.outbox.now().time;
-        let scout = self.link.next_scout().filter(|_| self.has_backlog());
+        if self.outbox.failure().is_some() {
+            // Nothing is started any more; only answers of what is under way can still come.
+            let look = Instant::now() + LOOK_AROUND;
+            return self.stop_by.map_or(look, |by| by.min(look));
+        }
+        let scout = self.link.alarm().filter(|_| self.has_backlog());
         let alarm = self.alarm.filter(|_| !self.ticking);
         let due = [alarm, scout, self.app.next_rate(now)].into_iter().flatten().min();
         let wait = due.map_or(LOOK_AROUND, |at| Duration::from_millis(at.since_ms(now)).min(LOOK_AROUND));
