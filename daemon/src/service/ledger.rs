@@ -111,7 +111,7 @@ pub(super) fn quoted(text: &str) -> String {
 }
 
 /// The msgIDs that were taken more than once, each named once, sorted.
-pub(super) fn doubled(deliveries: &[Delivered]) -> Vec<String> {
+pub(crate) fn doubled(deliveries: &[Delivered]) -> Vec<String> {
     let mut seen = BTreeSet::new();
     let mut doubled = BTreeSet::new();
     for delivered in deliveries {
@@ -123,7 +123,7 @@ pub(super) fn doubled(deliveries: &[Delivered]) -> Vec<String> {
 }
 
 /// The expected msgIDs that were never taken, in the expected order.
-pub(super) fn lost(deliveries: &[Delivered], expected: &BTreeMap<String, Vec<String>>) -> Vec<String> {
+pub(crate) fn lost(deliveries: &[Delivered], expected: &BTreeMap<String, Vec<String>>) -> Vec<String> {
     let taken: BTreeSet<_> = deliveries.iter().map(|delivered| &delivered.msg_id).collect();
     expected.values().flatten().filter(|msg_id| !taken.contains(msg_id)).cloned().collect()
 }
@@ -131,7 +131,7 @@ pub(super) fn lost(deliveries: &[Delivered], expected: &BTreeMap<String, Vec<Str
 /// The msgIDs that were first taken after a message that stands behind them in their conversation.
 ///
 /// `expected` is the order of acceptance for each conversation; messages that are not in it are left out.
-pub(super) fn out_of_order(
+pub(crate) fn out_of_order(
     deliveries: &[Delivered],
     expected: &BTreeMap<String, Vec<String>>,
 ) -> Vec<String> {

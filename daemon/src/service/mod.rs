@@ -25,6 +25,7 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 
 pub use ledger::{Dedup, Delivered};
+pub(crate) use ledger::{doubled, lost, out_of_order};
 pub use reply::{Gate, Reply};
 pub use request::Received;
 use serve::{Seen, Shared, serve};
