@@ -67,6 +67,10 @@ fn check(body: &LeaseRequest) -> Result<(), Problem> {
     if !(1..=256).contains(&body.max) {
         return wrong("max", "1 to 256");
     }
+    // One that no message can have would wait for ever.
+    if body.account.as_ref().is_some_and(|account| !(1..=200).contains(&account.len())) {
+        return wrong("account", "1 to 200 bytes");
+    }
     if body.wait.get() > WAIT_MAX {
         return wrong("wait", "0 to 60 s");
     }

@@ -54,6 +54,9 @@ const HEADERS_BYTES_MAX: usize = 16 * 1024;
 /// from rubbish and answered with a problem.
 const READ_AHEAD_BYTES: usize = 64 * 1024;
 
+/// Headers of a request: more than can stand in the bytes that they may have, for the same reason.
+const HEADERS_MAX: usize = HEADERS_BYTES_MAX / 4;
+
 /// Submits that wait for the writer at once: half of what its queue holds, so that no call ever finds it full.
 const SUBMITS_AT_ONCE: usize = outbox::limits::QUEUE_VERBS_MAX / 2;
 
@@ -198,6 +201,7 @@ async fn serve_connection(
         .timer(TokioTimer::new())
         .header_read_timeout(HEADERS_TIMEOUT)
         .max_buf_size(READ_AHEAD_BYTES)
+        .max_headers(HEADERS_MAX)
         .serve_connection(TokioIo::new(stream), service);
     tokio::pin!(connection);
     let mut announced = false;

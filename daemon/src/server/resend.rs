@@ -9,7 +9,7 @@ use std::time::Duration;
 use axum::extract::State;
 use axum::response::Response;
 use http::{StatusCode, Uri};
-use outbox::{AttemptRecord, Changed, EntryView, LastError, Message, Overrides, Receipt};
+use outbox::{AttemptRecord, Changed, EntryView, LastError, Message, Overrides, Phase, Receipt};
 use outbox_control::types::{Callback, ResendRequest};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::time::{Instant, timeout_at};
@@ -79,13 +79,20 @@ struct Waiter<'a> {
 impl Waiter<'_> {
     /// The callback, or the message as it is when the time is over.
     async fn end(&self, mut events: Events, until: Instant) -> Answer<Result<Callback, Message>> {
+        let engine = &self.context.engine;
         loop {
+            let stopping = engine.view().stopping;
             let message = look_up(self.context, self.msg_id.clone()).await?;
             if let Some(callback) = self.ended(&message).await? {
                 return Ok(Ok(callback));
             }
-            if !self.next_event(&mut events, until).await {
+            // A daemon that stops still hears the attempts under way, and begins no others.
+            if stopping && !is_sending(&message) {
                 return Ok(Err(message));
+            }
+            tokio::select! {
+                heard = self.next_event(&mut events, until) => if !heard { return Ok(Err(message)) },
+                _ = engine.wait_for(|view| view.stopping), if !stopping => {}
             }
         }
     }
@@ -120,6 +127,10 @@ impl Waiter<'_> {
             }
         }
     }
+}
+
+fn is_sending(message: &Message) -> bool {
+    matches!(message, Message::Entry(view) if matches!(view.entry.delivery.phase, Phase::Sending { .. }))
 }
 
 /// The last attempt that has ended.

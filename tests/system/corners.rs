@@ -1,0 +1,189 @@
+//! Where two rules of the contract meet: a verb during an attempt, an expiry of what may have arrived.
+//!
+//! Owns:  these corners, one test each.
+//! Never: repeats what the tables cover.
+
+use std::time::Duration;
+
+use outbox_control::types::{CancelOutcome, Entry, ResendAnswer, ResendRequest, State};
+use outboxd::service::{Gate, Reply};
+use serde_json::json;
+
+use crate::harness::{Daemon, ONCE, QUICK, SOON, http_toml, service};
+use crate::messages::{submit, submit_with};
+
+#[tokio::test]
+async fn a_resend_during_an_attempt_joins_it() {
+    let gate = Gate::shut();
+    let shut = gate.clone();
+    let service = service(move |_| Reply::WhenOpen(shut.clone(), Box::new(Reply::Accept))).await;
+    let daemon = Daemon::start(&http_toml(&service, "", QUICK)).await;
+    daemon.post("/v1/messages", submit("m-1", "bob")).await;
+    daemon.entry_in("m-1", State::Sending).await;
+    let request = ResendRequest::default();
+    let joined = daemon.client.resend_and_wait("m-1", &request, Duration::from_secs(20));
+    let open = async {
+        // The plain resend is answered at once, and by then the other one has begun as well.
+        let answer = daemon.client.resend("m-1", &ResendRequest::default()).await.unwrap();
+        assert!(matches!(answer, ResendAnswer::Entry(_)), "{answer:?}");
+        gate.open();
+    };
+    let (answer, ()) = tokio::join!(joined, open);
+    let ResendAnswer::Callback(callback) = answer.unwrap() else { panic!("no callback") };
+    assert_eq!(callback.code, 0);
+    assert_eq!(service.requests().len(), 1, "one attempt, not two");
+}
+
+#[tokio::test]
+async fn a_hold_during_an_attempt_takes_effect_if_the_attempt_does_not_end_the_message() {
+    let gate = Gate::shut();
+    let shut = gate.clone();
+    let service = service(move |received| {
+        let then = if received.msg_id == "fine" { Reply::Accept } else { Reply::status(503) };
+        Reply::WhenOpen(shut.clone(), Box::new(then))
+    })
+    .await;
+    let daemon = Daemon::start(&http_toml(&service, "", QUICK)).await;
+    daemon.post("/v1/messages", submit("trouble", "bob")).await;
+    daemon.entry_in("trouble", State::Sending).await;
+    let entry = daemon.client.hold("trouble", Some("look")).await.unwrap();
+    assert_eq!(entry.state, State::Sending, "{entry:?}");
+    gate.open();
+    let entry = daemon.entry_in("trouble", State::Held).await;
+    assert_eq!(entry.attempts, 1);
+    daemon.post("/v1/messages", submit("fine", "ada")).await;
+    daemon.entry_in("fine", State::Sent).await;
+    assert_eq!(service.requests().len(), 2, "a held message is not tried again");
+}
+
+#[tokio::test]
+async fn what_may_have_arrived_says_so_when_it_expires_or_is_cancelled() {
+    let service = service(|_| Reply::AcceptThenLose).await;
+    let daemon = Daemon::start(&http_toml(&service, "dedup_window = \"10m\"", ONCE)).await;
+    daemon.post("/v1/messages", submit_with("expires", "bob", r#""ttl":"1s""#)).await;
+    daemon.post("/v1/messages", submit("cancelled", "ada")).await;
+    let entry = daemon.entry_in("expires", State::Expired).await;
+    assert!(entry.may_have_arrived, "{entry:?}");
+    daemon.entry_when("cancelled", |entry| entry.attempts == 1 && entry.state == State::Deferred).await;
+    let answer = daemon.client.cancel("cancelled", None).await.unwrap();
+    assert_eq!((answer.outcome, answer.may_have_arrived), (CancelOutcome::Uncertain, true));
+    let receipt = daemon.get("/v1/sent/cancelled").await.json();
+    assert_eq!((&receipt["state"], &receipt["mayHaveArrived"]), (&json!("cancelled"), &json!(true)));
+}
+
+#[tokio::test]
+async fn failed_expired_and_held_messages_can_be_cancelled() {
+    let service = service(|_| Reply::status(400)).await;
+    let daemon = Daemon::start(&http_toml(&service, "", QUICK)).await;
+    daemon.post("/v1/messages", submit("failed", "a")).await;
+    daemon.entry_in("failed", State::Failed).await;
+    daemon.client.pause().await.unwrap();
+    daemon.post("/v1/messages", submit_with("expired", "b", r#""ttl":"1s""#)).await;
+    daemon.post("/v1/messages", submit("held", "c")).await;
+    daemon.client.hold("held", None).await.unwrap();
+    daemon.entry_in("expired", State::Expired).await;
+    for msg_id in ["failed", "expired", "held"] {
+        let answer = daemon.client.cancel(msg_id, None).await.unwrap();
+        assert_eq!((answer.outcome, answer.may_have_arrived), (CancelOutcome::Cancelled, false), "{msg_id}");
+    }
+    assert_eq!(daemon.client.status().await.unwrap().spool.messages, 0);
+}
+
+fn wait_ms(entry: &Entry) -> i64 {
+    entry.next_attempt_at.unwrap().ms_since(entry.submitted_at)
+}
+
+#[tokio::test]
+async fn an_upload_that_failed_is_tried_on_a_slower_schedule() {
+    let service = service(|_| Reply::Callback { code: 6008, desc: "upload".into() }).await;
+    let daemon = Daemon::start(&http_toml(&service, "", QUICK)).await;
+    daemon.post("/v1/messages", submit("m-1", "bob")).await;
+    let entry = daemon.entry_when("m-1", |entry| entry.attempts == 1).await;
+    // 30 s, give or take the half of it that chance adds or takes away.
+    assert!((14_000..=50_000).contains(&wait_ms(&entry)), "{entry:?}");
+}
+
+#[tokio::test]
+async fn a_send_that_was_slowed_down_before_its_submit_waits_as_its_code_says() {
+    let service = service(|_| Reply::Accept).await;
+    let daemon = Daemon::start(&http_toml(&service, "", QUICK)).await;
+    daemon.post("/v1/messages", submit("opener", "opener")).await;
+    daemon.entry_in("opener", State::Sent).await;
+    // One call a minute.
+    let body = submit_with("slow", "bob", r#""error":{"code":8512}"#);
+    assert_eq!(daemon.post("/v1/messages", body).await.status, 201);
+    let entry = daemon.client.message("slow").await.unwrap();
+    assert_eq!(entry.state, State::Deferred, "{entry:?}");
+    assert!((59_000..=95_000).contains(&wait_ms(&entry)), "{entry:?}");
+    daemon.post("/v1/messages", submit("other", "ada")).await;
+    daemon.entry_in("other", State::Sent).await;
+}
+
+#[tokio::test]
+async fn deadlines_follow_the_kind_of_message() {
+    let daemon = Daemon::start("[retry]\nttl = \"2h\"\nonline_only_ttl = \"40s\"").await;
+    let rows = [
+        ("plain", "\"x\":1", 7_200),
+        ("online", r#""onlineUserOnly":true"#, 40),
+        ("own", r#""ttl":"5m""#, 300),
+    ];
+    for (msg_id, more, seconds) in rows {
+        let body = if msg_id == "plain" { submit(msg_id, msg_id) } else { submit_with(msg_id, msg_id, more) };
+        assert_eq!(daemon.post("/v1/messages", body).await.status, 201);
+        let entry = daemon.client.message(msg_id).await.unwrap();
+        assert_eq!(entry.expires_at.unwrap().ms_since(entry.submitted_at), seconds * 1000, "{entry:?}");
+    }
+}
+
+#[tokio::test]
+async fn two_interrupted_attempts_set_no_message_aside() {
+    let gate = Gate::shut();
+    let shut = gate.clone();
+    let service = service(move |_| Reply::WhenOpen(shut.clone(), Box::new(Reply::Accept))).await;
+    let mut daemon = Daemon::start(&http_toml(&service, "dedup_window = \"10m\"", QUICK)).await;
+    daemon.post("/v1/messages", submit("m-1", "bob")).await;
+    for round in 1..=2 {
+        service.wait_for(|seen| seen.len() >= round, SOON).await.unwrap();
+        daemon.restart().await;
+    }
+    gate.open();
+    let entry = daemon.entry_in("m-1", State::Sent).await;
+    assert_eq!((entry.attempts, entry.starts), (3, 3), "{entry:?}");
+    assert_eq!(service.ledger().len(), 1);
+}
+
+#[tokio::test]
+async fn a_message_whose_attempts_end_with_the_process_three_times_is_set_aside_and_can_be_resent() {
+    let gate = Gate::shut();
+    let shut = gate.clone();
+    let service = service(move |_| Reply::WhenOpen(shut.clone(), Box::new(Reply::Accept))).await;
+    let mut daemon = Daemon::start(&http_toml(&service, "dedup_window = \"10m\"", QUICK)).await;
+    daemon.post("/v1/messages", submit("poison", "bob")).await;
+    for round in 1..=3 {
+        service.wait_for(|seen| seen.len() >= round, SOON).await.unwrap();
+        daemon.restart().await;
+    }
+    let entry = daemon.entry_in("poison", State::Failed).await;
+    let error = entry.last_error.unwrap();
+    assert_eq!((error.code, error.class.as_str()), (-30_004, "crash_loop"));
+    assert!(entry.may_have_arrived);
+    gate.open();
+    daemon.post("/v1/messages", submit("next", "bob")).await;
+    daemon.entry_in("next", State::Sent).await;
+    daemon.client.resend("poison", &ResendRequest::default()).await.unwrap();
+    daemon.entry_in("poison", State::Sent).await;
+}
+
+#[tokio::test]
+async fn a_lease_of_an_app_outlives_any_number_of_daemons() {
+    let mut daemon = Daemon::start("").await;
+    daemon.post("/v1/messages", submit("m-1", "bob")).await;
+    let lease = daemon.lease(r#"{"wait":"20s","for":"10m"}"#).await.remove(0);
+    for _ in 0..4 {
+        daemon.restart().await;
+        assert_eq!(daemon.client.message("m-1").await.unwrap().state, State::Sending);
+    }
+    let path = format!("/v1/leases/{}/settle", lease.lease);
+    let answer = daemon.post(&path, r#"{"code":0,"data":{"msgID":"n"}}"#).await;
+    assert_eq!(answer.json(), json!({ "state": "sent" }));
+}

@@ -1,0 +1,27 @@
+//! Whole-system tests: the real binaries, real sockets, real disks, and a service that misbehaves on request.
+//!
+//! Owns:  the list of test modules.
+//! Never: reaches into the daemon: everything goes through its socket, its files and its signals.
+//!
+//! Each test has a daemon, a folder and a service of its own, so that all can run side by side. A test waits
+//! for what it wants to see, with a deadline; the daemon's log is printed where one fails.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod app;
+mod bad_input;
+mod configuration;
+mod corners;
+mod crash;
+mod delivery;
+mod harness;
+mod idle;
+mod lines;
+mod messages;
+mod outcomes;
+mod places;
+mod program;
+mod submitting;
+mod tidy;
+mod verbs;
+mod why;
+mod wire;
