@@ -86,8 +86,9 @@ impl StartError {
 /// A running daemon.
 pub struct Running {
     outbox: Outbox,
-    engine: JoinHandle<()>,
-    server: JoinHandle<()>,
+    /// `None` once it has ended and was waited for.
+    engine: Option<JoinHandle<()>>,
+    server: Option<JoinHandle<()>>,
     stop: watch::Sender<bool>,
     socket: PathBuf,
 }
@@ -143,7 +144,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         transport = kind,
         "Started."
     );
-    Ok(Running { outbox, engine, server, stop, socket: socket_path })
+    Ok(Running { outbox, engine: Some(engine), server: Some(server), stop, socket: socket_path })
 }
 
 impl Running {
@@ -156,11 +157,12 @@ impl Running {
     /// Stops in order: no new leases, attempts under way get their grace, the spool is closed.
     pub async fn stop(self) {
         self.stop.send_replace(true);
-        if let Err(error) = self.engine.await {
-            tracing::error!(%error, "The engine ended badly.");
-        }
-        if let Err(error) = self.server.await {
-            tracing::error!(%error, "The control socket ended badly.");
+        for (part, task) in [("engine", self.engine), ("control socket", self.server)] {
+            if let Some(task) = task
+                && let Err(error) = task.await
+            {
+                tracing::error!(part, %error, "A part of the daemon ended badly.");
+            }
         }
         let outbox = self.outbox;
         let closed = tokio::task::spawn_blocking(move || {
@@ -176,11 +178,24 @@ impl Running {
 
     /// Waits until the engine or the socket ends by itself, which only a defect makes them do.
     async fn broken(&mut self) {
-        tokio::select! {
-            _ = &mut self.engine => {}
-            _ = &mut self.server => {}
+        let ended = tokio::select! {
+            ended = wait_for(&mut self.engine) => ended,
+            ended = wait_for(&mut self.server) => ended,
+        };
+        if let Err(error) = ended {
+            tracing::error!(%error, "A part of the daemon ended badly.");
         }
     }
+}
+
+/// Waits for a task and forgets it: it must not be waited for twice.
+async fn wait_for(task: &mut Option<JoinHandle<()>>) -> Result<(), tokio::task::JoinError> {
+    let ended = match task.as_mut() {
+        Some(task) => task.await,
+        None => std::future::pending().await,
+    };
+    *task = None;
+    ended
 }
 
 /// Runs the daemon until a signal stops it.
@@ -196,7 +211,10 @@ pub fn run(loaded: config::Loaded) -> ExitCode {
             return failed(&error.to_string(), "look at the system's limits", crate::cli::EXIT_FAILED);
         }
     };
-    match runtime.block_on(run_until_signal(config)) {
+    let ended = runtime.block_on(run_until_signal(config));
+    // A look-up of a host's name cannot be interrupted; the process does not wait for it.
+    runtime.shutdown_timeout(std::time::Duration::from_secs(1));
+    match ended {
         Ok(code) => code,
         Err(error) => failed(&error.to_string(), &error.hint(), error.exit_code()),
     }

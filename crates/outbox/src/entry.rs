@@ -223,6 +223,8 @@ pub enum Cause {
     Asked,
     /// A lease was taken back before anybody had it.
     TakenBack,
+    /// Its payload could not be read.
+    Postponed,
 }
 
 /// Who attempts a leased entry.
@@ -345,6 +347,8 @@ pub enum End {
     Cancelled {
         /// Why.
         reason: Option<String>,
+        /// It had failed or expired before.
+        had_ended: bool,
     },
     /// It failed, and the time for which failed ones are kept is over.
     Failed {
@@ -403,6 +407,8 @@ pub enum Gate {
         reason: String,
         /// Since when.
         since: WallTime,
+        /// The same for schedules: an attempt that began earlier says nothing about it.
+        from: Timestamp,
         /// Next try without being asked; `None` if a person or the app paused it.
         try_at: Option<Timestamp>,
         /// Delay after that try.

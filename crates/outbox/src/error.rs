@@ -157,6 +157,12 @@ pub enum Error {
         /// The first failure.
         reason: String,
     },
+    /// Something beside the store did not work this time, such as a payload file.
+    #[error("{what}")]
+    Unavailable {
+        /// What, and why.
+        what: String,
+    },
     /// The outbox was closed.
     #[error("the outbox is closed")]
     Closed,

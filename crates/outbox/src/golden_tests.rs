@@ -123,7 +123,7 @@ fn phases() -> Vec<Phase> {
 fn receipts() -> Vec<Receipt> {
     let ends = [
         End::Sent { new_msg_id: "144115-2".into(), by_person: false },
-        End::Cancelled { reason: None },
+        End::Cancelled { reason: None, had_ended: false },
         End::Failed { class: Class::PermanentContent.into() },
         End::Expired,
     ];
@@ -165,7 +165,13 @@ fn accounts() -> Vec<Account> {
     let since = WallTime(60);
     let gates = [
         Gate::Open,
-        Gate::Paused { reason: "6206".into(), since, try_at: Some(Timestamp(61)), try_interval_ms: 120_000 },
+        Gate::Paused {
+            reason: "6206".into(),
+            since,
+            from: Timestamp(60),
+            try_at: Some(Timestamp(61)),
+            try_interval_ms: 120_000,
+        },
         Gate::Limited { since, until: Timestamp(62), interval_ms: 10_000 },
     ];
     gates.map(|gate| Account { name: "default".into(), entries: 63, gate }).into()

@@ -3,10 +3,10 @@
 //! Owns:  the rows of a lane, its head's place in the due index, who is under way in it.
 //! Never: decides whether an entry keeps its place (`lifecycle` does), leases.
 
-use crate::disk::{Bytes, Rows};
+use crate::disk::{Bytes, Rows, after_key};
 use crate::entry::{Delivery, Identity, Lane, LaneKey, Phase, Slot};
 use crate::error::{Error, Result};
-use crate::keys;
+use crate::keys::{self, StateIndex};
 use crate::tx::{Record, Tx, load, load_message};
 
 impl Tx<'_> {
@@ -26,7 +26,7 @@ impl Tx<'_> {
             return Ok(());
         }
         let key = keys::lane(identity.lane);
-        let mut lane = load::<Lane>(self, &key)?.unwrap_or_else(|| Lane {
+        let mut lane = self.lane(identity.lane)?.unwrap_or_else(|| Lane {
             account: identity.account.clone(),
             conversation: identity.conversation.clone(),
             count: 0,
@@ -154,9 +154,60 @@ impl Tx<'_> {
         }
     }
 
+    /// A lane's record; one that cannot be read is made anew from the lane's rows.
+    pub(crate) fn lane(&mut self, id: LaneKey) -> Result<Option<Lane>> {
+        let key = keys::lane(id);
+        let reason = match load::<Lane>(self, &key) {
+            Err(Error::BadRecord { reason, .. }) => reason.to_string(),
+            found => return found,
+        };
+        if let Some(bytes) = self.get(&key)? {
+            self.put_bytes(keys::set_aside(&key), bytes);
+            self.remove(key);
+        }
+        let prefix = keys::lane_entries(id);
+        let Some((first, msg_id)) = self.next(&prefix, &prefix)? else { return Ok(None) };
+        let text = String::from_utf8_lossy(&msg_id).into_owned();
+        self.announce_set_aside(&text, &format!("its lane: {reason}"))?;
+        let Some(Record::Entry(head)) = load_message(self, &text)? else { return Ok(None) };
+        let mut count = 0;
+        let mut from = prefix.clone();
+        while let Some((row, _)) = self.next(&prefix, &from)? {
+            from = after_key(&row);
+            count += 1;
+        }
+        let lane = Lane {
+            account: head.identity.account,
+            conversation: head.identity.conversation,
+            count,
+            head: keys::tail_number(&first),
+            // Its row in the due index, if it has one, is met there and removed as a stray.
+            slot: Slot::None,
+            sending: self.under_way_in(id)?,
+        };
+        self.put(keys::lane(id), &lane)?;
+        self.reseat(id, lane, None)?;
+        load(self, &keys::lane(id))
+    }
+
+    /// The entry of a lane that is under way.
+    fn under_way_in(&self, id: LaneKey) -> Result<Option<u64>> {
+        let prefix = keys::states(StateIndex::Sending);
+        let mut from = prefix.clone();
+        while let Some((row, msg_id)) = self.next(&prefix, &from)? {
+            from = after_key(&row);
+            if let Ok(Some(Record::Entry(entry))) = load_message(self, &String::from_utf8_lossy(&msg_id))
+                && entry.identity.lane == id
+            {
+                return Ok(Some(entry.identity.seq));
+            }
+        }
+        Ok(None)
+    }
+
     /// Looks at a lane again, for a head whose time has come.
     pub(crate) fn look_at_lane(&mut self, id: LaneKey) -> Result<()> {
-        match load::<Lane>(self, &keys::lane(id))? {
+        match self.lane(id)? {
             Some(lane) => self.reseat(id, lane, None),
             None => Ok(()),
         }

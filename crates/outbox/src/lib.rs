@@ -1,5 +1,8 @@
 //! An embedded, crash-safe outbox: failed messages wait on disk, keyed by msgID, until they are resent.
 //!
+//! Owns:  the spool: what is accepted, in which order it goes, what became of it.
+//! Never: opens a socket, sets up a log, needs an async runtime, knows a messaging service.
+//!
 //! [`Outbox`] is the store and its verbs. Each verb is one transaction and durable when its answer is
 //! there: `submit` accepts a failed message, `lease` gives out the right to attempt the ones that are due,
 //! `settle` records how an attempt ended, and a success turns the original into its receipt in place. The
@@ -60,7 +63,7 @@ pub use entry::{
 pub use error::{Error, OpenError, Result};
 pub use lifecycle::{OnFailedHead, OnUncertain, Policy};
 pub use notice::{Event, EventKind, Notices};
-pub use outbox::{OpenReport, Outbox, SpoolStatus};
+pub use outbox::{OpenReport, Outbox, PreparedSubmit, SpoolStatus};
 pub use outcome::*;
 pub use record::RecordError;
 pub use retry::{Delay, RetryPolicy, jittered};

@@ -110,6 +110,8 @@ pub(crate) enum Event<'a> {
     },
     /// Its lease never reached the one who asked for it.
     TakeBack,
+    /// Its payload cannot be read now.
+    Postpone,
     /// Its timer may have come.
     Timer,
     /// A person holds it.
@@ -189,6 +191,7 @@ pub(crate) fn step(delivery: &Delivery, event: &Event<'_>, context: &Context<'_>
         Event::LateReport(report) => Ok(life.late_report(report)),
         Event::Death { suspect } => life.death(*suspect),
         Event::TakeBack => life.take_back(),
+        Event::Postpone => life.postpone(),
         Event::Timer => life.timer(),
         Event::Hold { reason } => life.hold(reason.clone()),
         Event::Release => life.release(),
@@ -320,6 +323,13 @@ impl Life<'_> {
         }
         let step = self.clone_life().wait_until(self.context.now.time, Cause::TakenBack);
         Ok(self.settled(step, then))
+    }
+
+    fn postpone(self) -> Stepped {
+        match self.delivery.phase {
+            Phase::Waiting { .. } => Ok(self.wait(Cause::Postponed, None, Class::Unknown)),
+            _ => Err(Refusal::WrongState),
+        }
     }
 
     fn timer(self) -> Stepped {

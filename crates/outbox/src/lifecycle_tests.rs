@@ -136,6 +136,7 @@ fn table() -> String {
         events.push(("late report Reject".into(), Event::LateReport(&reports[8])));
         events.push(("death".into(), Event::Death { suspect: true }));
         events.push(("take back".into(), Event::TakeBack));
+        events.push(("postpone".into(), Event::Postpone));
         events.push(("timer, too early".into(), Event::Timer));
         events.push(("hold".into(), Event::Hold { reason: None }));
         events.push(("release".into(), Event::Release));

@@ -72,6 +72,21 @@ pub struct SpoolStatus {
     pub oldest_waiting: Option<Timestamp>,
 }
 
+/// A message that was checked and is not queued yet. Dropping it removes the file that was written for it.
+pub struct PreparedSubmit {
+    /// `None` once it is queued.
+    prepared: Option<verbs::Prepared>,
+    shared: Arc<Shared>,
+}
+
+impl Drop for PreparedSubmit {
+    fn drop(&mut self) {
+        if let Some(name) = self.prepared.as_ref().and_then(|prepared| prepared.file) {
+            self.shared.spool.remove_payload(name);
+        }
+    }
+}
+
 impl Drop for Inner {
     fn drop(&mut self) {
         self.writer.stop();
@@ -166,10 +181,29 @@ impl Outbox {
     /// The ticket fails with [`Error::Conflict`] for a known msgID with another payload, [`Error::BadId`],
     /// [`Error::BadTtl`], [`Error::TooLarge`], [`Error::Full`] or [`Error::DiskLow`].
     pub fn submit(&self, submit: Submit) -> Ticket<Submitted> {
+        match self.prepare(submit) {
+            Ok(prepared) => self.submit_prepared(prepared),
+            Err(error) => Ticket::refused(error, &self.inner.shared),
+        }
+    }
+
+    /// The first half of [`Self::submit`], for callers that keep many submits in order: checks the message
+    /// and writes a payload over 16 KiB to a file on this thread. Nothing is accepted yet.
+    ///
+    /// # Errors
+    /// [`Error::BadId`], [`Error::BadTtl`], [`Error::TooLarge`] or [`Error::DiskLow`].
+    pub fn prepare(&self, submit: Submit) -> Result<PreparedSubmit> {
         let shared = &self.inner.shared;
-        let prepared = match verbs::prepare(submit, &shared.config, &shared.spool) {
-            Ok(prepared) => prepared,
-            Err(error) => return Ticket::refused(error, shared),
+        let prepared = verbs::prepare(submit, &shared.config, &shared.spool)?;
+        Ok(PreparedSubmit { prepared: Some(prepared), shared: Arc::clone(shared) })
+    }
+
+    /// The second half of [`Self::submit`]: queues a prepared message. Messages are accepted in the order of
+    /// these calls; nothing is written on this thread.
+    pub fn submit_prepared(&self, mut submit: PreparedSubmit) -> Ticket<Submitted> {
+        let shared = &self.inner.shared;
+        let Some(prepared) = submit.prepared.take() else {
+            return Ticket::refused(Error::Closed, shared);
         };
         let file = prepared.file;
         self.inner.writer.submit(shared, move |tx, spool| {
@@ -357,13 +391,10 @@ impl Outbox {
     ) -> Ticket<T> {
         let shared = &self.inner.shared;
         let data = report.replacement.as_ref().map(|replacement| replacement.data.as_slice());
-        let file = match data.filter(|data| data.len() > INLINE_BYTES_MAX) {
-            None => None,
-            Some(data) => match verbs::write_data_file(&shared.spool, data) {
-                Ok(name) => Some(name),
-                Err(error) => return Ticket::refused(error, shared),
-            },
-        };
+        let large = data.filter(|data| data.len() > INLINE_BYTES_MAX);
+        // Where it cannot be written (a full disk), the outcome is recorded without it: a proven success must
+        // not wait for room. The receipt says that it is missing.
+        let file = large.and_then(|data| verbs::write_data_file(&shared.spool, data).ok());
         self.inner.writer.submit(shared, move |tx, spool| {
             tx.prepared_file = file;
             let answer = verb(tx, &report);
@@ -390,7 +421,7 @@ impl Outbox {
     /// The payload of an entry, as it was submitted.
     ///
     /// # Errors
-    /// [`Error::NotFound`] also for a message whose payload is no longer kept.
+    /// [`Error::NotFound`], or [`Error::WrongState`] for a message whose payload is no longer kept.
     pub fn payload(&self, id: &str) -> Result<Payload> {
         let shared = &self.inner.shared;
         let _snapshot = shared.snapshot();

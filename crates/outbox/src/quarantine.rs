@@ -19,6 +19,11 @@ impl Tx<'_> {
             self.put_bytes(keys::set_aside(&key), bytes);
             self.remove(key);
         }
+        self.announce_set_aside(msg_id, reason)
+    }
+
+    /// Counts and announces a record that was set aside.
+    pub(crate) fn announce_set_aside(&mut self, msg_id: &str, reason: &str) -> Result<()> {
         self.counters.quarantined += 1;
         self.emit(Event {
             seq: None,

@@ -120,6 +120,11 @@ impl Spool {
         Ok(bytes)
     }
 
+    /// Whether the directory of payload files is there.
+    pub(crate) fn has_payloads(&self) -> bool {
+        self.path.join("payloads").is_dir()
+    }
+
     /// Removes a payload file that nothing names any more. One that stays is removed at the next open.
     pub(crate) fn remove_payload(&self, name: [u8; 16]) {
         let _ = fs::remove_file(self.path.join("payloads").join(hex(&name)));

@@ -362,8 +362,13 @@ impl<'a> Tx<'a> {
 
     /// An account's record; one that nothing is known of is open and empty.
     pub(crate) fn account(&self, name: &str) -> Result<Account> {
-        let found = load(self, &keys::account(name))?;
-        Ok(found.unwrap_or_else(|| Account { name: name.into(), entries: 0, gate: Gate::Open }))
+        let fresh = || Account { name: name.into(), entries: 0, gate: Gate::Open };
+        match load(self, &keys::account(name)) {
+            Ok(found) => Ok(found.unwrap_or_else(fresh)),
+            // One bad row must not stop an account: the service shuts its gate again if it has to.
+            Err(Error::BadRecord { .. }) => Ok(fresh()),
+            Err(error) => Err(error),
+        }
     }
 
     /// Writes an account's record, or removes it when it says nothing.

@@ -326,7 +326,7 @@ fn derive(tx: &mut Tx<'_>, mut from: Vec<u8>) -> Result<Rebuild> {
             }
             Ok(Record::Receipt(receipt)) => {
                 tx.counters.receipts += 1;
-                if receipt.seq >= tx.counters.data_floor {
+                if receipt.seq >= tx.counters.data_floor && receipt.data != Place::Nowhere {
                     tx.counters.data_bytes += receipt.data_bytes;
                     name_file(tx, receipt.data);
                 }

@@ -356,3 +356,30 @@ fn a_loss_inside_the_store_is_named_by_its_range() {
     let last = outbox.counters().next_seq;
     assert_eq!(outbox.report().lost, Some(Lost { from_seq: last, to_seq: last }));
 }
+
+#[test]
+fn lanes_that_turn_bad_in_between_are_made_anew_when_their_turn_comes() {
+    let dir = tempfile::tempdir().unwrap();
+    full_spool(dir.path());
+    let lanes = std::cell::Cell::new(0);
+    damage(dir.path(), |disk| {
+        let keys: Vec<Vec<u8>> = rows(disk, b"h").into_iter().map(|(key, _)| key).collect();
+        lanes.set(keys.len());
+        keys.into_iter().flat_map(|key| flip(disk, key)).collect()
+    });
+    std::fs::write(dir.path().join("clean"), "clean\n").unwrap();
+    let outbox = Outbox::open(config(dir.path())).unwrap();
+    assert!(lanes.get() > 1, "there was something to damage");
+    // A stray row in the due index costs a look each; then the heads go out.
+    let mut leased = Vec::new();
+    for _ in 0..lanes.get() + 1 {
+        leased.extend(lease(&outbox, 10).into_iter().map(|lease| lease.msg_id));
+    }
+    assert!(leased.contains(&"due".to_owned()), "{leased:?}");
+    outbox.tick().wait().unwrap();
+    submit(&outbox, "one more", "c", 10);
+    drop(outbox);
+    std::fs::remove_file(dir.path().join("clean")).unwrap();
+    let outbox = Outbox::open(config(dir.path())).unwrap();
+    assert!(matches!(outbox.get("one more"), Ok(Message::Entry(_))));
+}

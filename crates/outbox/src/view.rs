@@ -126,7 +126,15 @@ pub(crate) fn payload_of(rows: &(impl Rows + ?Sized), spool: &Spool, entry: &Ent
         reason: crate::record::RecordError::Body(why.into()),
     };
     match entry.payload {
-        Place::Nowhere => Err(Error::NotFound { id: format!("{msg_id} (its payload is no longer kept)") }),
+        Place::Nowhere => Err(Error::WrongState {
+            msg_id: msg_id.clone(),
+            // Only an entry that ended loses its payload.
+            state: match entry.delivery.phase {
+                Phase::Failed { .. } => State::Failed,
+                _ => State::Expired,
+            },
+            why: "its payload is no longer kept",
+        }),
         Place::Inline => {
             let key = keys::payload(ended(&entry.delivery), entry.identity.seq);
             let stored = load::<StoredPayload>(rows, &key)?.ok_or_else(|| unreadable("it is missing"))?;
@@ -135,7 +143,13 @@ pub(crate) fn payload_of(rows: &(impl Rows + ?Sized), spool: &Spool, entry: &Ent
         Place::File(name) => {
             // Checksum, mark and length stand before the bytes.
             let max = entry.identity.payload_bytes.saturating_add(64);
-            let content = spool.read_payload(name, max).map_err(|error| unreadable(&error.to_string()))?;
+            let content = spool.read_payload(name, max).map_err(|error| {
+                // Only a file that is gone for good is damage; anything else may be better next time.
+                if error.kind() == std::io::ErrorKind::NotFound && spool.has_payloads() {
+                    return unreadable("its file is missing");
+                }
+                Error::Unavailable { what: format!("the payload file of {msg_id} cannot be read: {error}") }
+            })?;
             let (message, web_message_instance) =
                 read_payload_file(&content).ok_or_else(|| unreadable("its file is damaged"))?;
             Ok(Payload { message, web_message_instance })

@@ -5,6 +5,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+#[path = "store/files.rs"]
+mod files;
 #[path = "store/gates.rs"]
 mod gates;
 #[path = "store/kills.rs"]

@@ -15,6 +15,9 @@ use super::bucket::Buckets;
 /// Leases that may be out at once, over all apps: an app that takes and never reports must not take all.
 const LEASES_OUT_MAX: u64 = 1024;
 
+/// Accounts that are shown as kept back by their rate: there is seldom more than one app.
+const SLOWED_SHOWN: usize = 16;
+
 /// An app counts as attached for so long after its last request: it may be busy with what it got.
 const ATTACHED_FOR: Duration = Duration::from_secs(90);
 
@@ -29,19 +32,26 @@ pub struct LeaseAsk {
     /// Until when to wait for the first.
     pub wait_until: Instant,
     /// Where the leases go.
-    pub reply: oneshot::Sender<Vec<Lease>>,
+    pub reply: oneshot::Sender<outbox::Result<Vec<Lease>>>,
 }
 
 impl LeaseAsk {
     /// Answers with leases; gives them back if nobody hears it.
     pub(super) fn answer(self, leases: Vec<Lease>) -> Result<(), Vec<LeaseId>> {
-        self.reply.send(leases).map_err(|leases| leases.into_iter().map(|lease| lease.id).collect())
+        self.reply.send(Ok(leases)).map_err(|unheard| {
+            unheard.unwrap_or_default().into_iter().map(|lease| lease.id).collect()
+        })
     }
 
     /// Answers that there is no work.
     pub(super) fn dismiss(self) {
         // Whoever has gone misses nothing.
-        let _ = self.reply.send(Vec::new());
+        let _ = self.reply.send(Ok(Vec::new()));
+    }
+
+    /// Answers that there can be no work.
+    pub(super) fn refuse(self, error: outbox::Error) {
+        let _ = self.reply.send(Err(error));
     }
 }
 
@@ -70,9 +80,9 @@ impl AppSide {
         self.waiters.push_back(Waiter { ask, looked: None });
     }
 
-    /// Nothing was found for a request: it waits for the next change.
-    pub(super) fn wait_on(&mut self, ask: LeaseAsk) {
-        let looked = Some(self.round);
+    /// Nothing was found for a request in that look-round: it waits for the next change.
+    pub(super) fn wait_on(&mut self, ask: LeaseAsk, round: u64) {
+        let looked = Some(round);
         self.waiters.push_front(Waiter { ask, looked });
     }
 
@@ -81,8 +91,10 @@ impl AppSide {
         self.round += 1;
     }
 
-    /// The next request that may be served, and how many leases it may have.
-    pub(super) fn next(&mut self, now: Timestamp, out: u64) -> Option<(LeaseAsk, usize)> {
+    /// The next request that may be served, how many leases it may have, and the look-round.
+    pub(super) fn next(&mut self, now: Timestamp, out: u64) -> Option<(LeaseAsk, usize, u64)> {
+        // A client that has gone would take leases and tokens from those that are there.
+        self.waiters.retain(|waiter| !waiter.ask.reply.is_closed());
         let room = usize::try_from(LEASES_OUT_MAX.saturating_sub(out)).unwrap_or(usize::MAX);
         let may_have =
             |waiter: &Waiter| self.buckets.available(&waiter.ask.account, now).min(waiter.ask.max).min(room);
@@ -91,7 +103,7 @@ impl AppSide {
             .iter()
             .position(|waiter| waiter.looked != Some(self.round) && may_have(waiter) > 0)?;
         let max = self.waiters.get(at).map(may_have)?;
-        self.waiters.remove(at).map(|waiter| (waiter.ask, max))
+        self.waiters.remove(at).map(|waiter| (waiter.ask, max, self.round))
     }
 
     /// Leases were given out.
@@ -112,10 +124,10 @@ impl AppSide {
         }
     }
 
-    /// Answers all requests.
-    pub(super) fn dismiss_all(&mut self) {
+    /// Answers all requests with the reason why there can be no work.
+    pub(super) fn refuse_all(&mut self, error: &outbox::Error) {
         for waiter in self.waiters.drain(..) {
-            waiter.ask.dismiss();
+            waiter.ask.refuse(error.clone());
         }
     }
 
@@ -132,6 +144,15 @@ impl AppSide {
             .map(|waiter| self.buckets.next(&waiter.ask.account, now))
             .filter(|at| *at > now)
             .min()
+    }
+
+    /// Accounts whose requests only their rate keeps back, and until when.
+    pub(super) fn slowed(&self, now: Timestamp) -> Vec<(String, Timestamp)> {
+        let slowed = |waiter: &Waiter| {
+            let at = self.buckets.next(&waiter.ask.account, now);
+            (at > now).then(|| (waiter.ask.account.clone(), at))
+        };
+        self.waiters.iter().filter_map(slowed).take(SLOWED_SHOWN).collect()
     }
 
     /// Whether an app asks for work, or did so a moment ago.

@@ -89,6 +89,8 @@ pub struct Link {
     canary: Canary,
     /// Until when the app's "down" holds.
     app_down_until: Option<Timestamp>,
+    /// The app says that a link which was down is up, and no attempt has been answered since.
+    only_said: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,6 +114,7 @@ impl Link {
             probing: false,
             canary: Canary::None,
             app_down_until: None,
+            only_said: false,
         }
     }
 
@@ -137,7 +140,7 @@ impl Link {
     #[must_use]
     pub fn next_scout(&self) -> Option<Timestamp> {
         match self.state {
-            LinkState::Up => None,
+            LinkState::Up if !self.only_said => None,
             LinkState::Unknown if self.options.scout == Scout::Canary => None,
             _ => Some(self.app_down_until.unwrap_or(self.next_scout)),
         }
@@ -148,7 +151,7 @@ impl Link {
     pub fn alarm(&self) -> Option<Timestamp> {
         match self.options.scout {
             _ if self.app_down_until.is_some() => self.app_down_until,
-            Scout::Probe if self.probing || self.canary != Canary::None => None,
+            _ if self.probing || self.canary != Canary::None => None,
             Scout::Probe | Scout::Canary => self.next_scout(),
         }
     }
@@ -157,7 +160,7 @@ impl Link {
     #[must_use]
     pub fn permit(&self) -> Permit {
         match (self.state, self.canary) {
-            (LinkState::Up, _) => Permit::All,
+            (LinkState::Up, _) if !self.only_said => Permit::All,
             // An app that asks for work may have all of it until one of its sends reaches nobody.
             (LinkState::Unknown, _) if self.options.scout == Scout::Canary => Permit::All,
             (_, Canary::Allowed) => Permit::Canary,
@@ -176,20 +179,21 @@ impl Link {
     /// Without an address to probe, lets a canary go when its time has come.
     pub fn release_canary(&mut self, now: Moment, roll: f64) {
         self.forget_app_word(now);
-        // One for each delay, whether or not the last one has been heard of: an app may keep it for ever.
-        let due =
-            self.state == LinkState::Down && self.app_down_until.is_none() && now.time >= self.next_scout;
-        if self.options.scout == Scout::Canary && due {
+        if self.options.scout == Scout::Canary && self.state != LinkState::Unknown && self.scout_is_due(now) {
             self.canary = Canary::Allowed;
             self.delay_scout(now, roll);
         }
     }
 
     fn scout_is_due(&self, now: Moment) -> bool {
-        self.state != LinkState::Up
+        !self.is_open()
             && self.canary == Canary::None
             && self.app_down_until.is_none()
             && now.time >= self.next_scout
+    }
+
+    const fn is_open(&self) -> bool {
+        matches!(self.state, LinkState::Up) && !self.only_said
     }
 
     fn forget_app_word(&mut self, now: Moment) {
@@ -203,7 +207,7 @@ impl Link {
     /// A probe ended.
     pub fn probed(&mut self, reached: bool, now: Moment, roll: f64) {
         self.probing = false;
-        if self.state == LinkState::Up {
+        if self.is_open() {
             return;
         }
         self.delay_scout(now, roll);
@@ -221,7 +225,13 @@ impl Link {
         }
     }
 
-    /// There was nothing to send for the canary: it stays allowed for the first message that comes.
+    /// An app has the canary. It may never be heard of again, so the next one waits for the next probe's time
+    /// and for nothing else.
+    pub fn canary_given_away(&mut self) {
+        self.canary = Canary::None;
+    }
+
+    /// An attempt ended.
     pub fn attempt_ended(&mut self, outcome: Outcome, now: Moment, roll: f64) {
         let was_canary = self.canary == Canary::UnderWay;
         match outcome {
@@ -230,6 +240,12 @@ impl Link {
                 if self.state != LinkState::Down {
                     self.set(LinkState::Down, Source::Attempt, now);
                     self.delay_scout(now, roll);
+                }
+            }
+            // The app knows better why it wants quiet; only a message that went through says that it is wrong.
+            _ if self.app_down_until.is_some() && !matches!(outcome, Outcome::Sent | Outcome::Duplicate) => {
+                if was_canary {
+                    self.canary = Canary::None;
                 }
             }
             // No answer proves nothing about the link; another canary may go after the next probe.
@@ -243,6 +259,12 @@ impl Link {
     pub fn app_says(&mut self, state: LinkState, now: Moment) {
         self.app_down_until = None;
         match state {
+            // What was down is tried with one attempt at once, and opened by its answer.
+            LinkState::Up if self.state == LinkState::Down || self.only_said => {
+                self.set(LinkState::Up, Source::App, now);
+                self.only_said = true;
+                self.canary = Canary::Allowed;
+            }
             LinkState::Up => self.go_up(Source::App, now),
             LinkState::Down => {
                 self.canary = Canary::None;
@@ -260,6 +282,7 @@ impl Link {
     fn go_up(&mut self, source: Source, now: Moment) {
         self.canary = Canary::None;
         self.app_down_until = None;
+        self.only_said = false;
         self.interval = self.options.probe_initial;
         self.next_scout = now.time;
         if self.state != LinkState::Up {
@@ -271,6 +294,7 @@ impl Link {
         if self.state != state {
             self.since = now.wall;
         }
+        self.only_said = false;
         self.state = state;
         self.source = source;
     }
@@ -375,6 +399,11 @@ mod tests {
         link.app_says(LinkState::Down, at(300_003));
         link.app_says(LinkState::Up, at(300_004));
         assert_eq!((link.state(), link.source()), (LinkState::Up, Source::App));
+        assert_eq!(link.permit(), Permit::Canary, "its word is tried with one attempt");
+        link.attempt_began();
+        assert_eq!(link.permit(), Permit::Nothing);
+        link.attempt_ended(Outcome::Sent, at(300_005), 0.5);
+        assert_eq!(link.permit(), Permit::All);
     }
 
     #[test]
@@ -384,6 +413,17 @@ mod tests {
         link.app_says(LinkState::Down, at(1));
         link.probed(true, at(2), 0.5);
         assert_eq!(link.permit(), Permit::Nothing);
+    }
+
+    #[test]
+    fn only_a_message_that_went_through_overrules_the_apps_down() {
+        let mut link = link(Scout::Canary);
+        link.app_says(LinkState::Down, at(0));
+        link.attempt_ended(Outcome::Retry, at(1), 0.5);
+        link.attempt_ended(Outcome::GateShut, at(2), 0.5);
+        assert_eq!((link.state(), link.permit()), (LinkState::Down, Permit::Nothing));
+        link.attempt_ended(Outcome::Duplicate, at(3), 0.5);
+        assert_eq!((link.state(), link.permit()), (LinkState::Up, Permit::All));
     }
 
     #[test]
@@ -410,12 +450,14 @@ mod tests {
         link.release_canary(at(100), 0.5);
         assert_eq!(link.permit(), Permit::Canary);
         link.attempt_began();
-        link.attempt_began();
+        link.canary_given_away();
         link.release_canary(at(299), 0.5);
         assert_eq!(link.permit(), Permit::Nothing, "the delay has doubled");
         link.release_canary(at(300), 0.5);
         assert_eq!(link.permit(), Permit::Canary, "one that is never heard of stops nothing");
         link.app_says(LinkState::Up, at(10_001));
+        assert_eq!(link.permit(), Permit::Canary);
+        link.attempt_ended(Outcome::Retry, at(10_002), 0.5);
         assert_eq!(link.permit(), Permit::All);
     }
 }

@@ -74,6 +74,8 @@ pub struct View {
     pub window: usize,
     /// When the engine last looked around.
     pub beat: Timestamp,
+    /// Accounts whose apps ask for more than their rate allows, and when they get more.
+    pub slowed: Vec<(String, Timestamp)>,
     /// Whether a stop was asked for.
     pub stopping: bool,
 }
@@ -162,6 +164,9 @@ pub struct Engine {
     leases: HashMap<task::Id, LeaseId>,
     calls: FuturesUnordered<BoxFuture<'static, Done>>,
     settling: usize,
+    /// Outcomes that the store could not take: tried again, for a proven success must not be forgotten.
+    unsettled: Vec<Ended>,
+    retry_settles_at: Option<Instant>,
     leasing: bool,
     ticking: bool,
     /// Something may be due that no lease call has looked for yet.
@@ -177,11 +182,18 @@ pub struct Engine {
 /// What a call that was started has come to.
 enum Done {
     Leased(outbox::Result<Vec<Lease>>),
-    LeasedForApp(LeaseAsk, outbox::Result<Vec<Lease>>),
-    Settled(outbox::Result<outbox::Settled>),
+    LeasedForApp(LeaseAsk, u64, outbox::Result<Vec<Lease>>),
+    Settled(Ended, outbox::Result<outbox::Settled>),
     Ticked(outbox::Result<Ticked>),
     Probed(bool),
     Other(outbox::Result<()>),
+}
+
+/// An attempt that has ended, until the store has its outcome.
+#[derive(Clone)]
+struct Ended {
+    lease: LeaseId,
+    report: Arc<Report>,
 }
 
 /// What the engine was woken for.
@@ -216,6 +228,7 @@ impl Engine {
             in_flight: 0,
             window: 1,
             beat: now.time,
+            slowed: Vec::new(),
             stopping: false,
         };
         let (view, view_receiver) = watch::channel(first_view);
@@ -230,6 +243,8 @@ impl Engine {
             leases: HashMap::new(),
             calls: FuturesUnordered::new(),
             settling: 0,
+            unsettled: Vec::new(),
+            retry_settles_at: None,
             leasing: false,
             ticking: false,
             work: true,
@@ -259,7 +274,7 @@ impl Engine {
 
     fn has_stopped(&self) -> bool {
         self.stop_by.is_some_and(|by| {
-            let idle = self.attempts.is_empty() && self.settling == 0 && !self.leasing;
+            let idle = self.under_way() == 0 && !self.leasing;
             idle || Instant::now() >= by
         })
     }
@@ -297,7 +312,7 @@ impl Engine {
     fn begin_stop(&mut self) {
         tracing::info!(in_flight = self.attempts.len(), "Stopping.");
         self.stop_by = Some(Instant::now() + STOP_GRACE);
-        self.app.dismiss_all();
+        self.app.refuse_all(&outbox::Error::Closed);
     }
 
     fn attempt_ended(&mut self, lease: LeaseId, ended: Result<Report, JoinError>) {
@@ -306,8 +321,13 @@ impl Engine {
             maybe_reached("the attempt failed inside the daemon".to_owned())
         });
         self.learn(report.outcome);
+        self.settle(Ended { lease, report: Arc::new(report) });
+    }
+
+    fn settle(&mut self, ended: Ended) {
         self.settling += 1;
         let outbox = self.outbox.clone();
+        let (lease, report) = (ended.lease.clone(), Report::clone(&ended.report));
         let is_large =
             report.replacement.as_ref().is_some_and(|new| new.data.len() > outbox::limits::INLINE_BYTES_MAX);
         self.call(async move {
@@ -318,7 +338,7 @@ impl Engine {
             } else {
                 outbox.settle(lease, report).await
             };
-            Done::Settled(ticket)
+            Done::Settled(ended, ticket)
         });
     }
 
@@ -356,17 +376,16 @@ impl Engine {
     fn done(&mut self, done: Done) {
         match done {
             Done::Leased(leased) => self.leased(leased),
-            Done::LeasedForApp(ask, leased) => self.leased_for_app(ask, leased),
-            Done::Settled(settled) => {
-                self.settling -= 1;
-                self.work = true;
-                self.note_failure("settle", settled.err());
-            }
+            Done::LeasedForApp(ask, round, leased) => self.leased_for_app(ask, round, leased),
+            Done::Settled(ended, settled) => self.settled(ended, settled),
             Done::Ticked(ticked) => {
                 self.ticking = false;
                 let next = ticked.as_ref().ok().and_then(|ticked| ticked.next);
                 self.set_alarm(next);
-                self.note_failure("tick", ticked.err());
+                if let Err(error) = ticked {
+                    self.look_later();
+                    self.note_failure("tick", Some(error));
+                }
             }
             Done::Probed(reached) => {
                 let before = self.link.state();
@@ -379,11 +398,42 @@ impl Engine {
         }
     }
 
+    fn settled(&mut self, ended: Ended, settled: outbox::Result<outbox::Settled>) {
+        self.settling -= 1;
+        self.work = true;
+        let Err(error) = settled else { return };
+        if is_final(&error) {
+            return self.note_failure("settle", Some(error));
+        }
+        tracing::error!(msg_id = ended.lease.msg_id(), %error, "The outcome could not be recorded; trying again.");
+        // No more of them than attempts: each keeps its place among those under way.
+        self.unsettled.push(ended);
+        self.retry_settles_at.get_or_insert(Instant::now() + LOOK_AROUND);
+    }
+
+    /// Tries again what the store could not take.
+    fn retry_settles(&mut self) {
+        if self.retry_settles_at.is_some_and(|at| Instant::now() >= at) {
+            self.retry_settles_at = None;
+            for ended in std::mem::take(&mut self.unsettled) {
+                self.settle(ended);
+            }
+        }
+    }
+
+    /// A call failed for a reason that may pass: look again after a while.
+    fn look_later(&mut self) {
+        self.set_alarm(Some(self.outbox.now().time.plus(LOOK_AROUND)));
+    }
+
     fn leased(&mut self, leased: outbox::Result<Vec<Lease>>) {
         self.leasing = false;
         let leases = match leased {
             Ok(leases) => leases,
-            Err(error) => return self.note_failure("lease", Some(error)),
+            Err(error) => {
+                self.look_later();
+                return self.note_failure("lease", Some(error));
+            }
         };
         if leases.is_empty() {
             return;
@@ -416,19 +466,24 @@ impl Engine {
         self.leases.insert(task.id(), id);
     }
 
-    fn leased_for_app(&mut self, ask: LeaseAsk, leased: outbox::Result<Vec<Lease>>) {
+    fn leased_for_app(&mut self, ask: LeaseAsk, round: u64, leased: outbox::Result<Vec<Lease>>) {
         self.leasing = false;
         match leased {
             Err(error) => {
-                self.note_failure("lease", Some(error));
-                ask.dismiss();
+                self.note_failure("lease", Some(error.clone()));
+                ask.refuse(error);
             }
-            Ok(leases) if leases.is_empty() => self.app.wait_on(ask),
+            Ok(leases) if leases.is_empty() => self.app.wait_on(ask, round),
+            Ok(leases) if self.link.permit() == Permit::Nothing => {
+                // The link went while the store was asked.
+                self.take_back(leases.into_iter().map(|lease| lease.id).collect());
+                self.app.wait_on(ask, round);
+            }
             Ok(leases) => {
-                self.link.attempt_began();
                 self.app.leased(&ask, leases.len(), self.outbox.now().time);
-                if let Err(unheard) = ask.answer(leases) {
-                    self.take_back(unheard);
+                match ask.answer(leases) {
+                    Ok(()) => self.link.canary_given_away(),
+                    Err(unheard) => self.take_back(unheard),
                 }
             }
         }
@@ -456,7 +511,7 @@ impl Engine {
                 // A caller who has gone misses nothing.
                 let _ = reply.send(self.view.borrow().clone());
             }
-            Command::Lease(ask) if self.stop_by.is_some() => ask.dismiss(),
+            Command::Lease(ask) if self.stop_by.is_some() => ask.refuse(outbox::Error::Closed),
             Command::Lease(ask) => self.app.ask(ask),
             Command::Evidence(outcome) => self.learn(outcome),
             Command::TakeBack(leases) => self.take_back(leases),
@@ -487,9 +542,10 @@ impl Engine {
     // --- what can be started -----------------------------------------------------------------------------
 
     fn start_what_can(&mut self) {
-        if self.outbox.failure().is_some() {
-            return self.app.dismiss_all();
+        if let Some(error) = self.outbox.failure() {
+            return self.app.refuse_all(&error);
         }
+        self.retry_settles();
         let now = self.outbox.now();
         self.start_tick(now);
         if self.stop_by.is_some() {
@@ -533,9 +589,14 @@ impl Engine {
         counters.ready > 0 || counters.deferred > 0
     }
 
+    /// Attempts under way, and outcomes that are not on disk yet.
+    fn under_way(&self) -> usize {
+        self.attempts.len() + self.settling + self.unsettled.len()
+    }
+
     fn start_lease(&mut self) {
         let room = match self.link.permit() {
-            Permit::All => self.pace.window().saturating_sub(self.attempts.len() + self.settling),
+            Permit::All => self.pace.window().saturating_sub(self.under_way()),
             Permit::Canary => 1,
             Permit::Nothing => 0,
         };
@@ -556,7 +617,7 @@ impl Engine {
         let permit = self.link.permit();
         let sending = self.wake.counters().sending;
         let next = if permit == Permit::Nothing { None } else { self.app.next(now.time, sending) };
-        let Some((ask, max)) = next else {
+        let Some((ask, max, round)) = next else {
             // Each request had its look, also one that would not wait.
             return self.app.dismiss_late();
         };
@@ -567,7 +628,7 @@ impl Engine {
             to: LeaseTo::App { duration: ask.lasts },
         };
         let ticket = self.outbox.lease(request);
-        self.call(async move { Done::LeasedForApp(ask, ticket.await) });
+        self.call(async move { Done::LeasedForApp(ask, round, ticket.await) });
     }
 
     fn call(&mut self, call: impl Future<Output = Done> + Send + 'static) {
@@ -588,16 +649,17 @@ impl Engine {
             let look = Instant::now() + LOOK_AROUND;
             return self.stop_by.map_or(look, |by| by.min(look));
         }
-        let scout = self.link.alarm().filter(|_| self.has_backlog());
+        let scout = self.link.alarm().filter(|_| self.stop_by.is_none() && self.has_backlog());
         let alarm = self.alarm.filter(|_| !self.ticking);
         let due = [alarm, scout, self.app.next_rate(now)].into_iter().flatten().min();
         let wait = due.map_or(LOOK_AROUND, |at| Duration::from_millis(at.since_ms(now)).min(LOOK_AROUND));
         let by_clock = Instant::now() + wait;
         let late = self.app.next_late().filter(|_| !self.leasing);
-        [Some(by_clock), late, self.stop_by].into_iter().flatten().min().unwrap_or(by_clock)
+        [Some(by_clock), late, self.stop_by, self.retry_settles_at].into_iter().flatten().min().unwrap_or(by_clock)
     }
 
     fn publish(&self) {
+        let now = self.outbox.now().time;
         let view = View {
             link: self.link.state(),
             link_since: self.link.since(),
@@ -606,7 +668,8 @@ impl Engine {
             app_attached: self.app.is_attached(),
             in_flight: self.attempts.len(),
             window: self.pace.window(),
-            beat: self.outbox.now().time,
+            beat: now,
+            slowed: self.app.slowed(now),
             stopping: self.stop_by.is_some(),
         };
         self.view.send_if_modified(|shown| {
@@ -615,6 +678,17 @@ impl Engine {
             changed
         });
     }
+}
+
+/// Whether the store will never take this outcome: it knows better, or it takes nothing more at all.
+const fn is_final(error: &outbox::Error) -> bool {
+    matches!(
+        error,
+        outbox::Error::WrongState { .. }
+            | outbox::Error::NoLease { .. }
+            | outbox::Error::Unhealthy { .. }
+            | outbox::Error::Closed
+    )
 }
 
 /// A uniform number from 0 to 1, for jitter; without randomness the middle.

@@ -5,6 +5,10 @@
 
 use outbox::Outcome;
 
+/// Trouble does not narrow the window below this: where one answer is lost and the next message hangs, other
+/// conversations must not wait for its time-out.
+const TROUBLE_MIN: usize = 4;
+
 /// The window of attempts.
 #[derive(Clone, Copy, Debug)]
 pub struct Pace {
@@ -43,7 +47,7 @@ impl Pace {
             }
             Outcome::Retry | Outcome::Limited | Outcome::MaybeReached if self.grace == 0 => {
                 self.grace = self.window;
-                self.window = (self.window / 2).max(1);
+                self.window = (self.window / 2).max(self.window.min(TROUBLE_MIN));
             }
             Outcome::Retry | Outcome::Limited | Outcome::MaybeReached | Outcome::GateShut => {}
             Outcome::NotReached => self.restart(),
@@ -80,6 +84,10 @@ mod tests {
             pace.attempt_ended(Outcome::Retry);
         }
         assert_eq!(pace.window(), 4);
+        for _ in 0..10 {
+            pace.attempt_ended(Outcome::MaybeReached);
+        }
+        assert_eq!(pace.window(), 4, "one lost answer after another does not stop the rest");
         pace.attempt_ended(Outcome::NotReached);
         assert_eq!(pace.window(), 1);
     }

@@ -54,7 +54,7 @@ pub(super) async fn lease(
     if !context.engine.send(Command::Lease(ask)).await {
         return Err(shutting_down());
     }
-    let leases = answer.await.map_err(|_| shutting_down())?;
+    let leases = answer.await.map_err(|_| shutting_down())??;
     let ids = leases.iter().map(|lease| lease.id.clone()).collect();
     let leases = leases.into_iter().filter_map(shown).collect();
     peer.note_leases(ids);
@@ -117,7 +117,9 @@ pub(super) async fn settle(
     let outcome = report.outcome;
     let outbox = context.outbox.clone();
     let settled = reading(move || outbox.settle(lease, report).wait()).await?;
-    context.engine.send(Command::Evidence(outcome)).await;
+    if settled.is_news {
+        context.engine.send(Command::Evidence(outcome)).await;
+    }
     Ok(json(&SettleAnswer { state: show::state(settled.state) }))
 }
 

@@ -65,7 +65,7 @@ pub(super) fn of_store(error: &Error) -> Problem {
             .with_hint("Send less, or raise spool.max_message_bytes in the configuration."),
         Error::Full { .. } => Problem::new(ProblemCode::OutboxFull, detail),
         Error::DiskLow { .. } => Problem::new(ProblemCode::DiskLow, detail),
-        Error::BadRecord { .. } | Error::Unhealthy { .. } => {
+        Error::BadRecord { .. } | Error::Unhealthy { .. } | Error::Unavailable { .. } => {
             Problem::new(ProblemCode::StoreUnhealthy, detail)
         }
         Error::Closed => Problem::new(ProblemCode::ShuttingDown, "the daemon is stopping"),

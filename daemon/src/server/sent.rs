@@ -9,7 +9,7 @@ use axum::Extension;
 use axum::extract::State;
 use axum::response::Response;
 use http::Uri;
-use outbox::{Message, Place, Receipt};
+use outbox::{Message, Receipt};
 use outbox_control::types::{self, Problem, ProblemCode, SentPage};
 
 use super::body::Id;
@@ -73,7 +73,7 @@ pub(super) async fn show(
 }
 
 async fn shown(context: &Arc<Context>, peer: &Peer, receipt: &Receipt) -> Answer<types::Receipt> {
-    if receipt.data == Place::Nowhere || peer.role().is_none_or(|role| role < Role::Operator) {
+    if receipt.data_bytes == 0 || peer.role().is_none_or(|role| role < Role::Operator) {
         return Ok(show::receipt(receipt, None, false));
     }
     let outbox = context.outbox.clone();

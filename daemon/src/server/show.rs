@@ -197,7 +197,7 @@ fn resolved_by(receipt: &Receipt) -> Option<ResolvedBy> {
 
 fn reason(receipt: &Receipt) -> Option<String> {
     match &receipt.end {
-        End::Cancelled { reason } => reason.clone(),
+        End::Cancelled { reason, .. } => reason.clone(),
         _ => None,
     }
 }

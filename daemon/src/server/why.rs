@@ -233,8 +233,13 @@ fn waiting_reason(view: &EntryView, around: &Surroundings, since: Time) -> Reaso
     if let Some(Gate::Limited { until, .. }) = gate
         && *until > now.time
     {
-        let next = Some(scheduled(now, *until));
+        let next = Some(due.map_or(scheduled(now, *until), |due| due.max(scheduled(now, *until))));
         return reason(WaitsFor::Rate, next, format!("The service slowed the account {account}."), None);
+    }
+    let slowed = around.engine.slowed.iter().find(|(name, _)| name == account);
+    if let (None, Some((_, at))) = (due, slowed) {
+        let detail = format!("The app asks for more than transport.app.rate allows {account}.");
+        return reason(WaitsFor::Rate, Some(scheduled(now, *at)), detail, None);
     }
     match due {
         Some(due) => {
@@ -254,7 +259,7 @@ fn waiting_reason(view: &EntryView, around: &Surroundings, since: Time) -> Reaso
 
 fn link_reason(around: &Surroundings, since: Time) -> Option<Reason> {
     let engine = &around.engine;
-    let unknown_is_fine = around.transport == TransportKind::App;
+    let unknown_is_fine = around.transport == TransportKind::App && around.probe.is_empty();
     let state = match engine.link {
         LinkState::Up => return None,
         LinkState::Unknown if unknown_is_fine => return None,

@@ -40,6 +40,7 @@ pub(crate) fn set_account(tx: &mut Tx<'_>, name: &str, change: GateChange) -> Re
                 Gate::Paused { since, .. } => *since,
                 _ => tx.now.wall,
             },
+            from: tx.now.time,
             try_at: None,
             try_interval_ms: 0,
         },

@@ -4,7 +4,7 @@
 //! Never: leases or sends.
 
 use crate::disk::Bytes;
-use crate::entry::{Entry, Place, Receipt, StoredPayload};
+use crate::entry::{End, Entry, Place, Receipt, StoredPayload};
 use crate::error::{Error, Result};
 use crate::keys;
 use crate::lifecycle::{Event, Refusal, step};
@@ -150,9 +150,10 @@ pub(crate) fn cancel(tx: &mut Tx<'_>, id: &str, reason: Option<String>) -> Resul
 }
 
 fn cancelled_before(receipt: Receipt) -> Cancelled {
+    let had_ended = matches!(receipt.end, End::Cancelled { had_ended: true, .. });
     match receipt.state() {
         State::Sent => Cancelled::TooLate(Box::new(receipt)),
-        State::Cancelled if receipt.may_have_arrived => Cancelled::Uncertain,
+        State::Cancelled if receipt.may_have_arrived && !had_ended => Cancelled::Uncertain,
         _ => Cancelled::Cancelled { may_have_arrived: receipt.may_have_arrived },
     }
 }

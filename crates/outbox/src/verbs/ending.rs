@@ -101,10 +101,9 @@ fn write(tx: &mut Tx<'_>, mut receipt: Receipt, report: Option<&Report>) -> Resu
         }
     }
     receipt.data = tx.place_data(receipt.seq, data)?;
-    if receipt.data == Place::Nowhere {
-        receipt.data_bytes = 0;
+    if receipt.data != Place::Nowhere {
+        tx.counters.data_bytes += receipt.data_bytes;
     }
-    tx.counters.data_bytes += receipt.data_bytes;
     tx.put(keys::message(&receipt.identity.msg_id), &receipt)?;
     announce(tx, &receipt)?;
     prune(tx)?;
@@ -122,7 +121,7 @@ fn end_of(entry: &Entry, ending: Ending, report: Option<&Report>) -> (End, i64, 
         }
         Ending::Cancelled { reason } => {
             let desc = reason.clone().unwrap_or_else(|| "cancelled".into());
-            (End::Cancelled { reason }, CODE_CANCELLED, desc)
+            (End::Cancelled { reason, had_ended: entry.delivery.has_ended() }, CODE_CANCELLED, desc)
         }
         Ending::Retired => {
             let (code, desc) = last().unwrap_or((CODE_EXPIRED, String::new()));
@@ -153,7 +152,7 @@ fn announce(tx: &mut Tx<'_>, receipt: &Receipt) -> Result<()> {
         End::Expired => EventKind::Expired,
     };
     let reason = match &receipt.end {
-        End::Cancelled { reason } => reason.clone(),
+        End::Cancelled { reason, .. } => reason.clone(),
         End::Failed { .. } | End::Expired => Some("no longer kept".to_owned()),
         End::Sent { .. } => None,
     };

@@ -10,16 +10,20 @@ use std::time::Duration;
 use crate::clock::{Timestamp, WallTime};
 use crate::disk::{Rows, after_key, after_prefix};
 use crate::entry::{
-    Account, Entry, Gate, Holder, Identity, Lane, LaneKey, Phase, SendToken, hex, short_hash, unhex,
+    Account, Entry, Gate, Holder, Identity, LaneKey, LastError, Phase, SendToken, Slot, hex, short_hash,
+    unhex,
 };
 use crate::error::{Error, Result};
 use crate::keys::{self, StateIndex};
 use crate::lifecycle::{Event, step};
-use crate::limits::{DEATHS_MAX, GATE_TRY_MAX, LEASE_BYTES_MAX, LEASE_MAX, LEASE_TOTAL_MAX, LIST_SCAN_MAX};
+use crate::limits::{
+    DEATHS_MAX, DESC_BYTES_MAX, GATE_TRY_MAX, LEASE_BYTES_MAX, LEASE_MAX, LEASE_TOTAL_MAX, LIST_SCAN_MAX,
+};
+use crate::outcome::{CODE_NOT_REACHED, Class};
 use crate::spool::Spool;
 use crate::state::State;
-use crate::tx::{Record, Tx, load, load_message};
-use crate::verbs::{Became, apply, tick};
+use crate::tx::{Record, Tx, load_message};
+use crate::verbs::{Became, apply, cut, tick};
 use crate::view::payload_of;
 
 /// What is asked for.
@@ -214,6 +218,10 @@ impl Round {
                 tx.set_aside(&entry.identity.msg_id, &format!("its payload: {reason}"))?;
                 return Ok(Taken::More);
             }
+            Err(Error::Unavailable { what }) => {
+                postpone(tx, &entry, what)?;
+                return Ok(Taken::More);
+            }
             Err(error) => return Err(error),
         };
         self.bytes += size;
@@ -267,9 +275,33 @@ impl Round {
     }
 }
 
+/// Leaves an entry for later whose payload cannot be read now, and says so in its record.
+fn postpone(tx: &mut Tx<'_>, entry: &Entry, what: String) -> Result<()> {
+    let Ok(stepped) = step(&entry.delivery, &Event::Postpone, &tx.context(entry)) else { return Ok(()) };
+    let mut new = entry.clone();
+    new.last_error = Some(LastError {
+        code: CODE_NOT_REACHED,
+        desc: cut(&what, DESC_BYTES_MAX),
+        class: Class::Unknown.into(),
+        at: tx.now.wall,
+    });
+    apply(tx, entry, new, stepped, None).map(drop)
+}
+
 /// The entry at the head of a lane; a row that leads nowhere is removed.
 fn head_entry(tx: &mut Tx<'_>, lane: LaneKey, row: Vec<u8>) -> Result<Option<Entry>> {
-    let head = load::<Lane>(tx, &keys::lane(lane))?.map(|lane| lane.head);
+    let found = tx.lane(lane)?;
+    let seat = found.as_ref().and_then(|found| match found.slot {
+        Slot::Ready(at) => Some(keys::ready(keys::account_hash(&found.account), at, lane)),
+        Slot::Deferred(_) | Slot::None => None,
+    });
+    if seat.as_ref() != Some(&row) {
+        // A stray: the lane's head stands elsewhere.
+        tx.remove(row);
+        tx.counters.ready = tx.counters.ready.saturating_sub(1);
+        return Ok(None);
+    }
+    let head = found.map(|found| found.head);
     let msg_id = match head {
         Some(seq) => tx.get(&keys::lane_entry(lane, seq))?,
         None => None,
@@ -280,11 +312,8 @@ fn head_entry(tx: &mut Tx<'_>, lane: LaneKey, row: Vec<u8>) -> Result<Option<Ent
         Ok(_) | Err(Error::BadRecord { .. }) => {}
         Err(error) => return Err(error),
     }
+    // The head cannot be read: the lane finds the next one.
     tx.look_at_lane(lane)?;
-    if head.is_none() {
-        tx.remove(row);
-        tx.counters.ready = tx.counters.ready.saturating_sub(1);
-    }
     Ok(None)
 }
 
@@ -335,17 +364,15 @@ fn due_accounts(tx: &mut Tx<'_>, mut from: Vec<u8>, before: Option<&[u8]>) -> Re
             break;
         }
         from = after_key(&row);
-        match load::<Lane>(tx, &keys::lane(keys::tail_lane(&row))) {
-            Ok(Some(lane)) => {
+        match tx.lane(keys::tail_lane(&row))? {
+            Some(lane) => {
                 from = after_prefix(&keys::readies(keys::account_hash(&lane.account)));
                 accounts.push(tx.account(&lane.account)?);
             }
-            Ok(None) => {
+            None => {
                 tx.remove(row);
                 tx.counters.ready = tx.counters.ready.saturating_sub(1);
             }
-            Err(Error::BadRecord { .. }) => {}
-            Err(error) => return Err(error),
         }
     }
     Ok(accounts)

@@ -20,8 +20,8 @@ pub use lease::{Lease, LeaseId, LeaseRequest, LeaseTo};
 pub(crate) use lease::{extend, lease, take_back};
 pub use settle::Settled;
 pub(crate) use settle::settle;
+pub(crate) use submit::{Prepared, prepare, submit, write_data_file, write_payload_file};
 pub use submit::{Submit, Submitted};
-pub(crate) use submit::{prepare, submit, write_data_file, write_payload_file};
 pub use tick::Ticked;
 pub(crate) use tick::{Before, recover, tick};
 

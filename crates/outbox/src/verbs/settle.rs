@@ -22,31 +22,40 @@ use crate::view::state_of;
 pub struct Settled {
     /// The message's state after it.
     pub state: State,
+    /// It was the first word on its attempt, not a repetition.
+    pub is_news: bool,
 }
 
 /// Records the outcome of a lease.
 pub(crate) fn settle(tx: &mut Tx<'_>, id: &LeaseId, report: &Report) -> Result<Settled> {
-    let state = match load_message(tx, id.msg_id())? {
-        Some(Record::Entry(entry)) if id.is_of(&entry.identity) => settle_entry(tx, id, entry, report)?,
+    match load_message(tx, id.msg_id())? {
+        Some(Record::Entry(entry)) if id.is_of(&entry.identity) => settle_entry(tx, id, entry, report),
         Some(Record::Receipt(receipt)) if id.is_of(&receipt.identity) => {
-            settle_receipt(tx, id, receipt, report)?
+            settle_receipt(tx, id, receipt, report)
         }
-        _ => return Err(Error::NoLease { lease: cut(&id.to_string(), 64) }),
-    };
-    Ok(Settled { state })
+        _ => Err(Error::NoLease { lease: cut(&id.to_string(), 64) }),
+    }
+}
+
+const fn news(state: State) -> Settled {
+    Settled { state, is_news: true }
+}
+
+const fn known(state: State) -> Settled {
+    Settled { state, is_news: false }
 }
 
 fn is_success(report: &Report) -> bool {
     matches!(report.outcome, Outcome::Sent | Outcome::Duplicate)
 }
 
-fn settle_entry(tx: &mut Tx<'_>, id: &LeaseId, old: Entry, report: &Report) -> Result<State> {
+fn settle_entry(tx: &mut Tx<'_>, id: &LeaseId, old: Entry, report: &Report) -> Result<Settled> {
     let is_newest = old.delivery.starts == id.start();
     match (is_newest, under_way(&old), old.settled) {
         (true, Some(attempt), _) => on_time(tx, id, old, attempt, report),
         // A repetition: it is answered as the first was, whatever came after.
         (_, _, Some(settled)) if settled.start == id.start() && !is_success(report) => {
-            Ok(settled.state.into())
+            Ok(known(settled.state.into()))
         }
         (true, None, _) => late(tx, id, old, report),
         (false, _, _) if is_success(report) => late(tx, id, old, report),
@@ -64,7 +73,7 @@ fn on_time(
     old: Entry,
     (attempt, since, started): (u32, WallTime, crate::clock::Timestamp),
     report: &Report,
-) -> Result<State> {
+) -> Result<Settled> {
     let mut new = old.clone();
     let took_ms = Some(tx.now.time.since_ms(started));
     record_attempt(&mut new, attempt, since, took_ms, report, tx.now.wall);
@@ -77,7 +86,7 @@ fn on_time(
 }
 
 /// The lease had lapsed, or its message had ended otherwise, when its answer arrived.
-fn late(tx: &mut Tx<'_>, id: &LeaseId, old: Entry, report: &Report) -> Result<State> {
+fn late(tx: &mut Tx<'_>, id: &LeaseId, old: Entry, report: &Report) -> Result<Settled> {
     let mut new = old.clone();
     let attempt = old.delivery.attempts.max(1);
     record_attempt(&mut new, attempt, tx.now.wall, None, report, tx.now.wall);
@@ -90,18 +99,18 @@ fn late(tx: &mut Tx<'_>, id: &LeaseId, old: Entry, report: &Report) -> Result<St
     remember(tx, id, became)
 }
 
-fn settle_receipt(tx: &mut Tx<'_>, id: &LeaseId, old: Receipt, report: &Report) -> Result<State> {
+fn settle_receipt(tx: &mut Tx<'_>, id: &LeaseId, old: Receipt, report: &Report) -> Result<Settled> {
     if is_success(report) {
         if old.state() == State::Sent {
-            return Ok(State::Sent);
+            return Ok(known(State::Sent));
         }
-        return Ok(ending::correct(tx, old, report)?.state());
+        return Ok(news(ending::correct(tx, old, report)?.state()));
     }
     if let Some(settled) = old.settled.filter(|settled| settled.start == id.start()) {
-        return Ok(settled.state.into());
+        return Ok(known(settled.state.into()));
     }
     if old.starts == id.start() {
-        return Ok(old.state());
+        return Ok(known(old.state()));
     }
     Err(Error::WrongState {
         msg_id: old.identity.msg_id.clone(),
@@ -111,7 +120,7 @@ fn settle_receipt(tx: &mut Tx<'_>, id: &LeaseId, old: Receipt, report: &Report) 
 }
 
 /// Keeps the answer, so that a repetition of the settle gets the same.
-fn remember(tx: &mut Tx<'_>, id: &LeaseId, became: Became) -> Result<State> {
+fn remember(tx: &mut Tx<'_>, id: &LeaseId, became: Became) -> Result<Settled> {
     let state = became.state();
     let settled = Some(SettledAs { start: id.start(), state: state.into() });
     match became {
@@ -124,7 +133,7 @@ fn remember(tx: &mut Tx<'_>, id: &LeaseId, became: Became) -> Result<State> {
             tx.put(crate::keys::message(&new.identity.msg_id), &new)?;
         }
     }
-    Ok(state)
+    Ok(news(state))
 }
 
 fn refused(entry: &Entry, _: Refusal) -> Error {
@@ -138,9 +147,8 @@ fn refused(entry: &Entry, _: Refusal) -> Error {
 /// What an outcome means for everything else that the account sends.
 fn mind_account(tx: &mut Tx<'_>, name: &str, report: &Report, entry: &Entry) -> Result<()> {
     let mut account = tx.account(name)?;
-    let by_service = matches!(&account.gate, Gate::Paused { try_at: Some(_), .. } | Gate::Limited { .. });
     let gate = match report.outcome {
-        Outcome::Sent | Outcome::Duplicate if by_service => Gate::Open,
+        Outcome::Sent | Outcome::Duplicate if is_over(tx, &account.gate, entry) => Gate::Open,
         Outcome::Limited => limited(tx, &account.gate, report),
         Outcome::GateShut => shut(tx, &account.gate, report, entry),
         _ => return Ok(()),
@@ -160,6 +168,16 @@ fn mind_account(tx: &mut Tx<'_>, name: &str, report: &Report, entry: &Entry) -> 
         announce_account(tx, &account)?;
     }
     Ok(())
+}
+
+/// Whether a success shows that what the service had against the account is over. One that was under way
+/// before does not.
+fn is_over(tx: &Tx<'_>, gate: &Gate, entry: &Entry) -> bool {
+    match gate {
+        Gate::Open | Gate::Paused { try_at: None, .. } => false,
+        Gate::Limited { until, .. } => tx.now.time >= *until,
+        Gate::Paused { from, .. } => under_way(entry).is_some_and(|(_, _, started)| started >= *from),
+    }
 }
 
 fn limited(tx: &Tx<'_>, before: &Gate, report: &Report) -> Gate {
@@ -197,6 +215,7 @@ fn shut(tx: &Tx<'_>, before: &Gate, report: &Report, entry: &Entry) -> Gate {
     Gate::Paused {
         reason: cut(&format!("{} {}", report.code, report.desc), REASON_BYTES_MAX).trim_end().to_owned(),
         since: tx.now.wall,
+        from: tx.now.time,
         try_at: (!is_app).then(|| tx.now.time.plus(first)),
         try_interval_ms: millis(first).saturating_mul(2).min(millis(GATE_TRY_MAX)),
     }

@@ -129,7 +129,7 @@ pub(crate) fn write_payload_file(spool: &Spool, message: &[u8], web: Option<&[u8
         Ok(()) => Ok(name),
         Err(error) => {
             spool.remove_payload(name);
-            Err(Error::Unhealthy { reason: format!("writing a payload file: {error}") })
+            Err(Error::Unavailable { what: format!("a payload file could not be written: {error}") })
         }
     }
 }

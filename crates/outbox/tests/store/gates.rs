@@ -89,3 +89,24 @@ fn an_account_that_a_person_paused_stays_so_over_a_restart() {
     outbox.set_account("default".into(), GateChange::Open).wait().unwrap();
     assert_eq!(lease(&outbox, 10).len(), 1);
 }
+
+#[test]
+fn a_success_that_was_under_way_before_does_not_lift_a_limit_or_open_a_gate() {
+    for trouble in [Outcome::Limited, Outcome::GateShut] {
+        let root = tempfile::tempdir().unwrap();
+        let hand = Hand::new();
+        let outbox = Outbox::open(config(&root.path().join("spool"), &hand)).unwrap();
+        for (msg_id, conversation) in [("a", "c"), ("b", "d"), ("e", "f")] {
+            submit(&outbox, message(msg_id, conversation));
+        }
+        let leases = lease(&outbox, 2);
+        hand.pass_ms(10);
+        settle(&outbox, &leases[0], trouble);
+        hand.pass_ms(10);
+        settle(&outbox, &leases[1], Outcome::Sent);
+        assert!(lease(&outbox, 10).is_empty(), "{trouble:?} holds");
+        hand.pass(shut_for(&outbox));
+        settle(&outbox, &lease(&outbox, 1)[0], Outcome::Sent);
+        assert_eq!(outbox.account("default").unwrap().unwrap().gate, Gate::Open, "{trouble:?}");
+    }
+}

@@ -1,0 +1,94 @@
+//! Payload files that cannot be read or written for a while.
+//!
+//! Owns:  the promise that this loses nothing.
+//! Never: sleeps.
+
+use std::time::Duration;
+
+use outbox::{Message, Outbox, Outcome, Replacement, Report, State};
+
+use crate::support::{Hand, config, entry, message, report};
+use crate::{lease, lease_one, submit};
+
+fn large(msg_id: &str) -> outbox::Submit {
+    outbox::Submit { message: vec![b'x'; 20_000], ..message(msg_id, "c") }
+}
+
+#[test]
+fn a_payload_that_cannot_be_read_now_is_tried_later_and_not_set_aside() {
+    let root = tempfile::tempdir().unwrap();
+    let hand = Hand::new();
+    let outbox = Outbox::open(config(&root.path().join("spool"), &hand)).unwrap();
+    submit(&outbox, large("a"));
+    let payloads = root.path().join("spool/payloads");
+    std::fs::rename(&payloads, root.path().join("away")).unwrap();
+    assert!(lease(&outbox, 1).is_empty());
+    let waiting = entry(&outbox, "a");
+    assert_eq!((waiting.state, waiting.entry.delivery.attempts), (State::Deferred, 0));
+    assert!(waiting.entry.last_error.unwrap().desc.contains("cannot be read"));
+    std::fs::rename(root.path().join("away"), &payloads).unwrap();
+    hand.pass(Duration::from_secs(2));
+    assert_eq!(lease_one(&outbox).message.len(), 20_000);
+    assert_eq!(outbox.counters().quarantined, 0);
+}
+
+#[test]
+fn a_payload_whose_file_is_gone_is_set_aside_and_the_rest_goes_on() {
+    let root = tempfile::tempdir().unwrap();
+    let hand = Hand::new();
+    let outbox = Outbox::open(config(&root.path().join("spool"), &hand)).unwrap();
+    submit(&outbox, large("a"));
+    submit(&outbox, message("b", "c"));
+    for file in std::fs::read_dir(root.path().join("spool/payloads")).unwrap() {
+        std::fs::remove_file(file.unwrap().path()).unwrap();
+    }
+    assert_eq!(lease_one(&outbox).msg_id, "b");
+    assert_eq!(outbox.counters().quarantined, 1);
+}
+
+#[test]
+fn a_proven_success_is_recorded_even_if_its_replacement_cannot_be_written() {
+    let root = tempfile::tempdir().unwrap();
+    let hand = Hand::new();
+    let outbox = Outbox::open(config(&root.path().join("spool"), &hand)).unwrap();
+    submit(&outbox, message("a", "c"));
+    let lease = lease_one(&outbox);
+    std::fs::rename(root.path().join("spool/payloads"), root.path().join("away")).unwrap();
+    let replacement = Some(Replacement { new_msg_id: Some("n".into()), data: vec![b'y'; 20_000] });
+    let sent = Report { replacement, ..report(Outcome::Sent, outbox::Class::Ok) };
+    assert_eq!(outbox.settle(lease.id, sent).wait().unwrap().state, State::Sent);
+    let Message::Receipt(receipt) = outbox.get("a").unwrap() else { panic!("no receipt") };
+    assert_eq!((receipt.new_msg_id(), receipt.data_bytes), (Some("n"), 20_000));
+    assert_eq!(outbox.data(&receipt).unwrap(), None);
+    assert_eq!(outbox.counters().data_bytes, 0);
+    std::fs::rename(root.path().join("away"), root.path().join("spool/payloads")).unwrap();
+}
+
+#[test]
+fn a_cancel_that_is_repeated_tells_the_same_truth() {
+    let root = tempfile::tempdir().unwrap();
+    let hand = Hand::new();
+    let mut config = config(&root.path().join("spool"), &hand);
+    config.policy.on_uncertain = outbox::OnUncertain::Fail;
+    let outbox = Outbox::open(config).unwrap();
+    submit(&outbox, message("a", "c"));
+    crate::settle(&outbox, &lease_one(&outbox), Outcome::MaybeReached);
+    assert_eq!(entry(&outbox, "a").state, State::Failed);
+    let first = outbox.cancel("a".into(), None).wait().unwrap();
+    assert_eq!(first, outbox::Cancelled::Cancelled { may_have_arrived: true });
+    assert_eq!(outbox.cancel("a".into(), None).wait().unwrap(), first);
+}
+
+#[test]
+fn only_the_first_word_on_an_attempt_is_news() {
+    let root = tempfile::tempdir().unwrap();
+    let hand = Hand::new();
+    let outbox = Outbox::open(config(&root.path().join("spool"), &hand)).unwrap();
+    submit(&outbox, message("a", "c"));
+    let lease = lease_one(&outbox);
+    let say = || {
+        let offline = report(Outcome::NotReached, outbox::Class::TransientNetwork);
+        outbox.settle(lease.id.clone(), offline).wait().unwrap().is_news
+    };
+    assert_eq!([say(), say()], [true, false]);
+}
