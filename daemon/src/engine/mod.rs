@@ -346,8 +346,9 @@ impl Engine {
     fn learn(&mut self, outcome: Outcome) {
         let before = self.link.state();
         self.link.attempt_ended(outcome, self.outbox.now(), roll());
-        self.pace.attempt_ended(outcome);
+        // In this order: the answer that opened the link is the first success of the new pace.
         self.link_changed(before);
+        self.pace.attempt_ended(outcome);
     }
 
     fn link_changed(&mut self, before: LinkState) {
