@@ -187,3 +187,48 @@ async fn a_lease_of_an_app_outlives_any_number_of_daemons() {
     let answer = daemon.post(&path, r#"{"code":0,"data":{"msgID":"n"}}"#).await;
     assert_eq!(answer.json(), json!({ "state": "sent" }));
 }
+
+#[tokio::test]
+async fn resolve_and_resend_may_carry_as_much_as_a_message() {
+    let toml = "[delivery]\non_uncertain = \"hold\"\n[spool]\nmax_message_bytes = \"300KiB\"\n";
+    let daemon = Daemon::start(toml).await;
+    let long = "x".repeat(200_000);
+    daemon.post("/v1/messages", submit("again", "ada")).await;
+    let body = format!(r#"{{"webMessageInstatnce":"{long}"}}"#);
+    let answer = daemon.post("/v1/messages/again/resend", &body).await;
+    assert_eq!(answer.status, 202, "{}", answer.text());
+    let first_error = r#""error":{"code":6012,"desc":"time-out"}"#;
+    daemon.post("/v1/messages", submit_with("seen", "bob", first_error)).await;
+    daemon.entry_in("seen", State::Uncertain).await;
+    let body = format!(r#"{{"code":0,"data":{{"msgID":"n-1","text":"{long}"}}}}"#);
+    let answer = daemon.post("/v1/messages/seen/resolve", &body).await;
+    assert_eq!((answer.status, answer.json()["newMsgID"].as_str()), (200, Some("n-1")), "{}", answer.text());
+    let receipt = daemon.get("/v1/sent/seen").await.json();
+    assert_eq!(receipt["data"]["text"].as_str().map(str::len), Some(long.len()));
+    for target in ["/v1/messages/again/resend", "/v1/messages/seen/resolve"] {
+        daemon.post(target, " ".repeat(400_000)).await.problem(413, "too_large");
+    }
+    let hold = format!(r#"{{"reason":"{long}"}}"#);
+    daemon.post("/v1/messages/again/hold", hold).await.problem(413, "too_large");
+}
+
+#[tokio::test]
+async fn a_list_shows_every_entry_as_it_is_shown_alone() {
+    let daemon = Daemon::start("").await;
+    for (number, account) in ["open", "shut", "open", "shut", "held"].into_iter().enumerate() {
+        let more = format!(r#""account":"{account}","error":{{"code":80003,"desc":"busy"}}"#);
+        for user in ["ada", "bob"] {
+            let body = submit_with(&format!("{account}-{user}-{number}"), user, &more);
+            assert_eq!(daemon.post("/v1/messages", body).await.status, 201);
+        }
+    }
+    daemon.post("/v1/accounts/shut/pause", "{}").await;
+    daemon.post("/v1/messages/held-ada-4/hold", "{}").await;
+    let page = daemon.get("/v1/messages").await.json();
+    let entries = page["messages"].as_array().unwrap();
+    assert_eq!(entries.len(), 10);
+    for entry in entries {
+        let alone = daemon.get(&format!("/v1/messages/{}", entry["msgID"].as_str().unwrap())).await.json();
+        assert_eq!(entry, &alone);
+    }
+}

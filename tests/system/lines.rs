@@ -89,6 +89,51 @@ async fn a_client_that_writes_everything_before_it_reads_anything_is_not_deadloc
 }
 
 #[tokio::test]
+async fn a_client_that_goes_beyond_a_limit_may_write_to_its_end_before_it_reads() {
+    const MIB: usize = 1024 * 1024;
+    let daemon = Daemon::start("").await;
+    let mut stream = connect(&daemon.place.socket).await;
+    let first = submit("m-1", "u") + "\n";
+    let head = format!(
+        "POST /v1/messages HTTP/1.1\r\nHost: d\r\nConnection: close\r\nContent-Type: application/x-ndjson\r\n\
+         Content-Length: {}\r\n\r\n{first}",
+        first.len() + 70 * MIB
+    );
+    let write = async {
+        stream.write_all(head.as_bytes()).await.unwrap();
+        let piece = vec![b' '; MIB];
+        for _ in 0..70 {
+            stream.write_all(&piece).await.unwrap();
+        }
+    };
+    timeout(SOON * 2, write).await.expect("the daemon reads on beyond the limit");
+    let lines = read_answer(&mut stream).await.lines();
+    let seen: Vec<_> =
+        lines.iter().map(|line| (line["line"].as_u64().unwrap(), line["status"].as_u64().unwrap())).collect();
+    assert_eq!(seen, [(1, 201), (2, 413)]);
+    assert_eq!(lines[1]["code"], "too_large");
+}
+
+#[tokio::test]
+async fn lines_of_a_conversation_are_accepted_in_their_order_whatever_their_length() {
+    let daemon = Daemon::start("").await;
+    let ids: Vec<String> = (0..90).map(|number| format!("m-{number:02}")).collect();
+    let line = |(number, id): (usize, &String)| {
+        // Every third is so long that it is written to a file first.
+        let text = if number % 3 == 0 { "x".repeat(100_000) } else { "hello".to_owned() };
+        submit(id, "bob").replace("hello", &text) + "\n"
+    };
+    let body: String = ids.iter().enumerate().map(line).collect();
+    let lines = daemon.post_lines(body).await.lines();
+    assert!(lines.iter().all(|line| line["status"] == 201), "{lines:?}");
+    let answered: Vec<&str> = lines.iter().filter_map(|line| line["msgID"].as_str()).collect();
+    assert_eq!(answered, ids);
+    let page = daemon.client.messages(&ListQuery::default()).await.unwrap();
+    let accepted: Vec<&str> = page.messages.iter().map(|entry| entry.msg_id.as_str()).collect();
+    assert_eq!(accepted, ids);
+}
+
+#[tokio::test]
 async fn a_body_that_breaks_off_keeps_what_was_accepted() {
     let mut daemon = Daemon::start("").await;
     let mut stream = connect(&daemon.place.socket).await;
@@ -138,7 +183,11 @@ async fn a_full_outbox_refuses_the_line_that_does_not_fit_and_says_when_to_come_
     assert_eq!(statuses, [201, 201, 201, 507, 507]);
     assert!(lines[3]["retryAfterMs"].is_u64(), "{}", lines[3]);
     daemon.post("/v1/messages", submit("m-9", "u")).await.problem(507, "outbox_full");
+    let ready = daemon.get("/v1/health/ready").await;
+    assert_eq!((ready.status, ready.json()["ready"].as_bool()), (503, Some(false)));
+    assert!(ready.json()["degraded"][0].as_str().unwrap().contains("max_messages"), "{}", ready.text());
     assert_eq!(daemon.post("/v1/messages", submit("m-0", "u")).await.status, 200, "a repeat needs no room");
     daemon.client.cancel("m-0", None).await.unwrap();
+    assert_eq!(daemon.get("/v1/health/ready").await.status, 200);
     assert_eq!(daemon.post("/v1/messages", submit("m-9", "u")).await.status, 201);
 }

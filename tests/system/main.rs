@@ -10,6 +10,7 @@
 mod app;
 mod bad_input;
 mod configuration;
+mod connection;
 mod corners;
 mod crash;
 mod delivery;

@@ -199,7 +199,7 @@ async fn cancel_tells_the_truth_in_each_of_its_cases() {
     }
     assert!(service.requests().iter().all(|request| request.msg_id != "waiting"));
     let gone = daemon.get("/v1/messages/waiting/payload").await.problem(409, "wrong_state");
-    assert_eq!(gone["state"], "cancelled");
+    assert_eq!((&gone["msgID"], &gone["state"]), (&json!("waiting"), &json!("cancelled")), "{gone}");
 }
 
 #[tokio::test]
@@ -306,7 +306,8 @@ async fn a_message_expires_on_time_while_offline_and_can_be_resent() {
     assert!(began.elapsed() >= Duration::from_millis(990), "never early: {:?}", began.elapsed());
     assert_eq!((short.attempts, short.last_error.unwrap().code), (0, -30_002));
     daemon.entry_in("online", State::Expired).await;
-    daemon.get("/v1/messages/online/payload").await.problem(404, "not_found");
+    let gone = daemon.get("/v1/messages/online/payload").await.problem(409, "wrong_state");
+    assert_eq!((&gone["msgID"], &gone["state"]), (&json!("online"), &json!("expired")), "{gone}");
     assert_eq!(daemon.client.payload("short").await.unwrap(), message("short", "bob").as_bytes());
     assert_eq!(daemon.client.status().await.unwrap().counts.expired, 2);
     service.restart().await.unwrap();

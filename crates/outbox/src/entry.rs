@@ -8,17 +8,10 @@
 use serde::{Deserialize, Serialize};
 
 use crate::clock::{BootId, ClockMark, Timestamp, WallTime};
-use crate::outcome::{Class, Outcome};
+pub use crate::names::{LaneKey, SendToken};
+pub(crate) use crate::names::{hex, short_hash, unhex};
+pub use crate::numbers::{StoredClass, StoredOutcome, StoredState};
 use crate::record::Stored;
-use crate::state::State;
-
-/// Random 128 bits, made at submit, the same on every automatic attempt.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct SendToken(pub [u8; 16]);
-
-/// The line that a message waits in: account and conversation, as a hash (names may be long).
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct LaneKey(pub [u8; 16]);
 
 /// What never changes of a message from submit to receipt.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -74,10 +67,6 @@ pub struct SettledAs {
     /// The state in the answer.
     pub state: StoredState,
 }
-
-/// A state as it is stored.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct StoredState(u8);
 
 /// Where the bytes of a payload or of a replacement are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -257,14 +246,6 @@ pub enum Then {
         reason: Option<String>,
     },
 }
-
-/// A class as it is stored.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct StoredClass(u8);
-
-/// An outcome as it is stored.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct StoredOutcome(u8);
 
 /// The last attempt that did not succeed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -534,152 +515,6 @@ impl Stored for StoredEvent {
     const KIND: u8 = 8;
 }
 
-/// The number of a class on disk. Never reuse one.
-impl From<Class> for StoredClass {
-    fn from(class: Class) -> Self {
-        Self(match class {
-            Class::Ok => 0,
-            Class::TransientNetwork => 1,
-            Class::TransientServer => 2,
-            Class::RateLimited => 3,
-            Class::Auth => 4,
-            Class::PermanentContent => 5,
-            Class::PermanentRecipient => 6,
-            Class::PermanentRequest => 7,
-            Class::FileUpload => 8,
-            Class::Unknown => 9,
-            Class::Uncertain => 10,
-            Class::CrashLoop => 11,
-            Class::Expired => 12,
-            Class::Cancelled => 13,
-        })
-    }
-}
-
-impl From<StoredClass> for Class {
-    fn from(stored: StoredClass) -> Self {
-        Self::ALL.into_iter().find(|class| StoredClass::from(*class) == stored).unwrap_or(Self::Unknown)
-    }
-}
-
-/// The number of an outcome on disk. Never reuse one.
-impl From<Outcome> for StoredOutcome {
-    fn from(outcome: Outcome) -> Self {
-        Self(match outcome {
-            Outcome::Sent => 0,
-            Outcome::Duplicate => 1,
-            Outcome::NotReached => 2,
-            Outcome::MaybeReached => 3,
-            Outcome::ProvesNothing => 4,
-            Outcome::Retry => 5,
-            Outcome::Limited => 6,
-            Outcome::GateShut => 7,
-            Outcome::Reject => 8,
-        })
-    }
-}
-
-impl From<StoredOutcome> for Outcome {
-    fn from(stored: StoredOutcome) -> Self {
-        Self::ALL
-            .into_iter()
-            .find(|outcome| StoredOutcome::from(*outcome) == stored)
-            .unwrap_or(Self::MaybeReached)
-    }
-}
-
-/// The number of a state on disk. Never reuse one.
-impl From<State> for StoredState {
-    fn from(state: State) -> Self {
-        Self(match state {
-            State::Queued => 0,
-            State::Deferred => 1,
-            State::Blocked => 2,
-            State::Held => 3,
-            State::Sending => 4,
-            State::Uncertain => 5,
-            State::Failed => 6,
-            State::Expired => 7,
-            State::Cancelled => 8,
-            State::Sent => 9,
-        })
-    }
-}
-
-impl From<StoredState> for State {
-    fn from(stored: StoredState) -> Self {
-        Self::ALL.into_iter().find(|state| StoredState::from(*state) == stored).unwrap_or(Self::Queued)
-    }
-}
-
-impl SendToken {
-    /// The token as 32 hexadecimal digits.
-    #[must_use]
-    pub fn to_hex(self) -> String {
-        hex(&self.0)
-    }
-}
-
-impl std::fmt::Debug for SendToken {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.to_hex())
-    }
-}
-
-impl std::fmt::Debug for LaneKey {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&hex(&self.0))
-    }
-}
-
-impl LaneKey {
-    /// The lane of a conversation.
-    #[must_use]
-    pub fn of(account: &str, conversation: &str) -> Self {
-        Self::hash(&[account, conversation])
-    }
-
-    /// A lane of one message's own, for spools without an order.
-    #[must_use]
-    pub fn alone(account: &str, conversation: &str, msg_id: &str) -> Self {
-        Self::hash(&[account, conversation, msg_id])
-    }
-
-    fn hash(parts: &[&str]) -> Self {
-        Self(short_hash(parts))
-    }
-}
-
-/// 128 bits of BLAKE3 over texts that contain no control characters.
-pub(crate) fn short_hash(parts: &[&str]) -> [u8; 16] {
-    let mut hasher = blake3::Hasher::new();
-    for part in parts {
-        hasher.update(part.as_bytes());
-        hasher.update(&[0]);
-    }
-    let mut short = [0; 16];
-    hasher.finalize_xof().fill(&mut short);
-    short
-}
-
-/// Lower-case hexadecimal digits.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    bytes
-        .iter()
-        .flat_map(|byte| [byte >> 4, byte & 15])
-        .map(|digit| char::from(DIGITS[usize::from(digit)]))
-        .collect()
-}
-
-/// The bytes of hexadecimal digits.
-pub(crate) fn unhex(text: &str) -> Option<Vec<u8>> {
-    if !text.len().is_multiple_of(2) || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-        return None;
-    }
-    (0..text.len() / 2).map(|i| u8::from_str_radix(text.get(2 * i..2 * i + 2)?, 16).ok()).collect()
-}
-
 impl Delivery {
     /// The moment at which something must happen to this entry by itself, if any.
     #[must_use]
@@ -716,35 +551,5 @@ impl Counters {
     #[must_use]
     pub const fn blocked(&self) -> u64 {
         self.waiting.saturating_sub(self.ready + self.deferred)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn classes_and_outcomes_survive_their_stored_form() {
-        for class in Class::ALL {
-            assert_eq!(Class::from(StoredClass::from(class)), class);
-        }
-        for outcome in Outcome::ALL {
-            assert_eq!(Outcome::from(StoredOutcome::from(outcome)), outcome);
-        }
-    }
-
-    #[test]
-    fn hexadecimal_digits_are_read_back() {
-        assert_eq!(hex(&[0, 255, 16]), "00ff10");
-        assert_eq!(unhex("00ff10"), Some(vec![0, 255, 16]));
-        assert_eq!(unhex("0g"), None);
-        assert_eq!(unhex("ü"), None);
-        assert_eq!(unhex("+1"), None);
-    }
-
-    #[test]
-    fn lanes_with_shifted_names_differ() {
-        assert_ne!(LaneKey::of("ab", "c"), LaneKey::of("a", "bc"));
-        assert_ne!(LaneKey::of("a", "b"), LaneKey::alone("a", "b", ""));
     }
 }

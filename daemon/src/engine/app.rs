@@ -38,9 +38,9 @@ pub struct LeaseAsk {
 impl LeaseAsk {
     /// Answers with leases; gives them back if nobody hears it.
     pub(super) fn answer(self, leases: Vec<Lease>) -> Result<(), Vec<LeaseId>> {
-        self.reply.send(Ok(leases)).map_err(|unheard| {
-            unheard.unwrap_or_default().into_iter().map(|lease| lease.id).collect()
-        })
+        self.reply
+            .send(Ok(leases))
+            .map_err(|unheard| unheard.unwrap_or_default().into_iter().map(|lease| lease.id).collect())
     }
 
     /// Answers that there is no work.

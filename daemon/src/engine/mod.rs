@@ -19,6 +19,7 @@ mod app;
 mod bucket;
 mod link;
 mod pace;
+mod start;
 mod wake;
 
 use std::collections::HashMap;
@@ -27,7 +28,7 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use futures_util::stream::{FuturesUnordered, StreamExt};
-use outbox::{Lease, LeaseId, LeaseRequest, LeaseTo, Moment, Outbox, Outcome, Report, Ticked, Timestamp};
+use outbox::{Lease, LeaseId, Outbox, Outcome, Report, Ticked, Timestamp};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{self, JoinError, JoinSet};
 use tokio::time::Instant;
@@ -540,98 +541,6 @@ impl Engine {
         }
     }
 
-    // --- what can be started -----------------------------------------------------------------------------
-
-    fn start_what_can(&mut self) {
-        if let Some(error) = self.outbox.failure() {
-            return self.app.refuse_all(&error);
-        }
-        self.retry_settles();
-        let now = self.outbox.now();
-        self.start_tick(now);
-        if self.stop_by.is_some() {
-            return;
-        }
-        self.start_probe(now);
-        if self.push.is_some() {
-            self.start_lease();
-        } else {
-            self.start_app_lease(now);
-        }
-    }
-
-    fn start_tick(&mut self, now: Moment) {
-        if self.ticking || self.alarm.is_none_or(|at| at > now.time) {
-            return;
-        }
-        self.ticking = true;
-        self.alarm = None;
-        self.work = true;
-        self.app.look_again();
-        let ticket = self.outbox.tick();
-        self.call(async move { Done::Ticked(ticket.await) });
-    }
-
-    fn start_probe(&mut self, now: Moment) {
-        self.link.release_canary(now, roll());
-        if !self.has_backlog() || !self.link.start_probe(now) {
-            return;
-        }
-        let Some((host, port)) = self.probe.clone() else { return };
-        self.call(async move {
-            let connect = tokio::net::TcpStream::connect((host, port));
-            Done::Probed(matches!(tokio::time::timeout(PROBE_TIMEOUT, connect).await, Ok(Ok(_))))
-        });
-    }
-
-    /// Whether anything waits that the link keeps back: without it, being offline costs nothing at all.
-    fn has_backlog(&self) -> bool {
-        let counters = self.wake.counters();
-        counters.ready > 0 || counters.deferred > 0
-    }
-
-    /// Attempts under way, and outcomes that are not on disk yet.
-    fn under_way(&self) -> usize {
-        self.attempts.len() + self.settling + self.unsettled.len()
-    }
-
-    fn start_lease(&mut self) {
-        let room = match self.link.permit() {
-            Permit::All => self.pace.window().saturating_sub(self.under_way()),
-            Permit::Canary => 1,
-            Permit::Nothing => 0,
-        };
-        if !self.work || self.leasing || room == 0 {
-            return;
-        }
-        self.work = false;
-        self.leasing = true;
-        let request = LeaseRequest { max: room.min(LEASE_AT_ONCE), account: None, to: LeaseTo::Process };
-        let ticket = self.outbox.lease(request);
-        self.call(async move { Done::Leased(ticket.await) });
-    }
-
-    fn start_app_lease(&mut self, now: Moment) {
-        if self.leasing {
-            return;
-        }
-        let permit = self.link.permit();
-        let sending = self.wake.counters().sending;
-        let next = if permit == Permit::Nothing { None } else { self.app.next(now.time, sending) };
-        let Some((ask, max, round)) = next else {
-            // Each request had its look, also one that would not wait.
-            return self.app.dismiss_late();
-        };
-        self.leasing = true;
-        let request = LeaseRequest {
-            max: if permit == Permit::Canary { 1 } else { max },
-            account: Some(ask.account.clone()),
-            to: LeaseTo::App { duration: ask.lasts },
-        };
-        let ticket = self.outbox.lease(request);
-        self.call(async move { Done::LeasedForApp(ask, round, ticket.await) });
-    }
-
     fn call(&mut self, call: impl Future<Output = Done> + Send + 'static) {
         self.calls.push(Box::pin(call));
     }
@@ -656,7 +565,11 @@ impl Engine {
         let wait = due.map_or(LOOK_AROUND, |at| Duration::from_millis(at.since_ms(now)).min(LOOK_AROUND));
         let by_clock = Instant::now() + wait;
         let late = self.app.next_late().filter(|_| !self.leasing);
-        [Some(by_clock), late, self.stop_by, self.retry_settles_at].into_iter().flatten().min().unwrap_or(by_clock)
+        [Some(by_clock), late, self.stop_by, self.retry_settles_at]
+            .into_iter()
+            .flatten()
+            .min()
+            .unwrap_or(by_clock)
     }
 
     fn publish(&self) {

@@ -150,13 +150,7 @@ fn needed(method: &Method, path: &str) -> Role {
 pub(super) async fn check_request(request: Request, next: Next) -> Response {
     let role = request.extensions().get::<Peer>().and_then(Peer::role);
     match check(&request, role) {
-        Ok(()) => {
-            if let Some(peer) = request.extensions().get::<Peer>() {
-                // A further request proves that the answer before it arrived.
-                peer.take_unheard_leases();
-            }
-            next.run(request).await
-        }
+        Ok(()) => next.run(request).await,
         Err(problem) => Refused(problem).into_response(),
     }
 }

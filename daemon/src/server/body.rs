@@ -3,6 +3,7 @@
 //! Owns:  reading, parsing, and the words of these errors.
 //! Never: knows what a field means.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -12,10 +13,11 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use outbox_control::types::{Problem, TooLarge};
 use serde::de::DeserializeOwned;
 
+use super::Context;
 use super::problem::{Refused, bad_request};
 
 /// Bytes that a body may have beside a message: field names, ids and an error's words.
-pub(super) const BODY_BESIDE_MESSAGE: usize = 64 * 1024;
+const BODY_BESIDE_MESSAGE: usize = 64 * 1024;
 
 /// Time for a whole body (not of many lines): a megabyte over a local socket takes milliseconds.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
@@ -71,6 +73,24 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
         let bytes = read(request.into_body(), BODY_BESIDE_MESSAGE).await?;
         Ok(Self(parse(&bytes)?))
     }
+}
+
+/// A JSON body that may carry something as long as a message.
+pub(super) struct LongJson<T>(pub(super) T);
+
+impl<T: DeserializeOwned> FromRequest<Arc<Context>> for LongJson<T> {
+    type Rejection = Refused;
+
+    async fn from_request(request: Request, context: &Arc<Context>) -> Result<Self, Refused> {
+        let bytes = read(request.into_body(), long_max(context)).await?;
+        Ok(Self(parse(&bytes)?))
+    }
+}
+
+/// Bytes of a body with a message in it.
+pub(super) fn long_max(context: &Context) -> usize {
+    let max = usize::try_from(context.config.spool.max_message_bytes).unwrap_or(usize::MAX);
+    max.saturating_add(BODY_BESIDE_MESSAGE)
 }
 
 /// An id in the path, percent-decoded.

@@ -47,7 +47,7 @@ fn shown_status(context: &Context, spool: &SpoolStatus, accounts: &[outbox::Acco
     more.insert("inFlight".into(), view.in_flight.into());
     match context.config.transport.kind {
         TransportKind::Http => {
-            let url = context.config.transport.http.url.as_ref().map(ToString::to_string);
+            let url = context.config.transport.http.url.as_ref().map(shown_url);
             more.insert("url".into(), url.into());
             more.insert("window".into(), view.window.into());
         }
@@ -78,6 +78,13 @@ fn shown_status(context: &Context, spool: &SpoolStatus, accounts: &[outbox::Acco
         spool: shown_spool(context, spool),
         last_sent_at: (counters.sent_total > 0).then(|| show::time(counters.last_sent_at)),
     }
+}
+
+/// A URL without what may be a secret: user, password, query.
+fn shown_url(url: &Uri) -> String {
+    let scheme = url.scheme_str().unwrap_or_default();
+    let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
+    format!("{scheme}://{}{port}{}", url.host().unwrap_or_default(), url.path())
 }
 
 fn shown_spool(context: &Context, spool: &SpoolStatus) -> types::SpoolStatus {
@@ -201,15 +208,17 @@ pub(super) async fn live(State(context): State<Arc<Context>>, uri: Uri) -> Answe
 pub(super) async fn ready(State(context): State<Arc<Context>>, uri: Uri) -> Answer<Response> {
     Query::read(uri.query(), &[])?;
     let view = context.engine.view();
-    let failure = context.outbox.failure();
-    let ready = failure.is_none() && !view.stopping;
-    let mut degraded: Vec<String> = failure.iter().map(ToString::to_string).collect();
+    let outbox = context.outbox.clone();
+    let (spool, accounts) = reading(move || Ok((outbox.status()?, outbox.accounts(ACCOUNTS_SHOWN)?))).await?;
+    let failure = context.outbox.failure().map(|failure| failure.to_string());
+    let stopping = view.stopping.then(|| "the daemon is stopping".to_owned());
+    let refusal = failure.or(stopping).or_else(|| no_room(context.outbox.config(), &spool));
+    let ready = refusal.is_none();
+    let mut degraded: Vec<String> = refusal.into_iter().collect();
     if view.link == LinkState::Down {
         degraded.push("the link is down".to_owned());
     }
-    let outbox = context.outbox.clone();
-    let (counters, accounts) =
-        reading(move || Ok((outbox.counters(), outbox.accounts(ACCOUNTS_SHOWN)?))).await?;
+    let counters = &spool.counters;
     if counters.paused {
         degraded.push("everything is paused".to_owned());
     }
@@ -230,4 +239,62 @@ pub(super) async fn ready(State(context): State<Arc<Context>>, uri: Uri) -> Answ
     }
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     Ok(json_with(status, &Ready { ready, degraded }))
+}
+
+/// Why every new message is refused, if so: the limits that a submit is checked against.
+fn no_room(limits: &outbox::Config, spool: &SpoolStatus) -> Option<String> {
+    let (messages, bytes) = (spool.counters.entries(), spool.counters.payload_bytes);
+    if messages >= limits.max_messages {
+        return Some(format!("the outbox is full: spool.max_messages is {}", limits.max_messages));
+    }
+    if bytes >= limits.max_bytes {
+        return Some(format!(
+            "the outbox is full: {bytes} bytes, and spool.max_bytes is {}",
+            limits.max_bytes
+        ));
+    }
+    (spool.free_bytes < limits.min_free_bytes).then(|| {
+        format!(
+            "the disk has {} bytes free, and spool.min_free is {}",
+            spool.free_bytes, limits.min_free_bytes
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_is_shown_without_user_and_query() {
+        let shown = |url: &str| shown_url(&url.parse().unwrap());
+        assert_eq!(shown("https://me:secret@host:81/send?key=secret"), "https://host:81/send");
+        assert_eq!(shown("http://[::1]:9/"), "http://[::1]:9/");
+    }
+
+    #[test]
+    fn each_limit_of_a_submit_is_a_reason_for_not_being_ready() {
+        let limits = outbox::Config {
+            max_messages: 2,
+            max_bytes: 10,
+            min_free_bytes: 100,
+            ..outbox::Config::new("spool")
+        };
+        let said = |messages: u64, payload_bytes, free_bytes| {
+            let counters = outbox::Counters { held: messages, payload_bytes, ..Default::default() };
+            let spool = SpoolStatus {
+                counters,
+                store_bytes: 0,
+                free_bytes,
+                format: 1,
+                oldest_event: None,
+                oldest_waiting: None,
+            };
+            no_room(&limits, &spool).unwrap_or_default()
+        };
+        assert_eq!(said(1, 9, 100), "");
+        assert!(said(2, 9, 100).contains("spool.max_messages"));
+        assert!(said(1, 10, 100).contains("spool.max_bytes"));
+        assert!(said(1, 9, 99).contains("spool.min_free"));
+    }
 }

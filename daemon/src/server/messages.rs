@@ -3,6 +3,7 @@
 //! Owns:  these calls.
 //! Never: submit and resend, which have files of their own.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::body::Body;
@@ -18,11 +19,11 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::Context;
-use super::body::{Id, Json};
+use super::body::{Id, Json, LongJson};
 use super::problem::{Answer, Refused, bad_request};
 use super::query::Query;
 use super::show;
-use super::why;
+use super::why::{self, LookedUp, Surroundings};
 
 /// Runs a look-up of the store on a thread that may wait: a reader waits for the group that is being
 /// written.
@@ -67,9 +68,12 @@ pub(super) fn raw(bytes: Vec<u8>) -> Option<Box<RawValue>> {
 
 /// An entry with what the engine knows of its next attempt.
 pub(super) async fn shown(context: &Arc<Context>, view: &EntryView) -> Answer<Entry> {
-    let around = why::surroundings(context, view).await?;
-    let next = why::reason(view, &around).and_then(|reason| reason.next_attempt_at());
-    Ok(show::entry(view, around.now, next))
+    Ok(show_entry(view, &why::surroundings(context, view).await?))
+}
+
+fn show_entry(view: &EntryView, around: &Surroundings) -> Entry {
+    let next = why::reason(view, around).and_then(|reason| reason.next_attempt_at());
+    show::entry(view, around.now, next)
 }
 
 /// A message, whether it is an entry or a receipt.
@@ -91,11 +95,26 @@ pub(super) async fn list(State(context): State<Arc<Context>>, uri: Uri) -> Answe
     let from = query.one("cursor")?.map_or(Ok(0), read_cursor)?;
     let limit = query.limit()?;
     let outbox = context.outbox.clone();
-    let page = reading(move || outbox.list(&filter, from, limit)).await?;
-    let mut messages = Vec::with_capacity(page.entries.len());
-    for view in &page.entries {
-        messages.push(shown(&context, view).await?);
-    }
+    // All of a page in one go: each look-up may have to wait for the group that is being written.
+    let (page, accounts, paused) = reading(move || {
+        let page = outbox.list(&filter, from, limit)?;
+        let mut accounts = BTreeMap::new();
+        for view in &page.entries {
+            let name = &view.entry.identity.account;
+            if !accounts.contains_key(name) {
+                accounts.insert(name.clone(), outbox.account(name)?);
+            }
+        }
+        Ok((page, accounts, outbox.counters().paused))
+    })
+    .await?;
+    // A blocked one has no next attempt of its own, whatever its blocker does: that is not looked up.
+    let around = |account| why::surroundings_of(&context, LookedUp { account, paused, blocker_keeps: false });
+    let around: BTreeMap<_, _> =
+        accounts.into_iter().map(|(name, account)| (name, around(account))).collect();
+    let shown =
+        |view: &EntryView| around.get(&view.entry.identity.account).map(|around| show_entry(view, around));
+    let messages = page.entries.iter().filter_map(shown).collect();
     Ok(json(&MessagePage { messages, next: page.next.map(cursor) }))
 }
 
@@ -185,7 +204,7 @@ pub(super) async fn cancel(
 pub(super) async fn resolve(
     State(context): State<Arc<Context>>,
     Id(id): Id,
-    Json(body): Json<ResolveRequest>,
+    LongJson(body): LongJson<ResolveRequest>,
 ) -> Answer<Response> {
     if body.code != 0 {
         let problem = bad_request("`code` must be 0: a message is resolved by having arrived");
@@ -193,7 +212,9 @@ pub(super) async fn resolve(
     }
     let replacement = body.data.as_deref().map(replacement_of).transpose()?;
     let resolution = Resolution { desc: body.desc.unwrap_or_default(), replacement };
-    let receipt = context.outbox.resolve(id, resolution).await?;
+    let outbox = context.outbox.clone();
+    // A long replacement is written to a file first, on a thread that may wait for the disk.
+    let receipt = reading(move || outbox.resolve(id, resolution).wait()).await?;
     Ok(json(&show::ended(&receipt)))
 }
 

@@ -1,12 +1,14 @@
 //! The control socket: HTTP over a Unix stream socket.
 //!
-//! Owns:  connections and their limits, who is let in, the table of routes.
+//! Owns:  how many connections there may be, the table of routes.
 //! Never: decides anything about a message (the store does), opens the socket (`socket`).
 
 mod access;
 mod body;
+mod connection;
 mod daemon_calls;
 mod leases;
+mod lines;
 mod messages;
 mod ndjson;
 mod peer;
@@ -16,6 +18,7 @@ mod resend;
 mod sent;
 mod show;
 mod socket;
+mod stream;
 mod submit;
 mod why;
 
@@ -23,15 +26,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::Request;
 use axum::middleware;
 use axum::routing::{delete, get, post, put};
-use hyper::server::conn::http1;
-use hyper_util::rt::{TokioIo, TokioTimer};
 use outbox::Outbox;
-use tokio::net::UnixStream;
 use tokio::sync::{Semaphore, watch};
-use tower::ServiceExt;
 
 pub use access::{Access, AccessError, Role};
 pub use socket::{Socket, SocketError};
@@ -39,10 +37,13 @@ pub use socket::{Socket, SocketError};
 use crate::config::Config;
 use crate::engine::{Handle, Wake};
 use crate::transport::verdict::Classes;
-use peer::Peer;
 
 /// Connections at once: an app, its helpers and a person or two; each costs a descriptor and some buffers.
 const CONNECTIONS_MAX: usize = 256;
+
+/// Connections beyond those that are told so at once; each takes a second or two. Still more of them are
+/// closed without a word, for a word costs a descriptor, too.
+const REFUSALS_MAX: usize = 16;
 
 /// Time for a request's headers.
 const HEADERS_TIMEOUT: Duration = Duration::from_secs(10);
@@ -129,6 +130,7 @@ fn routes(context: Arc<Context>) -> Router {
 pub async fn serve(socket: Socket, context: Arc<Context>, access: Arc<Access>, stop: watch::Receiver<bool>) {
     let router = routes(Arc::clone(&context));
     let seats = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let extra = Arc::new(Semaphore::new(REFUSALS_MAX));
     let mut stopping = stop.clone();
     loop {
         let accepted = tokio::select! {
@@ -145,13 +147,18 @@ pub async fn serve(socket: Socket, context: Arc<Context>, access: Arc<Access>, s
             }
         };
         let Ok(seat) = Arc::clone(&seats).try_acquire_owned() else {
-            refuse_busy(&stream);
+            if let Ok(seat) = Arc::clone(&extra).try_acquire_owned() {
+                tokio::spawn(async move {
+                    connection::refuse_busy(stream).await;
+                    drop(seat);
+                });
+            }
             continue;
         };
         let (router, context, access, stop) =
             (router.clone(), Arc::clone(&context), Arc::clone(&access), stop.clone());
         tokio::spawn(async move {
-            serve_connection(stream, router, &context, &access, stop).await;
+            connection::serve(stream, router, &context, &access, stop).await;
             drop(seat);
         });
     }
@@ -159,67 +166,4 @@ pub async fn serve(socket: Socket, context: Arc<Context>, access: Arc<Access>, s
     // Those that are open end with their request; a client that does not end it is cut off.
     let all = u32::try_from(CONNECTIONS_MAX).unwrap_or(u32::MAX);
     let _ = tokio::time::timeout(HEADERS_TIMEOUT, seats.acquire_many(all)).await;
-}
-
-/// One more connection than there may be gets an answer, not silence.
-fn refuse_busy(stream: &UnixStream) {
-    let problem = problem::too_many_connections(CONNECTIONS_MAX);
-    let body = serde_json::to_string(&problem).unwrap_or_default();
-    let answer = format!(
-        "HTTP/1.1 429 Too Many Requests\r\ncontent-type: application/problem+json\r\nretry-after: 1\r\n\
-         connection: close\r\ncontent-length: {}\r\n\r\n{body}",
-        body.len()
-    );
-    // Into the socket's buffer or not at all: nobody waits for a client here.
-    let _ = stream.try_write(answer.as_bytes());
-}
-
-async fn serve_connection(
-    stream: UnixStream,
-    router: Router,
-    context: &Arc<Context>,
-    access: &Arc<Access>,
-    mut stop: watch::Receiver<bool>,
-) {
-    let role = match stream.peer_cred() {
-        Ok(peer) => access.role_of(peer.uid(), peer.gid()).await,
-        Err(error) => {
-            tracing::warn!(%error, "The peer's credentials are not known.");
-            None
-        }
-    };
-    let peer = Peer::new(role);
-    let service = {
-        let peer = peer.clone();
-        hyper::service::service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
-            let mut request: Request = request.map(axum::body::Body::new);
-            request.extensions_mut().insert(peer.clone());
-            router.clone().oneshot(request)
-        })
-    };
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEADERS_TIMEOUT)
-        .max_buf_size(READ_AHEAD_BYTES)
-        .max_headers(HEADERS_MAX)
-        .serve_connection(TokioIo::new(stream), service);
-    tokio::pin!(connection);
-    let mut announced = false;
-    let ended = loop {
-        tokio::select! {
-            ended = connection.as_mut() => break ended,
-            _ = stop.wait_for(|stop| *stop), if !announced => {
-                announced = true;
-                connection.as_mut().graceful_shutdown();
-            }
-        }
-    };
-    if let Err(error) = ended {
-        tracing::debug!(%error, "A connection broke off.");
-        // Leases in the last answer may not have arrived: they are taken back, uncounted.
-        let unheard = peer.take_unheard_leases();
-        if !unheard.is_empty() {
-            context.engine.send(crate::engine::Command::TakeBack(unheard)).await;
-        }
-    }
 }

@@ -1,9 +1,9 @@
 //! The client of one connection.
 //!
-//! Owns:  its role, and the leases in the last answer to it.
-//! Never: reads credentials.
+//! Owns:  its role, how far the answer to it has got, and the leases in that answer.
+//! Never: reads credentials, touches the socket.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use outbox::LeaseId;
 
@@ -13,13 +13,33 @@ use super::Role;
 #[derive(Clone)]
 pub(super) struct Peer {
     role: Option<Role>,
-    /// Leases in the answer that was written last. The next request proves that it arrived.
-    unheard: Arc<Mutex<Vec<LeaseId>>>,
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Default)]
+struct State {
+    answer: Progress,
+    /// An answer was written in full, so the client knows whom it talks to.
+    answered: bool,
+    /// Leases in an answer that was not written in full yet.
+    unheard: Vec<LeaseId>,
+}
+
+/// How far the answer to the present request has got.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Progress {
+    /// No request was taken up since the last answer.
+    #[default]
+    None,
+    /// A call works on it.
+    Begun,
+    /// The HTTP layer has all of it; the next flush that ends leaves nothing behind.
+    Made,
 }
 
 impl Peer {
     pub(super) fn new(role: Option<Role>) -> Self {
-        Self { role, unheard: Arc::default() }
+        Self { role, state: Arc::default() }
     }
 
     /// What it may do; `None` for nothing at all.
@@ -29,11 +49,66 @@ impl Peer {
 
     /// Remembers the leases of an answer that is about to be written.
     pub(super) fn note_leases(&self, leases: Vec<LeaseId>) {
-        *self.unheard.lock().unwrap_or_else(PoisonError::into_inner) = leases;
+        self.state().unheard.extend(leases);
     }
 
-    /// The leases of which it is not certain that the client has them.
+    /// The leases that could not be written to the client.
     pub(super) fn take_unheard_leases(&self) -> Vec<LeaseId> {
-        std::mem::take(&mut *self.unheard.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut self.state().unheard)
+    }
+
+    /// A request was taken up.
+    pub(super) fn begin_answer(&self) {
+        self.state().answer = Progress::Begun;
+    }
+
+    /// The whole answer was handed to the HTTP layer.
+    pub(super) fn answer_made(&self) {
+        self.state().answer = Progress::Made;
+    }
+
+    /// Everything that the HTTP layer had is in the socket.
+    pub(super) fn flushed(&self) {
+        let mut state = self.state();
+        if state.answer == Progress::Made {
+            state.answer = Progress::None;
+            state.answered = true;
+            state.unheard.clear();
+        }
+    }
+
+    /// Whether a request was taken up whose answer was not written in full.
+    pub(super) fn is_being_answered(&self) -> bool {
+        self.state().answer != Progress::None
+    }
+
+    /// Whether any answer was written in full.
+    pub(super) fn was_answered(&self) -> bool {
+        self.state().answered
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn leases_are_heard_only_by_a_flush_after_their_whole_answer_was_made() {
+        let lease = || vec!["1-0000000000000000-6d".parse().unwrap()];
+        let peer = Peer::new(None);
+        peer.begin_answer();
+        peer.note_leases(lease());
+        peer.flushed();
+        assert!(peer.is_being_answered() && !peer.was_answered());
+        assert_eq!(peer.take_unheard_leases().len(), 1, "the answer was under way");
+        peer.note_leases(lease());
+        peer.answer_made();
+        peer.flushed();
+        assert!(!peer.is_being_answered() && peer.was_answered());
+        assert_eq!(peer.take_unheard_leases(), []);
     }
 }

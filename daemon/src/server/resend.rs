@@ -15,7 +15,7 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::time::{Instant, timeout_at};
 
 use super::Context;
-use super::body::{Id, Json};
+use super::body::{Id, LongJson};
 use super::messages::{json, json_with, look_up, raw, reading, shown, shown_message};
 use super::problem::{Answer, bad_request};
 use super::query::Query;
@@ -31,7 +31,7 @@ pub(super) async fn resend(
     State(context): State<Arc<Context>>,
     Id(id): Id,
     uri: Uri,
-    Json(body): Json<ResendRequest>,
+    LongJson(body): LongJson<ResendRequest>,
 ) -> Answer<Response> {
     let wait = Query::read(uri.query(), &["wait"])?.duration("wait", WAIT_MIN, WAIT_MAX)?;
     let web = body

@@ -9,7 +9,7 @@ use axum::Extension;
 use axum::extract::State;
 use axum::response::Response;
 use http::Uri;
-use outbox::{Message, Receipt};
+use outbox::{Message, Outbox, Receipt};
 use outbox_control::types::{self, Problem, ProblemCode, SentPage};
 
 use super::body::Id;
@@ -33,21 +33,25 @@ pub(super) async fn list(
         return Err(bad_request("`since` and `newMsgID` do not go together").with_field("newMsgID").into());
     }
     let outbox = context.outbox.clone();
-    let (receipts, next) = reading(move || match new_msg_id {
-        Some(new_msg_id) => {
-            let mut receipts = outbox.replaced_by(&new_msg_id)?;
-            receipts.truncate(limit);
-            let next = receipts.last().map_or(0, |receipt| receipt.seq);
-            Ok((receipts, next))
-        }
-        None => outbox.sent(since, limit).map(|page| (page.receipts, page.next)),
+    let with_data = may_read_data(&peer);
+    let page = reading(move || {
+        let (receipts, next) = match new_msg_id {
+            Some(new_msg_id) => {
+                let mut receipts = outbox.replaced_by(&new_msg_id)?;
+                receipts.truncate(limit);
+                let next = receipts.last().map_or(0, |receipt| receipt.seq);
+                (receipts, next)
+            }
+            None => {
+                let page = outbox.sent(since, limit)?;
+                (page.receipts, page.next)
+            }
+        };
+        let sent = receipts.iter().map(|receipt| shown(&outbox, receipt, with_data));
+        Ok(SentPage { sent: sent.collect::<outbox::Result<_>>()?, next })
     })
     .await?;
-    let mut sent = Vec::with_capacity(receipts.len());
-    for receipt in &receipts {
-        sent.push(shown(&context, &peer, receipt).await?);
-    }
-    Ok(json(&SentPage { sent, next }))
+    Ok(json(&page))
 }
 
 /// `GET /v1/sent/{id}`.
@@ -59,7 +63,11 @@ pub(super) async fn show(
 ) -> Answer<Response> {
     Query::read(uri.query(), &[])?;
     match look_up(&context, id).await? {
-        Message::Receipt(receipt) => Ok(json(&shown(&context, &peer, &receipt).await?)),
+        Message::Receipt(receipt) => {
+            let outbox = context.outbox.clone();
+            let with_data = may_read_data(&peer);
+            Ok(json(&reading(move || shown(&outbox, &receipt, with_data)).await?))
+        }
         Message::Entry(view) => {
             let msg_id = &view.entry.identity.msg_id;
             let detail = format!("`{msg_id}` has no receipt: it is {}", view.state);
@@ -72,13 +80,22 @@ pub(super) async fn show(
     }
 }
 
-async fn shown(context: &Arc<Context>, peer: &Peer, receipt: &Receipt) -> Answer<types::Receipt> {
-    if receipt.data_bytes == 0 || peer.role().is_none_or(|role| role < Role::Operator) {
+/// Whether a client may see replacements.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Data {
+    Shown,
+    Hidden,
+}
+
+fn may_read_data(peer: &Peer) -> Data {
+    if peer.role().is_some_and(|role| role >= Role::Operator) { Data::Shown } else { Data::Hidden }
+}
+
+fn shown(outbox: &Outbox, receipt: &Receipt, data: Data) -> outbox::Result<types::Receipt> {
+    if receipt.data_bytes == 0 || data == Data::Hidden {
         return Ok(show::receipt(receipt, None, false));
     }
-    let outbox = context.outbox.clone();
-    let kept = receipt.clone();
-    let data = reading(move || outbox.data(&kept)).await?.and_then(raw);
+    let data = outbox.data(receipt)?.and_then(raw);
     let dropped = data.is_none();
     Ok(show::receipt(receipt, data, dropped))
 }

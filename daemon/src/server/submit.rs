@@ -9,12 +9,12 @@ use axum::extract::{Request, State};
 use axum::response::Response;
 use http::StatusCode;
 use http::header::CONTENT_TYPE;
-use outbox::{Report, WallTime};
+use outbox::{PreparedSubmit, Report, WallTime};
 use outbox_control::types::{DEFAULT_ACCOUNT, Problem, SendError, Submit, Submitted, TooLarge};
 use outbox_tim::{V2TimValueCallback, message};
 
-use super::body::{self, BODY_BESIDE_MESSAGE};
-use super::messages::json_with;
+use super::body;
+use super::messages::{json_with, reading};
 use super::problem::{Answer, bad_request, of_store, shutting_down};
 use super::query::Query;
 use super::{Context, ndjson, show};
@@ -31,8 +31,7 @@ pub(super) async fn submit(State(context): State<Arc<Context>>, request: Request
     if essence.eq_ignore_ascii_case(NDJSON) {
         return Ok(ndjson::submit_lines(context, request.into_body()));
     }
-    let max = usize::try_from(context.config.spool.max_message_bytes).unwrap_or(usize::MAX);
-    let body = body::read(request.into_body(), max.saturating_add(BODY_BESIDE_MESSAGE)).await;
+    let body = body::read(request.into_body(), body::long_max(&context)).await;
     let body = body.map_err(|problem| name_limit(problem, &context))?;
     let submit = to_store(&context, &body)?;
     let submitted = accept(&context, submit).await?;
@@ -51,18 +50,30 @@ fn name_limit(problem: Problem, context: &Context) -> Problem {
 }
 
 /// Hands a message to the store and waits until it is on disk.
-pub(super) async fn accept(context: &Arc<Context>, submit: outbox::Submit) -> Answer<Submitted> {
+async fn accept(context: &Arc<Context>, submit: outbox::Submit) -> Answer<Submitted> {
     let Ok(_seat) = context.submits.acquire().await else { return Err(shutting_down()) };
+    let prepared = prepare(context, submit).await?;
+    store(context, prepared).await
+}
+
+/// Checks a message; a large payload is written to its file, on a thread that may wait for the disk.
+pub(super) async fn prepare(context: &Context, submit: outbox::Submit) -> Answer<PreparedSubmit> {
     let bytes = submit.message.len() + submit.web_message_instance.as_ref().map_or(0, Vec::len);
     let outbox = context.outbox.clone();
-    let submitted = if bytes > outbox::limits::INLINE_BYTES_MAX {
-        // A large payload is written to a file first, on a thread that may wait for the disk.
-        let submit = tokio::task::spawn_blocking(move || outbox.submit(submit).wait());
-        submit.await.unwrap_or(Err(outbox::Error::Closed))
-    } else {
-        outbox.submit(submit).await
-    };
-    Ok(shown(submitted?))
+    if bytes > outbox::limits::INLINE_BYTES_MAX {
+        return reading(move || outbox.prepare(submit)).await;
+    }
+    Ok(outbox.prepare(submit)?)
+}
+
+/// Queues a message for the store, at once; the future waits until it is on disk. Whoever calls this has one
+/// of the seats in `submits`, so the queue has room.
+pub(super) fn store(
+    context: &Context,
+    prepared: PreparedSubmit,
+) -> impl Future<Output = Answer<Submitted>> + use<> {
+    let ticket = context.outbox.submit_prepared(prepared);
+    async move { Ok(shown(ticket.await?)) }
 }
 
 fn shown(submitted: outbox::Submitted) -> Submitted {

@@ -90,16 +90,33 @@ pub(super) async fn surroundings(context: &Arc<Context>, view: &EntryView) -> An
             ),
             _ => false,
         };
-        outbox::Result::Ok((account, keeps, outbox.counters().paused))
+        outbox::Result::Ok(LookedUp { account, paused: outbox.counters().paused, blocker_keeps: keeps })
     });
-    let (account, blocker_keeps, paused) = looked_up.await.unwrap_or(Err(outbox::Error::Closed))?;
+    let looked_up = looked_up.await.unwrap_or(Err(outbox::Error::Closed))?;
+    Ok(surroundings_of(context, looked_up))
+}
+
+/// What was looked up in the store for an entry.
+pub(super) struct LookedUp {
+    pub(super) account: Option<Account>,
+    pub(super) paused: bool,
+    pub(super) blocker_keeps: bool,
+}
+
+/// Adds what the engine and the configuration say.
+pub(super) fn surroundings_of(context: &Context, looked_up: LookedUp) -> Surroundings {
+    let LookedUp { account, paused, blocker_keeps } = looked_up;
     let config = &context.config;
     let probe = match (&config.link.probe, &config.transport.http.url) {
         (Some(probe), _) => format!("{}:{}", probe.host, probe.port),
-        (None, Some(url)) => url.authority().map(ToString::to_string).unwrap_or_default(),
+        // Host and port alone: a user's name in a URL is nobody's business here.
+        (None, Some(url)) => match (url.host(), url.port_u16()) {
+            (Some(host), Some(port)) => format!("{host}:{port}"),
+            (host, _) => host.unwrap_or_default().to_owned(),
+        },
         (None, None) => String::new(),
     };
-    Ok(Surroundings {
+    Surroundings {
         now: context.outbox.now(),
         paused,
         transport: config.transport.kind,
@@ -107,7 +124,7 @@ pub(super) async fn surroundings(context: &Arc<Context>, view: &EntryView) -> An
         engine: context.engine.view(),
         account,
         blocker_keeps,
-    })
+    }
 }
 
 /// Since when an entry stands where it stands.

@@ -1,0 +1,100 @@
+//! What the engine can start now: a tick, a probe, a lease.
+//!
+//! Owns:  the conditions under which each is started; at most one of each is under way.
+//! Never: waits for what it starts, applies an answer.
+
+use outbox::{LeaseRequest, LeaseTo, Moment};
+
+use super::{Done, Engine, LEASE_AT_ONCE, PROBE_TIMEOUT, Permit, roll};
+
+impl Engine {
+    pub(super) fn start_what_can(&mut self) {
+        if let Some(error) = self.outbox.failure() {
+            return self.app.refuse_all(&error);
+        }
+        self.retry_settles();
+        let now = self.outbox.now();
+        self.start_tick(now);
+        if self.stop_by.is_some() {
+            return;
+        }
+        self.start_probe(now);
+        if self.push.is_some() {
+            self.start_lease();
+        } else {
+            self.start_app_lease(now);
+        }
+    }
+
+    fn start_tick(&mut self, now: Moment) {
+        if self.ticking || self.alarm.is_none_or(|at| at > now.time) {
+            return;
+        }
+        self.ticking = true;
+        self.alarm = None;
+        self.work = true;
+        self.app.look_again();
+        let ticket = self.outbox.tick();
+        self.call(async move { Done::Ticked(ticket.await) });
+    }
+
+    fn start_probe(&mut self, now: Moment) {
+        self.link.release_canary(now, roll());
+        if !self.has_backlog() || !self.link.start_probe(now) {
+            return;
+        }
+        let Some((host, port)) = self.probe.clone() else { return };
+        self.call(async move {
+            let connect = tokio::net::TcpStream::connect((host, port));
+            Done::Probed(matches!(tokio::time::timeout(PROBE_TIMEOUT, connect).await, Ok(Ok(_))))
+        });
+    }
+
+    /// Whether anything waits that the link keeps back: without it, being offline costs nothing at all.
+    pub(super) fn has_backlog(&self) -> bool {
+        let counters = self.wake.counters();
+        counters.ready > 0 || counters.deferred > 0
+    }
+
+    /// Attempts under way, and outcomes that are not on disk yet.
+    pub(super) fn under_way(&self) -> usize {
+        self.attempts.len() + self.settling + self.unsettled.len()
+    }
+
+    fn start_lease(&mut self) {
+        let room = match self.link.permit() {
+            Permit::All => self.pace.window().saturating_sub(self.under_way()),
+            Permit::Canary => 1,
+            Permit::Nothing => 0,
+        };
+        if !self.work || self.leasing || room == 0 {
+            return;
+        }
+        self.work = false;
+        self.leasing = true;
+        let request = LeaseRequest { max: room.min(LEASE_AT_ONCE), account: None, to: LeaseTo::Process };
+        let ticket = self.outbox.lease(request);
+        self.call(async move { Done::Leased(ticket.await) });
+    }
+
+    fn start_app_lease(&mut self, now: Moment) {
+        if self.leasing {
+            return;
+        }
+        let permit = self.link.permit();
+        let sending = self.wake.counters().sending;
+        let next = if permit == Permit::Nothing { None } else { self.app.next(now.time, sending) };
+        let Some((ask, max, round)) = next else {
+            // Each request had its look, also one that would not wait.
+            return self.app.dismiss_late();
+        };
+        self.leasing = true;
+        let request = LeaseRequest {
+            max: if permit == Permit::Canary { 1 } else { max },
+            account: Some(ask.account.clone()),
+            to: LeaseTo::App { duration: ask.lasts },
+        };
+        let ticket = self.outbox.lease(request);
+        self.call(async move { Done::LeasedForApp(ask, round, ticket.await) });
+    }
+}

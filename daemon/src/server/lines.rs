@@ -1,0 +1,264 @@
+//! The lines of a request that has many of them.
+//!
+//! Owns:  splitting a body, and the limits of a line and of the request.
+//! Never: looks into a line, keeps more than one.
+
+use std::time::Duration;
+
+use axum::body::Body;
+use http_body_util::BodyExt;
+use outbox_control::types::{Problem, TooLarge};
+use tokio::time::timeout;
+
+use super::problem::bad_request;
+
+/// Lines of one request. Their answers wait in memory for a client that reads late: some 40 MB at the most.
+const LINES_MAX: u64 = 100_000;
+
+/// Bytes of one request.
+const BYTES_MAX: u64 = 64 * 1024 * 1024;
+
+/// Bytes that are read and dropped after a limit of the request: a client with more to say has lost its
+/// way, and its connection ends.
+const DISCARDED_BYTES_MAX: u64 = 1024 * 1024 * 1024;
+
+/// Time for reading what is dropped: three megabytes a second are slow for a local socket.
+const DISCARD_TIMEOUT: Duration = Duration::from_secs(300);
+
+/// Longest silence of a client in the middle of its request.
+const SILENCE_MAX: Duration = Duration::from_secs(30);
+
+/// One line of the request.
+pub(super) enum Line {
+    /// As it came, without its end.
+    Whole(Vec<u8>),
+    /// It cannot be read; the next one may be fine.
+    Bad(Box<Problem>),
+    /// It goes beyond a limit of the request, which is read no further.
+    End(Box<Problem>),
+}
+
+/// Splits a body into lines without keeping more than one of them.
+pub(super) struct Lines {
+    body: Body,
+    line_max: usize,
+    /// Received and not yet split.
+    rest: Vec<u8>,
+    /// How far `rest` was searched for a line's end.
+    searched: usize,
+    /// The present line is too long; its bytes are dropped until its end.
+    dropping: bool,
+    bytes: u64,
+    number: u64,
+    answered: u64,
+    reading: Reading,
+}
+
+/// Whether more of the body is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reading {
+    /// Yes.
+    Lines,
+    /// There is no more, or it broke off.
+    Ended,
+    /// It goes on beyond a limit of the request.
+    BeyondLimit,
+}
+
+impl Lines {
+    pub(super) fn new(body: Body, line_max: usize) -> Self {
+        Self {
+            body,
+            line_max,
+            rest: Vec::new(),
+            searched: 0,
+            dropping: false,
+            bytes: 0,
+            number: 0,
+            answered: 0,
+            reading: Reading::Lines,
+        }
+    }
+
+    /// The next line that is not blank, with its number from 1. Dropping the future loses nothing.
+    pub(super) async fn next(&mut self) -> Option<(u64, Line)> {
+        loop {
+            if let Some(line) = self.split() {
+                self.number += 1;
+                if let Some(line) = self.checked(line) {
+                    self.answered += 1;
+                    return Some((self.number, line));
+                }
+                continue;
+            }
+            if self.reading != Reading::Lines {
+                return None;
+            }
+            if let Some(problem) = self.receive().await {
+                self.number += 1;
+                return Some((self.number, Line::End(Box::new(problem))));
+            }
+        }
+    }
+
+    /// Takes a whole line off what was received; at the body's end, what is left is one.
+    fn split(&mut self) -> Option<Option<Vec<u8>>> {
+        let end = self.rest.get(self.searched..)?.iter().position(|byte| *byte == b'\n');
+        let Some(end) = end.map(|end| end + self.searched) else {
+            self.searched = self.rest.len();
+            if self.rest.len() > self.line_max {
+                self.dropping = true;
+                self.rest.clear();
+                self.searched = 0;
+            }
+            if self.reading == Reading::Ended && (self.dropping || !self.rest.is_empty()) {
+                let dropped = std::mem::take(&mut self.dropping);
+                self.searched = 0;
+                let line = std::mem::take(&mut self.rest);
+                return Some((!dropped).then_some(line));
+            }
+            return None;
+        };
+        let mut line = self.rest.split_off(end + 1);
+        std::mem::swap(&mut line, &mut self.rest);
+        self.searched = 0;
+        line.pop();
+        let too_long = std::mem::take(&mut self.dropping) || line.len() > self.line_max;
+        Some((!too_long).then_some(line))
+    }
+
+    /// `None` for a blank line.
+    fn checked(&mut self, line: Option<Vec<u8>>) -> Option<Line> {
+        let Some(line) = line else {
+            let detail = format!("the line has more than {} bytes", self.line_max);
+            return Some(Line::Bad(Box::new(Problem::too_large(TooLarge::Body, detail))));
+        };
+        if line.trim_ascii().is_empty() {
+            return None;
+        }
+        if self.answered >= LINES_MAX {
+            self.end(Reading::BeyondLimit);
+            let detail =
+                format!("a request may have {LINES_MAX} lines; this one and those after it were not read");
+            return Some(Line::End(Box::new(Problem::too_large(TooLarge::Body, detail))));
+        }
+        Some(Line::Whole(line))
+    }
+
+    /// Nothing of what was received is a line any more.
+    fn end(&mut self, reading: Reading) {
+        self.reading = reading;
+        self.rest.clear();
+        self.searched = 0;
+        self.dropping = false;
+    }
+
+    /// Receives more; a problem ends the reading.
+    async fn receive(&mut self) -> Option<Problem> {
+        let problem = match timeout(SILENCE_MAX, self.body.frame()).await {
+            Err(_) => bad_request(format!(
+                "nothing was sent for {} s; lines before this one are accepted",
+                SILENCE_MAX.as_secs()
+            )),
+            Ok(None) => {
+                self.reading = Reading::Ended;
+                return None;
+            }
+            Ok(Some(Err(error))) => {
+                bad_request(format!("the body broke off: {error}; lines before this one are accepted"))
+            }
+            Ok(Some(Ok(frame))) => {
+                let data = frame.into_data().unwrap_or_default();
+                self.bytes += data.len() as u64;
+                if self.bytes > BYTES_MAX {
+                    self.end(Reading::BeyondLimit);
+                    let detail = format!(
+                        "a request may have {BYTES_MAX} bytes; this line and those after it were not read"
+                    );
+                    return Some(Problem::too_large(TooLarge::Body, detail));
+                }
+                if !self.dropping || data.contains(&b'\n') {
+                    self.rest.extend_from_slice(&data);
+                }
+                return None;
+            }
+        };
+        self.end(Reading::Ended);
+        Some(problem)
+    }
+
+    /// Reads and drops what comes beyond a limit: a client that sends everything before it reads anything
+    /// must come to its end.
+    pub(super) async fn discard_rest(&mut self) {
+        let discard = async {
+            let mut bytes = 0;
+            while self.reading == Reading::BeyondLimit && bytes < DISCARDED_BYTES_MAX {
+                match timeout(SILENCE_MAX, self.body.frame()).await {
+                    Ok(Some(Ok(frame))) => bytes += frame.data_ref().map_or(0, |data| data.len() as u64),
+                    _ => return,
+                }
+            }
+        };
+        // A client that takes longer loses its connection.
+        let _ = timeout(DISCARD_TIMEOUT, discard).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Bytes;
+    use futures_util::{StreamExt, stream};
+
+    use super::*;
+
+    async fn split(pieces: &'static [&'static str], line_max: usize) -> Vec<(u64, Option<String>)> {
+        let pieces =
+            stream::iter(pieces.iter().map(|piece| Ok::<_, std::convert::Infallible>(Bytes::from(*piece))));
+        let mut lines = Lines::new(Body::from_stream(pieces), line_max);
+        let mut found = Vec::new();
+        while let Some((number, line)) = lines.next().await {
+            found.push((
+                number,
+                match line {
+                    Line::Whole(bytes) => Some(String::from_utf8(bytes).unwrap()),
+                    Line::Bad(_) | Line::End(_) => None,
+                },
+            ));
+        }
+        found
+    }
+
+    #[tokio::test]
+    async fn lines_are_numbered_as_they_stand_and_blank_ones_are_skipped() {
+        let found = split(&["a\n\n  \r\nb", "c\n", "d"], 100).await;
+        let expected = [(1, Some("a".into())), (4, Some("bc".into())), (5, Some("d".into()))];
+        assert_eq!(found, expected);
+    }
+
+    #[tokio::test]
+    async fn a_line_that_is_too_long_spoils_only_itself() {
+        let found = split(&["ok\n", "toolong", "toolong\nfine\n", "toolongagain"], 6).await;
+        let expected = [(1, Some("ok".into())), (2, None), (3, Some("fine".into())), (4, None)];
+        assert_eq!(found, expected);
+    }
+
+    #[tokio::test]
+    async fn beyond_the_last_line_everything_is_read_and_nothing_is_a_line() {
+        let piece = Bytes::from("x\n".repeat(1000));
+        let pieces = LINES_MAX / 1000 + 3;
+        let left = std::sync::Arc::new(std::sync::atomic::AtomicU64::new(pieces));
+        let counted = std::sync::Arc::clone(&left);
+        let pieces = stream::iter(0..pieces).map(move |_| {
+            counted.fetch_sub(1, std::sync::atomic::Ordering::Relaxed);
+            Ok::<_, std::convert::Infallible>(piece.clone())
+        });
+        let mut lines = Lines::new(Body::from_stream(pieces), 100);
+        for number in 1..=LINES_MAX {
+            assert!(matches!(lines.next().await, Some((is, Line::Whole(_))) if is == number));
+        }
+        assert!(matches!(lines.next().await, Some((is, Line::End(_))) if is == LINES_MAX + 1));
+        assert!(lines.next().await.is_none());
+        lines.discard_rest().await;
+        assert_eq!(left.load(std::sync::atomic::Ordering::Relaxed), 0);
+    }
+}
