@@ -179,3 +179,22 @@ async fn a_body_over_its_limit_may_be_sent_to_its_end() {
         write_then_read(&daemon, 3_000_000).await.problem(413, "too_large");
     }
 }
+
+#[tokio::test]
+async fn a_client_that_closes_its_half_after_the_request_gets_its_answer() {
+    let daemon = Daemon::start("").await;
+    for (media_type, status) in [("application/json", 201), ("application/x-ndjson", 200)] {
+        let body = format!(r#"{{"msgID":"{status}","message":{{"userID":"ada"}}}}"#);
+        let request = format!(
+            "POST /v1/messages HTTP/1.1\r\nhost: localhost\r\ncontent-type: {media_type}\r\n\
+             content-length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        let mut stream = connect(&daemon.place.socket).await;
+        stream.write_all(request.as_bytes()).await.unwrap();
+        stream.shutdown().await.unwrap();
+        let answer = read_answer(&mut stream).await;
+        assert_eq!(answer.status, status, "{media_type}");
+        assert!(answer.text().contains("\"queued\"") || answer.text().contains("\"blocked\""));
+    }
+}

@@ -276,7 +276,8 @@ const LINK: &[Opt] = &[
         ("link", "watch"),
         Kind::Switch,
         Preset::Value("true"),
-        "Whether to listen to the operating system's news about the network.",
+        "Whether to listen to the operating system's news about the network. This version does not yet: it finds out by \
+         probes, attempts and the app's word.",
         |c, v| put(&mut c.link.watch, v.switch()),
     ),
     Opt::new(

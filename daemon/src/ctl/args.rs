@@ -144,7 +144,7 @@ pub(super) struct Selection {
     pub(super) all: bool,
     #[command(flatten)]
     pub(super) filter: Filter,
-    /// Do not ask; needed with --all unless standard input is a terminal
+    /// Do not ask; where standard input is no terminal nobody is asked
     #[arg(long)]
     pub(super) yes: bool,
 }

@@ -57,15 +57,12 @@ async fn all(
     usual_states: &[State],
     yes: bool,
 ) -> Result<Vec<String>, CtlError> {
-    let asks = session.input.is_terminal();
-    if !yes && !asks {
-        let text = format!("{verb} --all needs --yes where nobody can be asked");
-        return Err(CtlError::Usage(text));
-    }
+    // Where nobody can be asked, `--all` is the word itself.
+    let asks = session.input.is_terminal() && !yes;
     let ids = gather(session, filter, usual_states).await?;
     let messages = if ids.len() == 1 { "message" } else { "messages" };
     note(&format!("{verb}: {} {messages}", ids.len()));
-    if ids.is_empty() || yes || session.confirm("Go on?")? {
+    if ids.is_empty() || !asks || session.confirm("Go on?")? {
         return Ok(ids);
     }
     note("Nothing was done.");

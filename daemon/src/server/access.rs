@@ -136,7 +136,7 @@ fn unknown(kind: &'static str, name: &str) -> AccessError {
 /// The least role that a call needs.
 fn needed(method: &Method, path: &str) -> Role {
     if method == Method::GET || method == Method::HEAD {
-        return if path.ends_with("/payload") { Role::Operator } else { Role::Read };
+        return if is_payload(path) { Role::Operator } else { Role::Read };
     }
     let is_submit = path == "/v1/messages"
         || path == "/v1/leases"
@@ -144,6 +144,13 @@ fn needed(method: &Method, path: &str) -> Role {
         || path == "/v1/connectivity"
         || path.starts_with("/v1/accounts/");
     if is_submit { Role::Submit } else { Role::Operator }
+}
+
+/// Whether a path is `/v1/messages/{id}/payload`, and not that of a message named `payload`.
+fn is_payload(path: &str) -> bool {
+    path.strip_prefix("/v1/messages/")
+        .and_then(|rest| rest.split_once('/'))
+        .is_some_and(|(_, call)| call == "payload")
 }
 
 /// Lets a request through, or says why not.
@@ -161,7 +168,11 @@ fn check(request: &Request, role: Option<Role>) -> Result<(), Problem> {
         return Err(denied("this user has no role on the control socket")
             .with_hint("An administrator can give one in [control.roles] of the configuration."));
     };
+    check_size(request)?;
     check_headers(request.headers())?;
+    if let Some(authority) = request.uri().authority() {
+        check_host(authority.as_str())?;
+    }
     let needed = needed(request.method(), request.uri().path());
     if role < needed {
         let detail = format!("this needs the role {}; this user has {}", needed.as_str(), role.as_str());
@@ -170,20 +181,32 @@ fn check(request: &Request, role: Option<Role>) -> Result<(), Problem> {
     Ok(())
 }
 
-fn check_headers(headers: &HeaderMap) -> Result<(), Problem> {
-    let bytes: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
+/// The first line counts as well as the headers.
+fn check_size(request: &Request) -> Result<(), Problem> {
+    let line = request.uri().path_and_query().map_or(0, |path| path.as_str().len());
+    let headers = request.headers();
+    let bytes: usize =
+        line + headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum::<usize>();
     if bytes > HEADERS_BYTES_MAX {
         let detail = format!("the headers have {bytes} bytes; the limit is {HEADERS_BYTES_MAX}");
         return Err(Problem::too_large(TooLarge::Headers, detail));
     }
+    Ok(())
+}
+
+fn check_headers(headers: &HeaderMap) -> Result<(), Problem> {
     if let Some(name) = [ORIGIN, REFERER].iter().find(|name| headers.contains_key(*name)) {
         let detail = format!("requests with the header `{name}` come from a web page and are refused");
         return Err(Problem::new(ProblemCode::Denied, detail)
             .with_hint("Use a client that is not a browser, and send no such header."));
     }
-    let host = headers.get(HOST).map(|host| host.to_str().unwrap_or("?")).unwrap_or_default();
-    let name = host.split_once(':').map_or(host, |(name, _)| name);
-    if !["", "localhost", "outbox", "unix", "d"].contains(&name.to_ascii_lowercase().as_str()) {
+    headers.get_all(HOST).iter().try_for_each(|host| check_host(host.to_str().unwrap_or("?")))
+}
+
+fn check_host(host: &str) -> Result<(), Problem> {
+    let (name, port) = host.split_once(':').unwrap_or((host, "0"));
+    let known = ["", "localhost", "outbox", "unix", "d"].contains(&name.to_ascii_lowercase().as_str());
+    if !known || port.parse::<u16>().is_err() {
         return Err(Problem::new(ProblemCode::Denied, "the header `host` names another host")
             .with_hint("Use `localhost`, or leave the host out."));
     }
@@ -214,6 +237,8 @@ mod tests {
             (Method::GET, "/v1/status", Role::Read),
             (Method::GET, "/v1/messages/a/payload", Role::Operator),
             (Method::GET, "/v1/messages/a", Role::Read),
+            (Method::GET, "/v1/messages/payload", Role::Read),
+            (Method::GET, "/v1/sent/payload", Role::Read),
             (Method::POST, "/v1/messages", Role::Submit),
             (Method::POST, "/v1/leases/x/settle", Role::Submit),
             (Method::PUT, "/v1/connectivity", Role::Submit),
@@ -237,9 +262,14 @@ mod tests {
         for host in ["", "localhost", "LOCALHOST:80", "outbox", "unix", "d"] {
             assert_eq!(with(HOST, host), Ok(()), "{host}");
         }
-        for host in ["evil.example", "localhost.evil.example", "127.0.0.1"] {
+        for host in ["evil.example", "localhost.evil.example", "127.0.0.1", "localhost:80@evil", "localhost:"]
+        {
             assert_eq!(with(HOST, host).unwrap_err().code, ProblemCode::Denied, "{host}");
         }
+        let mut two = HeaderMap::new();
+        two.append(HOST, HeaderValue::from_static("localhost"));
+        two.append(HOST, HeaderValue::from_static("evil.example"));
+        assert!(check_headers(&two).is_err());
         assert!(with(ORIGIN, "null").is_err());
         assert!(with(REFERER, "http://localhost/").is_err());
     }

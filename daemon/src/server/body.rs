@@ -24,13 +24,14 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Reads a body of at most `max` bytes.
 pub(super) async fn read(body: Body, max: usize) -> Result<Vec<u8>, Problem> {
+    let too_large = || {
+        let detail = format!("the body has more than {max} bytes, the limit of this call");
+        Problem::too_large(TooLarge::Body, detail)
+    };
     let read = Limited::new(body, max).collect();
     match tokio::time::timeout(BODY_TIMEOUT, read).await {
         Ok(Ok(bytes)) => Ok(bytes.to_bytes().into()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => {
-            let detail = format!("the body has more than {max} bytes, the limit of this call");
-            Err(Problem::too_large(TooLarge::Body, detail))
-        }
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
         Ok(Err(error)) => Err(bad_request(format!("the body broke off: {error}"))),
         Err(_) => Err(bad_request(format!("the body was not complete within {} s", BODY_TIMEOUT.as_secs()))),
     }

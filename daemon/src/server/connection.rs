@@ -56,6 +56,8 @@ pub(super) async fn serve(
         .header_read_timeout(HEADERS_TIMEOUT)
         .max_buf_size(READ_AHEAD_BYTES)
         .max_headers(HEADERS_MAX)
+        // A client that has sent everything may say so by closing its half; it still wants its answer.
+        .half_close(true)
         .serve_connection(TokioIo::new(Watched::new(stream, peer.clone())), service);
     let mut announced = false;
     let ended = loop {

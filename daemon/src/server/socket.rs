@@ -13,8 +13,9 @@ use tokio::net::{UnixListener, UnixSocket, UnixStream};
 
 use crate::config::ControlConfig;
 
-/// Connections that the kernel holds until they are accepted.
-const BACKLOG: u32 = 256;
+/// Connections that the kernel holds until they are accepted: all that there may be, and as many again that
+/// hear that there are too many. A client beyond them cannot connect at all.
+const BACKLOG: u32 = 1024;
 
 /// Others may write to a directory and it has no sticky bit: they could replace the socket.
 const WRITABLE_BY_OTHERS: u32 = 0o022;
