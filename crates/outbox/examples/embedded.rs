@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use outbox::{
-    Class, Config, Lease, LeaseRequest, LeaseTo, Message, Outbox, Outcome, Replacement, Report, State, Submit,
+    Class, Config, Lease, LeaseRequest, Message, Outbox, Outcome, Replacement, Report, State, Submit,
 };
 
 /// The run gives up after this: whatever is wrong then, waiting longer does not help a reader.
@@ -76,7 +76,7 @@ fn hand_over(outbox: &Outbox, msg_id: &str, conversation: &str, text: &str) -> o
 fn attempt_what_is_due(outbox: &Outbox, service: &mut Service) -> outbox::Result<usize> {
     // Time moves entries only here: heads become due, deadlines pass, leases lapse.
     outbox.tick().wait()?;
-    let due = outbox.lease(LeaseRequest { max: 8, account: None, to: LeaseTo::Process }).wait()?;
+    let due = outbox.lease(LeaseRequest { max: 8, ..LeaseRequest::default() }).wait()?;
     for lease in &due {
         let report = service.send(lease);
         let answer = format!("{} {}", report.code, report.desc);

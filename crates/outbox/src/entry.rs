@@ -30,6 +30,8 @@ pub struct Identity {
     pub seq: u64,
     /// Not to be kept by the service for users who are offline.
     pub online_user_only: bool,
+    /// It goes to a group, not to one person.
+    pub to_group: bool,
     /// Tells a repeat of a submit from a conflict.
     pub fingerprint: [u8; 32],
     /// Bytes of message and web instance.

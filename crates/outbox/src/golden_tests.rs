@@ -26,6 +26,7 @@ fn identity() -> Identity {
         lane: LaneKey([3; 16]),
         seq: 300,
         online_user_only: true,
+        to_group: false,
         fingerprint: [4; 32],
         payload_bytes: 70_000,
         submitted_at: WallTime(-1),

@@ -10,7 +10,7 @@
 //! runtime: a [`Ticket`] can be waited for or awaited.
 //!
 //! ```no_run
-//! use outbox::{Config, LeaseRequest, LeaseTo, Outbox, Submit};
+//! use outbox::{Config, LeaseRequest, Outbox, Submit};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let outbox = Outbox::open(Config::new("/var/lib/my-app/outbox"))?;
@@ -23,7 +23,7 @@
 //!         ..Submit::default()
 //!     })
 //!     .wait()?;
-//! let due = outbox.lease(LeaseRequest { max: 8, account: None, to: LeaseTo::Process }).wait()?;
+//! let due = outbox.lease(LeaseRequest { max: 8, ..LeaseRequest::default() }).wait()?;
 //! # let _ = due; Ok(()) }
 //! ```
 //!
@@ -63,7 +63,7 @@ pub use entry::{
     Tried, Unresolved,
 };
 pub use error::{Error, OpenError, Result};
-pub use lifecycle::{OnFailedHead, OnUncertain, Policy};
+pub use lifecycle::{DedupWindow, OnFailedHead, OnUncertain, Policy};
 pub use notice::{Event, EventKind, Notices};
 pub use outbox::{OpenReport, Outbox, PreparedSubmit, SpoolStatus};
 pub use outcome::*;
@@ -71,8 +71,8 @@ pub use record::RecordError;
 pub use retry::{Delay, RetryPolicy, jittered};
 pub use state::State;
 pub use verbs::{
-    Cancelled, Changed, GateChange, Lease, LeaseId, LeaseRequest, LeaseTo, Overrides, Resolution, Settled,
-    Submit, Submitted, Ticked,
+    Cancelled, Changed, GateChange, Lease, LeaseId, LeaseRequest, LeaseTo, Overrides, Resolution, Room,
+    Settled, Submit, Submitted, Ticked,
 };
 pub use verify::Lost;
 pub use view::{EntryView, Filter, Message, Page, Payload, SentPage};

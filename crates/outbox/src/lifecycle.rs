@@ -31,14 +31,37 @@ use crate::retry::RetryPolicy;
 pub struct Policy {
     /// Delays and limits of attempts.
     pub retry: RetryPolicy,
-    /// How long the service recognises a repeated send token; zero if it does not.
-    pub dedup_window: Duration,
+    /// How long the service recognises a repeated send token.
+    pub dedup_window: DedupWindow,
     /// What becomes of a message whose outcome stays unknown.
     pub on_uncertain: OnUncertain,
     /// Whether a lane goes on past a head that failed or is held.
     pub on_failed_head: OnFailedHead,
     /// How long failed and expired entries keep their payload.
     pub failed_retention: Duration,
+}
+
+/// How long the service recognises a repeated send token; zero if it does not.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DedupWindow {
+    /// In a conversation with one person.
+    pub one_to_one: Duration,
+    /// In a group.
+    pub group: Duration,
+}
+
+impl DedupWindow {
+    /// A window that is the same for every message.
+    #[must_use]
+    pub const fn same(window: Duration) -> Self {
+        Self { one_to_one: window, group: window }
+    }
+
+    /// The window of one message.
+    #[must_use]
+    pub const fn of(self, to_group: bool) -> Duration {
+        if to_group { self.group } else { self.one_to_one }
+    }
 }
 
 /// What becomes of a message whose outcome stays unknown.
@@ -67,7 +90,7 @@ impl Default for Policy {
     fn default() -> Self {
         Self {
             retry: RetryPolicy::default(),
-            dedup_window: Duration::ZERO,
+            dedup_window: DedupWindow::default(),
             on_uncertain: OnUncertain::default(),
             on_failed_head: OnFailedHead::default(),
             failed_retention: Duration::from_secs(30 * 24 * 3600),
@@ -92,6 +115,8 @@ pub(crate) struct Context<'a> {
     pub ttl_ms: u64,
     /// Whether the payload is still there.
     pub has_payload: bool,
+    /// Whether it goes to a group.
+    pub to_group: bool,
 }
 
 /// What happens to an entry.
@@ -463,7 +488,7 @@ impl Life<'_> {
             at: self.context.now.wall_of(started),
             since: started,
             boot: self.context.boot,
-            window_end: window_end(started, self.context.policy.dedup_window),
+            window_end: window_end(started, self.context.policy.dedup_window.of(self.context.to_group)),
         });
     }
 

@@ -46,6 +46,7 @@ fn context(policy: &Policy) -> Context<'_> {
         fresh_token: SendToken([9; 16]),
         ttl_ms: 60_000,
         has_payload: true,
+        to_group: false,
     }
 }
 
@@ -185,7 +186,7 @@ fn an_offline_attempt_counts_nothing_but_its_backoff_step() {
 
 #[test]
 fn a_lost_answer_inside_the_window_repeats_the_same_token_and_becomes_uncertain_at_its_end() {
-    let policy = Policy { dedup_window: Duration::from_secs(120), ..Policy::default() };
+    let policy = Policy { dedup_window: DedupWindow::same(Duration::from_secs(120)), ..Policy::default() };
     let before = delivery(sending(Then::GoOn));
     let lost = report(Outcome::MaybeReached, Class::TransientNetwork);
     let waiting = entry(step(&before, &Event::Report(&lost), &context(&policy)));
@@ -216,7 +217,7 @@ fn a_short_window_keeps_half_of_itself_as_margin() {
 
 #[test]
 fn after_a_reboot_the_window_is_over() {
-    let policy = Policy { dedup_window: Duration::from_secs(120), ..Policy::default() };
+    let policy = Policy { dedup_window: DedupWindow::same(Duration::from_secs(120)), ..Policy::default() };
     let lost = report(Outcome::MaybeReached, Class::TransientNetwork);
     let waiting = entry(step(&delivery(sending(Then::GoOn)), &Event::Report(&lost), &context(&policy)));
     let mut context = context(&policy);
@@ -229,7 +230,11 @@ fn the_uncertain_policies_resend_hold_and_fail() {
     let lost = report(Outcome::ProvesNothing, Class::Ok);
     let before = delivery(sending(Then::GoOn));
     let after = |on_uncertain| {
-        let policy = Policy { on_uncertain, dedup_window: Duration::from_secs(600), ..Policy::default() };
+        let policy = Policy {
+            on_uncertain,
+            dedup_window: DedupWindow::same(Duration::from_secs(600)),
+            ..Policy::default()
+        };
         let stepped = step(&before, &Event::Report(&lost), &context(&policy)).unwrap();
         assert!(stepped.uncertain, "{on_uncertain:?}");
         entry(Ok(stepped))

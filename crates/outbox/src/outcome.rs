@@ -101,6 +101,8 @@ pub const CODE_EXPIRED: i64 = -30002;
 pub const CODE_CANCELLED: i64 = -30003;
 /// Code of a message that took the process down three times.
 pub const CODE_CRASH_LOOP: i64 = -30004;
+/// Code of a message that the transport has no way to carry.
+pub const CODE_CANNOT_CARRY: i64 = -30005;
 
 impl Outcome {
     /// All outcomes, in the order of the contract.

@@ -258,6 +258,7 @@ impl<'a> Tx<'a> {
             fresh_token: fresh_token(),
             ttl_ms: entry.ttl_ms,
             has_payload: entry.payload != crate::entry::Place::Nowhere,
+            to_group: entry.identity.to_group,
         }
     }
 

@@ -41,7 +41,7 @@ fn submit(outbox: &Outbox, msg_id: &str, conversation: &str, bytes: usize) {
 
 fn lease(outbox: &Outbox, max: usize) -> Vec<crate::verbs::Lease> {
     let to = LeaseTo::App { duration: Duration::from_secs(60) };
-    outbox.lease(LeaseRequest { max, account: None, to }).wait().unwrap()
+    outbox.lease(LeaseRequest { max, to, ..LeaseRequest::default() }).wait().unwrap()
 }
 
 fn settle(outbox: &Outbox, lease: &crate::verbs::Lease, outcome: Outcome) {

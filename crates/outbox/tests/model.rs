@@ -19,7 +19,7 @@ mod world;
 
 use std::time::Duration;
 
-use outbox::{OnFailedHead, OnUncertain, Order, Policy, RetryPolicy};
+use outbox::{DedupWindow, OnFailedHead, OnUncertain, Order, Policy, RetryPolicy};
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 
@@ -97,7 +97,10 @@ fn choices() -> impl Strategy<Value = Choice> {
         |(on_uncertain, on_failed_head, order, window_s, retention_s, max_attempts)| Choice {
             policy: Policy {
                 retry: RetryPolicy { max_attempts, unknown_max_attempts: 2, ..RetryPolicy::default() },
-                dedup_window: Duration::from_secs(window_s),
+                dedup_window: DedupWindow {
+                    one_to_one: Duration::from_secs(window_s),
+                    group: Duration::from_secs(2 * window_s),
+                },
                 on_uncertain,
                 on_failed_head,
                 failed_retention: Duration::from_secs(retention_s),

@@ -20,8 +20,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use outbox::{
-    Class, Config, Error, Filter, Lease, LeaseRequest, LeaseTo, Message, OnFailedHead, OpenError, Order,
-    Outbox, Outcome, Overrides, State, Submit,
+    Class, Config, DedupWindow, Error, Filter, Lease, LeaseRequest, LeaseTo, Message, OnFailedHead,
+    OpenError, Order, Outbox, Outcome, Overrides, Room, State, Submit,
 };
 use support::{
     Hand, config, copy_as_killed, entry, message, payload_files, receipt, report, sent, usual_class,
@@ -29,7 +29,7 @@ use support::{
 
 fn lease(outbox: &Outbox, max: usize) -> Vec<Lease> {
     outbox.tick().wait().unwrap();
-    outbox.lease(LeaseRequest { max, account: None, to: LeaseTo::Process }).wait().unwrap()
+    outbox.lease(LeaseRequest { max, ..LeaseRequest::default() }).wait().unwrap()
 }
 
 fn lease_one(outbox: &Outbox) -> Lease {
@@ -344,6 +344,44 @@ fn every_account_with_something_due_gets_its_turn_however_many_there_are() {
     assert_eq!(names(&lease(&outbox, 256)), ["last"]);
 }
 
+#[test]
+fn an_account_gets_no_more_leases_than_its_rate_leaves_room_for_and_the_others_get_theirs() {
+    let root = tempfile::tempdir().unwrap();
+    let outbox = Outbox::open(config(&root.path().join("spool"), &Hand::new())).unwrap();
+    let of = |account: &str, n: u32| Submit {
+        account: account.into(),
+        ..message(&format!("{account}{n}"), &format!("c{n}"))
+    };
+    let all = ["a", "b", "c"].into_iter().flat_map(|account| (0..12).map(move |n| of(account, n)));
+    assert!(outbox.submit_many(all.collect::<Vec<_>>()).iter().all(Result::is_ok));
+    let room = Room { each: 10, of: [("a".to_owned(), 3), ("b".to_owned(), 0)].into() };
+    outbox.tick().wait().unwrap();
+    let leases = outbox.lease(LeaseRequest { max: 256, room, ..LeaseRequest::default() }).wait().unwrap();
+    let count = |account: &str| leases.iter().filter(|lease| lease.account == account).count();
+    assert_eq!((count("a"), count("b"), count("c")), (3, 0, 10));
+}
+
+#[test]
+fn a_group_and_a_person_have_windows_of_their_own() {
+    let root = tempfile::tempdir().unwrap();
+    let hand = Hand::new();
+    let mut config = config(&root.path().join("spool"), &hand);
+    config.policy.dedup_window =
+        DedupWindow { one_to_one: Duration::from_secs(120), group: Duration::from_secs(300) };
+    let outbox = Outbox::open(config).unwrap();
+    submit(&outbox, message("one", "c2c:lena"));
+    submit(&outbox, Submit { to_group: true, ..message("all", "group:pier") });
+    for lease in lease(&outbox, 2) {
+        assert_eq!(settle(&outbox, &lease, Outcome::MaybeReached), State::Deferred);
+    }
+    let doubtful = |id: &str| entry(&outbox, id).entry.delivery.possible_duplicate;
+    for (seconds, one, all) in [(114, false, false), (2, true, false), (178, true, false), (2, true, true)] {
+        hand.pass(Duration::from_secs(seconds));
+        outbox.tick().wait().unwrap();
+        assert_eq!((doubtful("one"), doubtful("all")), (one, all), "after {seconds} s more");
+    }
+}
+
 // --- leases and settles -------------------------------------------------------------------------------
 
 #[test]
@@ -369,7 +407,7 @@ fn a_success_after_the_lapse_closes_even_a_cancelled_message() {
     let outbox = Outbox::open(config(&root.path().join("spool"), &hand)).unwrap();
     submit(&outbox, message("a", "c"));
     let to = LeaseTo::App { duration: Duration::from_secs(60) };
-    let app = outbox.lease(LeaseRequest { max: 1, account: None, to }).wait().unwrap().remove(0);
+    let app = outbox.lease(LeaseRequest { max: 1, to, ..LeaseRequest::default() }).wait().unwrap().remove(0);
     hand.pass(Duration::from_secs(61));
     outbox.tick().wait().unwrap();
     assert_eq!(entry(&outbox, "a").entry.delivery.attempts, 1, "a lapse may have reached the service");

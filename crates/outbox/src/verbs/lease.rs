@@ -3,6 +3,7 @@
 //! Owns:  which entries go next (fair between accounts and lanes), lease ids, extension, taking back.
 //! Never: knows a transport.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
@@ -27,7 +28,7 @@ use crate::verbs::{Became, apply, cut, tick};
 use crate::view::payload_of;
 
 /// What is asked for.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LeaseRequest {
     /// At most so many, up to 256.
     pub max: usize,
@@ -35,12 +36,37 @@ pub struct LeaseRequest {
     pub account: Option<String>,
     /// For whom.
     pub to: LeaseTo,
+    /// How many each account may have, where its rate says so.
+    pub room: Room,
+}
+
+/// How many leases each account may have in one call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Room {
+    /// Of accounts that are not named.
+    pub each: usize,
+    /// Of single accounts.
+    pub of: HashMap<String, usize>,
+}
+
+impl Default for Room {
+    /// No limit.
+    fn default() -> Self {
+        Self { each: usize::MAX, of: HashMap::new() }
+    }
+}
+
+impl Room {
+    fn of(&self, account: &str) -> usize {
+        self.of.get(account).copied().unwrap_or(self.each)
+    }
 }
 
 /// Who will attempt what is leased.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum LeaseTo {
     /// This process: the lease ends with it.
+    #[default]
     Process,
     /// An app: the lease outlives a restart of this process and lapses after the duration.
     App {
@@ -145,16 +171,22 @@ pub(crate) fn lease(tx: &mut Tx<'_>, spool: &Spool, request: &LeaseRequest) -> R
     if tx.counters.paused || tx.counters.ready == 0 || (request.to == LeaseTo::Process && one_is_alone(tx)?) {
         return Ok(round.leases);
     }
-    let mut accounts = open_accounts(tx, request)?;
+    let with_room = |account: Account| {
+        let room = request.room.of(&account.name);
+        (account, room)
+    };
+    let mut accounts: Vec<_> = open_accounts(tx, request)?.into_iter().map(with_room).collect();
+    accounts.retain(|(_, room)| *room > 0);
     // Each turn either leases an entry, moves one on (expired, uncertain), or drops an account.
     for _ in 0..LIST_SCAN_MAX {
         if accounts.is_empty() || round.is_full() {
             break;
         }
         let mut left = Vec::with_capacity(accounts.len());
-        for account in accounts {
+        for (account, room) in accounts {
+            let before = round.leases.len();
             match round.take_one(tx, spool, &account)? {
-                Taken::More => left.push(account),
+                Taken::More => left.push((account, room - (round.leases.len() - before))),
                 Taken::NoMore => {}
                 Taken::Stop => return Ok(round.leases),
             }
@@ -163,6 +195,7 @@ pub(crate) fn lease(tx: &mut Tx<'_>, spool: &Spool, request: &LeaseRequest) -> R
             }
         }
         accounts = left;
+        accounts.retain(|(_, room)| *room > 0);
     }
     Ok(round.leases)
 }

@@ -16,7 +16,7 @@ pub(crate) use accounts::{Paused, Scope, Swept, flush, set_account, set_paused, 
 pub(crate) use ask::NewPayload;
 pub use ask::{Cancelled, Changed, Overrides, Resolution};
 pub(crate) use ask::{cancel, hold, release, resend, resolve};
-pub use lease::{Lease, LeaseId, LeaseRequest, LeaseTo};
+pub use lease::{Lease, LeaseId, LeaseRequest, LeaseTo, Room};
 pub(crate) use lease::{extend, lease, take_back};
 pub use settle::Settled;
 pub(crate) use settle::settle;

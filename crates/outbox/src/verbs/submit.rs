@@ -40,6 +40,8 @@ pub struct Submit {
     pub web_message_instance: Option<Vec<u8>>,
     /// Not to be kept by the service for users who are offline.
     pub online_user_only: bool,
+    /// It goes to a group: services recognise a repetition there for another time.
+    pub to_group: bool,
     /// Tells a repeat from a conflict; by default the BLAKE3 hash of `message`.
     pub fingerprint: Option<[u8; 32]>,
     /// Time to live, 1 s to 365 d; by default the configured one.
@@ -289,6 +291,7 @@ fn identity_of(
         },
         seq,
         online_user_only: submit.online_user_only,
+        to_group: submit.to_group,
         fingerprint,
         payload_bytes,
         submitted_at: tx.now.wall,
@@ -313,7 +316,7 @@ fn take_first_error(tx: &Tx<'_>, entry: &mut Entry, report: &Report) -> Result<(
             // ours was made. No token covered that send, so there is no window either.
             let mut sent_before = entry.delivery.clone();
             let no_window = crate::lifecycle::Policy {
-                dedup_window: Duration::ZERO,
+                dedup_window: crate::lifecycle::DedupWindow::default(),
                 retry: crate::retry::RetryPolicy { max_attempts: 0, ..tx.config.policy.retry },
                 ..tx.config.policy
             };

@@ -25,7 +25,7 @@ impl World {
                 of == name && matches!(gate, Some(outbox::Gate::Paused { try_at: None, .. }))
             })
         };
-        let request = LeaseRequest { max, account: account.clone(), to };
+        let request = LeaseRequest { max, account: account.clone(), to, ..LeaseRequest::default() };
         let leases = self.outbox().lease(request).wait().unwrap();
         prop_assert!(leases.len() <= max);
         prop_assert!(!self.paused || leases.is_empty());

@@ -206,6 +206,7 @@ impl World {
             message: payload.clone(),
             web_message_instance: (msg == 5).then(|| b"web".to_vec()),
             online_user_only: extras.online_only,
+            to_group: lane % 2 == 1,
             fingerprint: None,
             ttl,
             not_before: extras.not_before_ms.map(|ms| now.wall_of(now.time.plus_ms(u64::from(ms)))),

@@ -84,7 +84,7 @@ fn an_apps_lease_outlives_a_kill_and_not_a_reboot() {
     submit(&outbox, message("a", "c"));
     submit(&outbox, message("b", "d"));
     let to = LeaseTo::App { duration: Duration::from_secs(60) };
-    let leases = outbox.lease(LeaseRequest { max: 2, account: None, to }).wait().unwrap();
+    let leases = outbox.lease(LeaseRequest { max: 2, to, ..LeaseRequest::default() }).wait().unwrap();
     let (outbox, config) = kill_and_open(outbox, &config, root.path(), "killed");
     assert_eq!(outbox.counters().sending, 2);
     assert_eq!(settle(&outbox, &leases[0], Outcome::Sent), State::Sent);
