@@ -2,12 +2,14 @@
 //!
 //! Owns:  the shape of the two callbacks, and the rule for a proven success.
 //! Never: maps a code to a class (`codes`) or an answer to an outcome (the daemon).
+//!
+//! Half of a character (see [`mend`]) is read as U+FFFD in every text, and stays as it is in `data`.
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Number, from_str};
 
-use crate::json;
+use crate::{json, mend};
 
 /// `status` of a message that the service took.
 const STATUS_SENT: i64 = 2;
@@ -100,17 +102,14 @@ struct Wire<'a> {
 
 /// What a proof needs of the returned message, in either shape.
 #[derive(Deserialize)]
-struct Returned<'a> {
-    #[serde(borrow)]
-    status: Option<&'a RawValue>,
-    #[serde(borrow)]
-    message_status: Option<&'a RawValue>,
-    #[serde(borrow, rename = "msgID")]
-    msg_id: Option<&'a RawValue>,
-    #[serde(borrow)]
-    message_msg_id: Option<&'a RawValue>,
-    #[serde(borrow, rename = "MsgDropReason")]
-    drop_reason: Option<&'a RawValue>,
+struct Returned {
+    status: Option<Box<RawValue>>,
+    message_status: Option<Box<RawValue>>,
+    #[serde(rename = "msgID")]
+    msg_id: Option<Box<RawValue>>,
+    message_msg_id: Option<Box<RawValue>>,
+    #[serde(rename = "MsgDropReason")]
+    drop_reason: Option<Box<RawValue>>,
 }
 
 /// Reads a callback. Fields that it does not know are ignored; `desc` and `data` may be missing or null.
@@ -120,13 +119,22 @@ struct Returned<'a> {
 /// # Errors
 /// [`CallbackError`]: not a JSON object, no `code`, or a field of the wrong type.
 pub fn parse(bytes: &[u8]) -> Result<V2TimValueCallback, CallbackError> {
-    let wire = Wire::read(bytes)?;
-    Ok(V2TimValueCallback {
-        code: wire.code()?,
-        desc: wire.desc()?,
-        data: wire.data.map(ToOwned::to_owned),
-        drop_reason: wire.drop_reason.and_then(drop_reason),
-    })
+    match Wire::read(bytes) {
+        Ok(wire) => wire.callback(wire.data.map(ToOwned::to_owned)),
+        Err(error) => {
+            // The parser does not look into values here, but half of a character in a field's name stops it.
+            let copy = mend::mended(bytes).ok_or(error)?;
+            let wire = Wire::read(&copy)?;
+            wire.callback(wire.data.map(|data| original(bytes, &copy, data)))
+        }
+    }
+}
+
+/// The value of the original that stands where the mended copy has this one.
+fn original(bytes: &[u8], copy: &[u8], mended: &RawValue) -> Box<RawValue> {
+    let at = mend::place(copy, mended.get().as_bytes());
+    let text = at.and_then(|at| std::str::from_utf8(bytes.get(at)?).ok());
+    text.and_then(|text| RawValue::from_string(text.to_owned()).ok()).unwrap_or_else(|| mended.to_owned())
 }
 
 impl V2TimValueCallback {
@@ -147,7 +155,7 @@ impl V2TimValueCallback {
             return Proof::Failed;
         }
         let returned = Returned::read(self.data.as_deref());
-        let in_data = || returned.as_ref().ok()?.drop_reason.and_then(drop_reason);
+        let in_data = || returned.as_ref().ok()?.drop_reason.as_deref().and_then(drop_reason);
         if let Some(reason) = self.drop_reason.clone().or_else(in_data) {
             return Proof::Dropped { reason };
         }
@@ -167,8 +175,8 @@ impl V2TimCallback {
     /// # Errors
     /// [`CallbackError`]: not a JSON object, no `code`, or a field of the wrong type.
     pub fn parse(bytes: &[u8]) -> Result<Self, CallbackError> {
-        let wire = Wire::read(bytes)?;
-        Ok(Self { code: wire.code()?, desc: wire.desc()? })
+        let V2TimValueCallback { code, desc, .. } = parse(bytes)?;
+        Ok(Self { code, desc })
     }
 }
 
@@ -207,6 +215,15 @@ impl<'a> Wire<'a> {
         serde_json::from_slice(bytes).map_err(invalid)
     }
 
+    fn callback(&self, data: Option<Box<RawValue>>) -> Result<V2TimValueCallback, CallbackError> {
+        Ok(V2TimValueCallback {
+            code: self.code()?,
+            desc: self.desc()?,
+            data,
+            drop_reason: self.drop_reason.and_then(drop_reason),
+        })
+    }
+
     fn code(&self) -> Result<i64, CallbackError> {
         let raw = self.code.ok_or(CallbackError::NoCode)?;
         let wrong = |found| CallbackError::WrongType { field: "code", expected: "a whole number", found };
@@ -216,7 +233,7 @@ impl<'a> Wire<'a> {
 
     fn desc(&self) -> Result<String, CallbackError> {
         let Some(raw) = self.desc else { return Ok(String::new()) };
-        from_str(raw.get()).map_err(|_| CallbackError::WrongType {
+        mend::parse_text(raw).ok_or_else(|| CallbackError::WrongType {
             field: "desc",
             expected: "a string or null",
             found: json::raw_kind(raw),
@@ -224,37 +241,38 @@ impl<'a> Wire<'a> {
     }
 }
 
-impl<'a> Returned<'a> {
-    fn read(data: Option<&'a RawValue>) -> Result<Self, &'static str> {
+impl Returned {
+    fn read(data: Option<&RawValue>) -> Result<Self, &'static str> {
         let data = data.ok_or("code 0, but no data")?;
         if !data.get().starts_with('{') {
             return Err("code 0, but data is not an object");
         }
-        from_str(data.get()).map_err(|_| "code 0, but data names a field twice")
+        mend::parse(data.get().as_bytes()).map_err(|_| "code 0, but data names a field twice")
     }
 
     fn is_sent(&self) -> bool {
-        [self.status, self.message_status].into_iter().flatten().all(|raw| {
+        [&self.status, &self.message_status].into_iter().flatten().all(|raw| {
             from_str::<Number>(raw.get()).is_ok_and(|number| json::whole(&number) == Some(STATUS_SENT))
         })
     }
 
     /// An id that is not a text is none: the message was sent all the same.
     fn new_msg_id(&self) -> Option<String> {
-        self.msg_id.and_then(text).or_else(|| self.message_msg_id.and_then(text))
+        let text = |raw: &Option<Box<RawValue>>| raw.as_deref().and_then(text);
+        text(&self.msg_id).or_else(|| text(&self.message_msg_id))
     }
 }
 
 /// A text that is not empty.
 fn text(raw: &RawValue) -> Option<String> {
-    from_str::<String>(raw.get()).ok().filter(|text| !text.is_empty())
+    mend::parse_text(raw).filter(|text| !text.is_empty())
 }
 
 /// Anything but an empty text is a reason; what is no text stands for itself, so that a drop is never missed.
 fn drop_reason(raw: &RawValue) -> Option<String> {
-    match from_str::<String>(raw.get()) {
-        Ok(reason) => Some(reason).filter(|reason| !reason.is_empty()),
-        Err(_) => Some(raw.get().to_owned()),
+    match mend::parse_text(raw) {
+        Some(reason) => Some(reason).filter(|reason| !reason.is_empty()),
+        None => Some(raw.get().to_owned()),
     }
 }
 
@@ -305,6 +323,44 @@ mod tests {
         ] {
             assert_eq!(proof(text), sent(expected), "{text}");
         }
+    }
+
+    #[test]
+    fn half_a_character_in_a_callback_is_read_as_a_replacement_character() {
+        let callback = parse(br#"{"code": 6012, "desc": "cut \uD83D", "MsgDropReason": "\ude00"}"#).unwrap();
+        assert_eq!((callback.code, callback.desc.as_str()), (6012, "cut \u{fffd}"));
+        assert_eq!(callback.drop_reason.as_deref(), Some("\u{fffd}"));
+        let short = V2TimCallback::parse(br#"{"code": 6012, "desc": "\ud83d"}"#).unwrap();
+        assert_eq!(short.desc, "\u{fffd}");
+        let dropped = r#"{"code": 0, "data": {"MsgDropReason": "Msg\ud83d"}}"#;
+        assert_eq!(proof(dropped), Proof::Dropped { reason: "Msg\u{fffd}".to_owned() });
+        for (data, expected) in [
+            (r#"{"msgID": "a", "textElem": {"text": "\ud83d"}}"#, "a"),
+            (r#"{"msgID": "a\ud83d", "status": 2}"#, "a\u{fffd}"),
+            (r#"{"message_msg_id": "\ude00"}"#, "\u{fffd}"),
+            (r#"{"msgID": "a", "\ud83d": 1}"#, "a"),
+            (r#"{"msgID": "a\\ud83d"}"#, r"a\ud83d"),
+        ] {
+            let text = format!(r#"{{"code": 0, "data": {data}}}"#);
+            assert_eq!(proof(&text), sent(expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn half_a_character_stays_in_the_data_of_a_callback() {
+        let data = r#"{ "msgID":"a",  "textElem" : {"text":"\ud83d"}, "\uDE00": 1 }"#;
+        for text in [
+            format!(r#"{{"code": 0, "desc": "\ud83d", "data": {data} }}"#),
+            format!(r#"{{"\ud83d": 1, "code": 0, "data": {data}, "desc": "\ud83d"}}"#),
+        ] {
+            let callback = parse(text.as_bytes()).unwrap();
+            assert_eq!(callback.desc, "\u{fffd}", "{text}");
+            assert_eq!(callback.data.as_ref().unwrap().get(), data, "{text}");
+            assert_eq!(callback.proof(), sent("a"), "{text}");
+            assert_eq!(V2TimCallback::parse(text.as_bytes()).unwrap().desc, "\u{fffd}");
+        }
+        let error = parse(br#"{"\ud83d": 1, "code": 0, "code": 1}"#).unwrap_err();
+        assert!(error.to_string().contains("duplicate field `code`"), "{error}");
     }
 
     #[test]

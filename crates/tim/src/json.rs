@@ -3,6 +3,8 @@
 //! Owns:  the names of JSON types in error texts, and the rule for whole numbers.
 //! Never: knows a field.
 
+pub(crate) mod exact;
+
 use serde_json::value::RawValue;
 use serde_json::{Number, Value};
 

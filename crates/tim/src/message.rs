@@ -6,7 +6,8 @@
 
 use serde_json::{Map, Value};
 
-use crate::{fingerprint, json};
+use crate::json::exact::{self, Exact};
+use crate::{fingerprint, json, mend};
 
 /// What submit needs to know of a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,7 +19,8 @@ pub struct Inspected {
     /// `group:` or `c2c:` and the id of the group or the peer; `None` where the message names neither.
     pub conversation: Option<String>,
     /// BLAKE3 of the message without the fields that change while it waits. Equal for equal JSON values: the
-    /// order of keys, white space and the spelling of numbers and escapes do not count.
+    /// order of keys, white space and the spelling of numbers and escapes do not count. Of whole numbers every
+    /// digit counts, of half a character (see [`mend`]) which half it is.
     pub fingerprint: [u8; 32],
 }
 
@@ -50,6 +52,15 @@ pub enum MessageError {
         /// The type that it has.
         found: &'static str,
     },
+    /// Half of a character in a field that names somebody or something.
+    #[error(
+        "`{field}` has half of a character: an escape from \\ud800 to \\udfff without its other half, which no \
+         id can have"
+    )]
+    HalfCharacter {
+        /// The field, as it is spelt in the message.
+        field: &'static str,
+    },
     /// A note of the service about its group; no client can send one.
     #[error("`{field}` says that this is a group-tips message, which no client can send")]
     GroupTips {
@@ -80,7 +91,7 @@ const IGNORED: [&str; 11] = [
 ];
 
 /// Their counterparts in the C shape.
-const IGNORED_C: [&str; 10] = [
+const IGNORED_C: [&str; 11] = [
     "message_status",
     "progress",
     "ui_status",
@@ -91,6 +102,8 @@ const IGNORED_C: [&str; 10] = [
     "message_client_time",
     "message_server_time",
     "message_sender_profile",
+    // Holds the sender's name card in the group.
+    "message_sender_group_member_info",
 ];
 
 /// `elemType` of group tips in camelCase, and the top-level `elem_type` that newer Flutter SDKs add to the C
@@ -99,18 +112,20 @@ const ELEM_TYPE_GROUP_TIPS: i64 = 9;
 /// `elem_type` of group tips inside `message_elem_array`: there 9 is a video.
 const ELEM_TYPE_C_GROUP_TIPS: i64 = 5;
 
-/// Reads from a message what submit needs. One parse; memory in proportion to the message, whose size the
-/// caller limits. Of a key that is there twice, the last counts.
+/// Reads from a message what submit needs. Linear; memory in proportion to the message, whose size the caller
+/// limits. Of a key that is there twice, the last counts. Half of a character (an escape such as `\ud83d` alone)
+/// may stand in any text but an id.
 ///
 /// # Errors
-/// [`MessageError`]: not a JSON object, a field that is read here has a type that the SDK never writes, a
-/// group-tips message, or one that somebody else sent.
+/// [`MessageError`]: not a JSON object, a field that is read here has a type that the SDK never writes or an id
+/// half of a character, a group-tips message, or one that somebody else sent.
 pub fn inspect(message: &[u8]) -> Result<Inspected, MessageError> {
-    let value: Value = serde_json::from_slice(message).map_err(|error| MessageError::of_parser(&error))?;
+    let value = mend::parse_value(message).map_err(|error| MessageError::of_parser(&error))?;
     let Value::Object(object) = &value else {
         return Err(MessageError::NotAnObject { found: json::kind(&value) });
     };
-    let fields = Fields(object);
+    let exact = exact::read_fields(message).ok_or_else(MessageError::of_exact_reader)?;
+    let fields = Fields { object, exact: &exact };
     refuse_group_tips(fields)?;
     refuse_received(fields)?;
     Ok(Inspected {
@@ -177,27 +192,39 @@ fn conversation(fields: Fields<'_>) -> Result<Option<String>, MessageError> {
 }
 
 fn fingerprint_of(fields: Fields<'_>) -> [u8; 32] {
-    let is_c_shape = fields.0.keys().any(|name| name.starts_with("message_"));
-    let ignored = |name: &str| IGNORED.contains(&name) || (is_c_shape && IGNORED_C.contains(&name));
-    fingerprint::of_object(fields.0.iter().filter(|(name, _)| !ignored(name)))
+    let is_c_shape = fields.exact.keys().any(|name| name.starts_with(b"message_"));
+    let is_in = |names: &[&str], name: &[u8]| names.iter().any(|ignored| ignored.as_bytes() == name);
+    let ignored = |name: &[u8]| is_in(&IGNORED, name) || (is_c_shape && is_in(&IGNORED_C, name));
+    let all = fields.exact.iter().map(|(name, value)| (name.as_ref(), value));
+    fingerprint::of_object(all.filter(|(name, _)| !ignored(name)))
 }
 
 /// The top-level fields of a message, read with the types that they must have.
 #[derive(Clone, Copy)]
-struct Fields<'a>(&'a Map<String, Value>);
+struct Fields<'a> {
+    /// With U+FFFD for halves of characters.
+    object: &'a Map<String, Value>,
+    /// As they were written.
+    exact: &'a exact::Fields<'a>,
+}
 
 impl<'a> Fields<'a> {
     /// `None` for a missing, null or empty text: the SDKs write all three for "not set".
     fn text(self, field: &'static str) -> Result<Option<&'a str>, MessageError> {
-        match self.0.get(field) {
+        match self.object.get(field) {
             None | Some(Value::Null) => Ok(None),
+            Some(Value::String(_))
+                if self.exact.get(field.as_bytes()).is_some_and(Exact::is_text_with_half) =>
+            {
+                Err(MessageError::HalfCharacter { field })
+            }
             Some(Value::String(text)) => Ok(Some(text.as_str()).filter(|text| !text.is_empty())),
             Some(other) => Err(wrong_type(field, "a string or null", other)),
         }
     }
 
     fn flag(self, field: &'static str) -> Result<Option<bool>, MessageError> {
-        match self.0.get(field) {
+        match self.object.get(field) {
             None | Some(Value::Null) => Ok(None),
             Some(Value::Bool(flag)) => Ok(Some(*flag)),
             Some(other) => Err(wrong_type(field, "a boolean or null", other)),
@@ -205,12 +232,12 @@ impl<'a> Fields<'a> {
     }
 
     fn number(self, field: &'static str) -> Result<Option<i64>, MessageError> {
-        number(field, self.0.get(field))
+        number(field, self.object.get(field))
     }
 
     fn elements(self) -> Result<&'a [Value], MessageError> {
         const FIELD: &str = "message_elem_array";
-        match self.0.get(FIELD) {
+        match self.object.get(FIELD) {
             None | Some(Value::Null) => Ok(&[]),
             Some(Value::Array(elements)) => Ok(elements),
             Some(other) => Err(wrong_type(FIELD, "an array or null", other)),
@@ -238,11 +265,19 @@ impl MessageError {
         if reason.starts_with("recursion limit exceeded") { Self::TooDeep } else { Self::Json { reason } }
     }
 
+    /// Never seen: it reads whatever the parser has accepted.
+    fn of_exact_reader() -> Self {
+        Self::Json { reason: "its fields cannot be told apart".to_owned() }
+    }
+
     /// The field that is to blame, where it is one field.
     #[must_use]
     pub const fn field(&self) -> Option<&'static str> {
         match self {
-            Self::WrongType { field, .. } | Self::GroupTips { field } | Self::NotOwn { field } => Some(field),
+            Self::WrongType { field, .. }
+            | Self::HalfCharacter { field }
+            | Self::GroupTips { field }
+            | Self::NotOwn { field } => Some(field),
             Self::Json { .. } | Self::TooDeep | Self::NotAnObject { .. } => None,
         }
     }
@@ -257,6 +292,7 @@ impl MessageError {
                 "send the V2TimMessage itself, not a text that contains it, nor a list"
             }
             Self::WrongType { .. } => "give the field the type that the SDK gives it, or leave it out",
+            Self::HalfCharacter { .. } => "give the id as the SDK gave it; only texts may be cut like this",
             Self::GroupTips { .. } => "do not submit group tips: the service makes them by itself",
             Self::NotOwn { .. } => "submit only messages that this account tried to send",
         }

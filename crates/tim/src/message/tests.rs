@@ -21,6 +21,13 @@ const C_SHAPE: &str = r#"{
     "elem_type": 1
 }"#;
 
+/// Every kind of value, with the corners of numbers and of escapes.
+const EVERY_KIND: &str = concat!(
+    r#"{"a":[0,-0.0,1,1.0,-5,2911436684,9007199254740993,18446744073709551615,-9223372036854775808,0.1,"#,
+    r#"-2.5e-7,22.543095999999999,113.940123,1e30,1e300,-1E+22,5e-324,1e-400,18446744073709549568.0],"#,
+    r#""b":"\u00e9\ud83d\ude00\\ud83d\"\n\u0000é😀","c":{"z":null,"a":true,"":false}}"#
+);
+
 fn fingerprint(message: &str) -> [u8; 32] {
     inspect(message.as_bytes()).unwrap().fingerprint
 }
@@ -77,6 +84,18 @@ fn examples_have_fingerprints_of_their_own_that_no_release_changes() {
         blake3::Hash::from_bytes(fingerprint(first)).to_string(),
         "fe485285ffa409579f7edaffb1ab398f6cdc8f49086a07c6f55fc9fecf3f7aa9"
     );
+    let mut all = Vec::new();
+    for inspected in MESSAGES.lines().filter_map(|line| inspect(line.as_bytes()).ok()) {
+        all.extend(inspected.fingerprint);
+    }
+    let all = blake3::hash(&all).to_string();
+    assert_eq!(all, "90a7adcc3e2c759a4d95f3a5255c05d071de3c7e0775ef14d73e33be630736a8");
+    for (message, golden) in [
+        (C_SHAPE, "50c243ea14aee90cb84b717529bb8117c83b7dfd22be4e2fe580bb1efe437434"),
+        (EVERY_KIND, "be5f16f4cd3e0302efc90b04eb3bb422f1b1fc4a1b49f5c7412b4ca51665a5b2"),
+    ] {
+        assert_eq!(blake3::Hash::from_bytes(fingerprint(message)).to_string(), golden, "{message}");
+    }
 }
 
 #[test]
@@ -192,7 +211,7 @@ fn what_is_not_a_json_object_is_refused_clearly() {
     ] {
         assert_eq!(refusal(message), MessageError::NotAnObject { found });
     }
-    for message in [&b""[..], b"{", b"{}{}", b"{\"a\":\"\xff\"}", b"{\"a\":1e999}", b"{\"a\":\"\\ud800\"}"] {
+    for message in [&b""[..], b"{", b"{}{}", b"{\"a\":\"\xff\"}", b"{\"a\":1e999}", b"{\"a\":\"\\ud80\"}"] {
         let error = inspect(message).unwrap_err();
         assert!(matches!(error, MessageError::Json { .. }), "{error}");
         assert_eq!(error.field(), None);
@@ -241,6 +260,7 @@ fn fields_that_change_while_a_message_waits_do_not_change_the_fingerprint() {
         let without = serde_json::to_string(&object).unwrap();
         assert_eq!(fingerprint(message), fingerprint(&without), "without {field}");
     }
+    assert!(IGNORED_C.contains(&"message_sender_group_member_info"), "it holds the name card");
     for field in IGNORED_C {
         assert_eq!(fingerprint(C_SHAPE), fingerprint(&with(C_SHAPE, field, "77")), "{field}");
     }
@@ -271,4 +291,96 @@ fn every_other_field_changes_the_fingerprint() {
 fn fields_that_do_not_count_at_the_top_count_further_down() {
     let text = |status: u8| format!(r#"{{"customElem": {{"data": {{"status": {status}}}}}}}"#);
     assert_ne!(fingerprint(&text(1)), fingerprint(&text(2)));
+}
+
+#[test]
+fn half_a_character_in_a_text_is_no_reason_to_refuse_a_message() {
+    for half in [r"\ud83d", r"\uDE00", r"\ud83d\ud83d", r"\ude00\ud83d", r"\ud83d\u0041", r"\ud83d\n"] {
+        let message = format!(
+            r#"{{"msgID":"m","id":"i","userID":"u","textElem":{{"text":"cut {half}"}},"{half}":["{half}"]}}"#
+        );
+        let inspected = inspect(message.as_bytes()).unwrap();
+        assert_eq!(inspected.msg_id.as_deref(), Some("m"), "{message}");
+        assert_eq!(inspected.id.as_deref(), Some("i"), "{message}");
+        assert_eq!(inspected.conversation.as_deref(), Some("c2c:u"), "{message}");
+    }
+}
+
+#[test]
+fn which_half_of_a_character_a_message_has_counts_for_its_fingerprint() {
+    let text = |text: &str| fingerprint(&format!(r#"{{"msgID":"m","textElem":{{"text":"cut {text}"}}}}"#));
+    let name = |name: &str| fingerprint(&format!(r#"{{"msgID":"m","customElem":{{"cut {name}":1}}}}"#));
+    assert_eq!(text(r"\ud83d"), text(r"\uD83D"));
+    assert_eq!(text(r"\ud83d\u0041"), text(r"\ud83dA"));
+    let texts = [
+        r"\ud83d",
+        r"\ud83c",
+        r"\ude00",
+        r"\ufffd",
+        r"\ufffdd83d",
+        r"\ufffdD83D",
+        r"\\ud83d",
+        r"\ud83d\ude00",
+        r"\ude00\ud83d",
+        r"\ud83d\ud83d",
+        r"\u00ed\u00a0\u00bd",
+        "d83d",
+        "",
+    ];
+    for (index, left) in texts.iter().enumerate() {
+        for right in &texts[index + 1..] {
+            assert_ne!(text(left), text(right), "{left} and {right}");
+            assert_ne!(name(left), name(right), "{left} and {right}");
+        }
+    }
+    let two = |one: &str, other: &str| format!(r#"{{"customElem":{{"{one}":1,"{other}":2}}}}"#);
+    assert_eq!(fingerprint(&two(r"\ud83d", "a")), fingerprint(&two(r"\uD83D", r"\u0061")));
+    let both = r#"{"customElem":{"\ud83d":1,"\ud83c":2}}"#;
+    let turned = r#"{"customElem":{"\ud83c":2,"\ud83d":1}}"#;
+    assert_eq!(fingerprint(both), fingerprint(turned), "the order of names does not count");
+    assert_ne!(fingerprint(both), fingerprint(r#"{"customElem":{"\ud83c":2}}"#), "two names, not one twice");
+}
+
+#[test]
+fn half_a_character_in_a_field_that_does_not_count_does_not_count_either() {
+    let named = |name: &str| fingerprint(&format!(r#"{{"msgID":"m","nickName":"{name}"}}"#));
+    assert_eq!(named(r"Ada \ud83d"), named("Ada"));
+    assert_eq!(named(r"Ada \ud83d"), named(r"Ada \ude00"));
+}
+
+#[test]
+fn an_id_with_half_a_character_is_refused_by_name() {
+    for field in ["msgID", "message_msg_id", "id", "userID", "groupID", "message_conv_id"] {
+        let error = refusal(&format!(r#"{{"{field}":"a\ud83d","textElem":{{"text":"\ude00"}}}}"#));
+        assert_eq!(error, MessageError::HalfCharacter { field });
+        assert_eq!(error.field(), Some(field));
+        let said = error.to_string();
+        assert!(said.contains(field) && said.contains("half of a character"), "{said}");
+        // A replacement character that the message has itself is one like any other, also beside a half.
+        let own = format!(r#"{{"{field}":"a\ufffd","textElem":{{"text":"\ude00"}}}}"#);
+        assert!(inspect(own.as_bytes()).is_ok(), "{own}");
+    }
+}
+
+#[test]
+fn of_a_field_that_is_there_twice_the_last_counts_halves_or_not() {
+    let twice = |one: &str, other: &str| {
+        format!(r#"{{"msgID":"{one}","msgID":"{other}","x":{{"k":"{one}","k":"{other}"}},"y":"\ud83d"}}"#)
+    };
+    let inspected = inspect(twice(r"\ud83d", "b").as_bytes()).unwrap();
+    assert_eq!(inspected.msg_id.as_deref(), Some("b"));
+    assert_eq!(inspected.fingerprint, fingerprint(r#"{"msgID":"b","x":{"k":"b"},"y":"\ud83d"}"#));
+    assert_eq!(refusal(&twice("b", r"\ud83d")), MessageError::HalfCharacter { field: "msgID" });
+}
+
+#[test]
+fn what_is_wrong_beside_half_a_character_is_said() {
+    for message in
+        [r#"{"a":"\ud83d""#, r#"{"a":"\ud83d"} x"#, r#"{"a":"\ud83d","b":1e999}"#, r#"{"a":"\ud83d\x"}"#]
+    {
+        let MessageError::Json { reason } = refusal(message) else { panic!("{message}") };
+        assert!(!reason.contains("surrogate") && !reason.contains("hex escape"), "{message}: {reason}");
+    }
+    let deep = format!(r#"{{"a":"\ud83d","b":{}{}}}"#, "[".repeat(200), "]".repeat(200));
+    assert_eq!(refusal(&deep), MessageError::TooDeep);
 }
