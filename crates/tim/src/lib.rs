@@ -2,9 +2,12 @@
 //!
 //! - [`message`] reads from a `V2TimMessage`, in camelCase or in the C SDK's snake_case, what a submit needs:
 //!   its ids, its conversation, and a fingerprint that recognises the same payload again.
+//! - [`model`] is a `V2TimMessage` in camelCase, field by field, with all its elements; nothing that was read is
+//!   lost when it is written again.
 //! - [`callback`] reads a `V2TimValueCallback` and tells whether it proves that the message was sent.
 //! - [`codes`] knows the result codes: a class for each, those after which the message may have arrived, and
 //!   the waits that the vendor documents.
+//! - [`mend`] reads texts that were cut in the middle of a character, which JSON allows and Unicode does not.
 //!
 //! ```
 //! use outbox_tim::{Class, Proof, callback, codes, message};
@@ -24,10 +27,16 @@
 
 pub mod callback;
 pub mod codes;
+mod fields;
 mod fingerprint;
 mod json;
+pub mod mend;
 pub mod message;
+pub mod model;
+pub mod rest;
+pub mod usersig;
 
 pub use callback::{CallbackError, Proof, V2TimCallback, V2TimValueCallback};
 pub use codes::{Class, ResultCode};
 pub use message::{Inspected, MessageError};
+pub use model::{ModelError, V2TimMessage};

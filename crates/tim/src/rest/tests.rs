@@ -1,0 +1,316 @@
+//! Tests of the calls: each kind of message, as the service must see it.
+//!
+//! Owns:  expected bodies in full, refusals, replies.
+//! Never: connects.
+
+use serde_json::{Value, json};
+
+use super::*;
+use crate::Proof;
+
+const MESSAGES: &str = include_str!("../../../../tests/fixtures/messages.jsonl");
+const OPTIONS: CallOptions = CallOptions { online_user_only: false, random: 7, seq: 9 };
+
+fn called(message: &Value, options: &CallOptions) -> (Command, Value) {
+    let call = call(message.to_string().as_bytes(), options).unwrap();
+    (call.command, serde_json::from_slice(&call.body).unwrap())
+}
+
+fn body(message: &Value) -> Value {
+    called(message, &OPTIONS).1
+}
+
+fn refused(message: &Value) -> CannotCarry {
+    let error = call(message.to_string().as_bytes(), &OPTIONS).unwrap_err();
+    assert!(error.hint().len() > 20, "{error}");
+    error
+}
+
+/// A message to one person with these elements beside it.
+fn with(elements: &Value) -> Value {
+    let mut message = json!({"userID": "lena", "msgID": "m"});
+    message.as_object_mut().unwrap().extend(elements.as_object().unwrap().clone());
+    message
+}
+
+fn parts(elements: &Value) -> Value {
+    body(&with(elements))["MsgBody"].clone()
+}
+
+#[test]
+fn a_message_to_one_person_has_everything_that_it_says_and_nothing_else() {
+    let message = json!({
+        "msgID": "m", "id": "c", "userID": "lena", "sender": "kiosk", "elemType": 1, "textElem": {"text": "hi"},
+        "cloudCustomData": "{}", "needReadReceipt": true, "isSupportMessageExtension": true, "priority": 1,
+        "isExcludedFromUnreadCount": true, "isExcludedFromLastMessage": true, "localCustomData": "mine",
+        "offlinePushInfo": {
+            "title": "t", "desc": "d", "ext": "e", "disablePush": true, "iOSSound": "s", "ignoreIOSBadge": true,
+            "androidOPPOChannelID": "o", "androidFCMChannelID": "f", "androidXiaoMiChannelID": "x",
+            "androidVIVOClassification": 1, "androidHuaWeiCategory": "IM", "androidSound": "a", "iOSImage": "i",
+        },
+    });
+    let expected = json!({
+        "SyncOtherMachine": 1, "From_Account": "kiosk", "To_Account": "lena", "MsgSeq": 9, "MsgRandom": 7,
+        "SendMsgControl": ["NoUnread", "NoLastMsg"],
+        "MsgBody": [{"MsgType": "TIMTextElem", "MsgContent": {"Text": "hi"}}],
+        "CloudCustomData": "{}", "SupportMessageExtension": 1, "IsNeedReadReceipt": 1,
+        "OfflinePushInfo": {
+            "PushFlag": 1, "Title": "t", "Desc": "d", "Ext": "e",
+            "AndroidInfo": {
+                "Sound": "a", "OPPOChannelID": "o", "GoogleChannelID": "f", "XiaoMiChannelID": "x",
+                "VIVOClassification": 1, "HuaWeiCategory": "IM",
+            },
+            "ApnsInfo": {"Sound": "s", "BadgeMode": 1, "Image": "i"},
+        },
+    });
+    assert_eq!(called(&message, &OPTIONS), (Command::SendMsg, expected));
+    let bare = json!({"userID": "lena", "elemType": 1, "textElem": {"text": ""}, "offlinePushInfo": {}});
+    let expected = json!({
+        "SyncOtherMachine": 1, "To_Account": "lena", "MsgSeq": 9, "MsgRandom": 7,
+        "MsgBody": [{"MsgType": "TIMTextElem", "MsgContent": {"Text": ""}}],
+    });
+    assert_eq!(body(&bare), expected);
+}
+
+#[test]
+fn a_message_to_a_group_has_its_own_names() {
+    let message = json!({
+        "groupID": "pier", "sender": "kiosk", "elemType": 1, "textElem": {"text": "hi"}, "priority": 3,
+        "groupAtUserList": ["lena", "__kImSDK_MesssageAtALL__"], "isExcludedFromUnreadCount": true,
+        "needReadReceipt": true, "cloudCustomData": "c", "isSupportMessageExtension": true,
+        "offlinePushInfo": {"desc": "d"},
+    });
+    let expected = json!({
+        "GroupId": "pier", "Random": 7, "MsgPriority": "Low", "From_Account": "kiosk",
+        "MsgBody": [{"MsgType": "TIMTextElem", "MsgContent": {"Text": "hi"}}],
+        "SendMsgControl": ["NoUnread"], "CloudCustomData": "c", "SupportMessageExtension": 1,
+        "OfflinePushInfo": {"Desc": "d"},
+        "GroupAtInfo": [{"GroupAtAllFlag": 0, "GroupAt_Account": "lena"}, {"GroupAtAllFlag": 1}],
+    });
+    let call = call(message.to_string().as_bytes(), &OPTIONS).unwrap();
+    assert_eq!((call.command, call.group.as_deref()), (Command::SendGroupMsg, Some("pier")));
+    assert_eq!(serde_json::from_slice::<Value>(&call.body).unwrap(), expected);
+    let priority = |number: i64| {
+        let message = json!({"groupID": "g", "elemType": 1, "textElem": {"text": "a"}, "priority": number});
+        body(&message)["MsgPriority"].clone()
+    };
+    assert_eq!(
+        [priority(0), priority(1), priority(2), priority(9)],
+        [json!("Normal"), json!("High"), json!("Normal"), Value::Null]
+    );
+}
+
+#[test]
+fn online_only_is_said_in_each_calls_own_way() {
+    let options = CallOptions { online_user_only: true, ..OPTIONS };
+    let text = json!({"elemType": 1, "textElem": {"text": "typing"}, "isExcludedFromLastMessage": true});
+    let (_, person) = called(&with(&text), &options);
+    assert_eq!((&person["MsgLifeTime"], &person["SendMsgControl"]), (&json!(0), &json!(["NoLastMsg"])));
+    let mut group = with(&text);
+    group["groupID"] = json!("pier");
+    group["userID"] = Value::Null;
+    let (_, group) = called(&group, &options);
+    assert_eq!((&group["OnlineOnlyFlag"], &group["SendMsgControl"]), (&json!(1), &Value::Null));
+}
+
+#[test]
+fn members_that_are_targeted_and_topics_are_named() {
+    let text = json!({"elemType": 1, "textElem": {"text": "a"}});
+    let mut message = with(&text);
+    message["groupID"] = json!("pier");
+    assert_eq!(body(&message)["To_Account"], json!(["lena"]));
+    message["targetGroupMemberList"] = json!(["a", "b"]);
+    assert_eq!(body(&message)["To_Account"], json!(["a", "b"]));
+    message["targetGroupMemberList"] = (0..51).map(|number| number.to_string()).collect();
+    assert_eq!(refused(&message), CannotCarry::TooManyTargets { count: 51 });
+    let topic = "@TGS#_@TGS#cQVLVHIM62CJ@TOPIC#_TestTopic";
+    let message = json!({"groupID": topic, "elemType": 1, "textElem": {"text": "a"}});
+    let call = call(message.to_string().as_bytes(), &OPTIONS).unwrap();
+    let body: Value = serde_json::from_slice(&call.body).unwrap();
+    assert_eq!((&body["GroupId"], &body["TopicId"]), (&json!("@TGS#_@TGS#cQVLVHIM62CJ"), &json!(topic)));
+    assert_eq!(call.group.as_deref(), Some("@TGS#_@TGS#cQVLVHIM62CJ"), "the limit is the community's");
+}
+
+#[test]
+fn every_element_that_has_a_rest_form_gets_it() {
+    let expected = json!([
+        {"MsgType": "TIMCustomElem", "MsgContent": {"Data": "d", "Desc": "e", "Ext": "x"}},
+        {"MsgType": "TIMLocationElem", "MsgContent": {"Desc": "", "Latitude": 53.5, "Longitude": 10.0}},
+        {"MsgType": "TIMFaceElem", "MsgContent": {"Index": 4350, "Data": "yz17"}},
+        {"MsgType": "TIMSoundElem", "MsgContent": {"Url": "https://h/s", "UUID": "u1", "Size": 10, "Second": 3, "Download_Flag": 2}},
+        {"MsgType": "TIMFileElem", "MsgContent": {"Url": "https://h/f", "UUID": "u2", "FileSize": 20, "FileName": "f.txt", "Download_Flag": 2}},
+    ]);
+    let chain = json!({"elemType": 2, "customElem": {"data": "d", "desc": "e", "extension": "x", "nextElem":
+        {"elemType": 7, "latitude": 53.5, "longitude": 10.0, "nextElem":
+        {"elemType": 8, "index": 4350, "data": "yz17", "nextElem":
+        {"elemType": 4, "url": "https://h/s", "UUID": "u1", "dataSize": 10, "duration": 3, "nextElem":
+        {"elemType": 6, "url": "https://h/f", "UUID": "u2", "fileSize": 20, "fileName": "f.txt", "nextElem": null}}}}}});
+    assert_eq!(parts(&chain), expected);
+    let image = json!({"elemType": 3, "imageElem": {"path": "/a/b.png", "imageList": [
+        {"uuid": "p", "type": 0, "size": 9, "width": 8, "height": 7, "url": "https://h/o"},
+        {"UUID": "p", "type": 2, "url": "https://h/l"}, {"uuid": "p", "type": 1, "url": "https://h/t"}, {"img": ""}]}});
+    let size = |kind: i64, url: &str| json!({"Type": kind, "Size": 0, "Width": 0, "Height": 0, "URL": url});
+    let original = json!({"Type": 1, "Size": 9, "Width": 8, "Height": 7, "URL": "https://h/o"});
+    let expected = json!([{"MsgType": "TIMImageElem", "MsgContent": {"UUID": "p", "ImageFormat": 3,
+        "ImageInfoArray": [original, size(2, "https://h/l"), size(3, "https://h/t")]}}]);
+    assert_eq!(parts(&image), expected);
+    let video = json!({"elemType": 5, "videoElem": {"UUID": "v", "videoSize": 5, "duration": 4,
+        "videoUrl": "https://h/v.MOV?x", "snapshotUUID": "s", "snapshotSize": 2, "snapshotWidth": 3,
+        "snapshotHeight": 6, "snapshotUrl": "https://h/s"}});
+    let expected = json!([{"MsgType": "TIMVideoFileElem", "MsgContent": {"VideoUrl": "https://h/v.MOV?x",
+        "VideoUUID": "v", "VideoSize": 5, "VideoSecond": 4, "VideoFormat": "mov", "VideoDownloadFlag": 2,
+        "ThumbUrl": "https://h/s", "ThumbUUID": "s", "ThumbSize": 2, "ThumbWidth": 3, "ThumbHeight": 6,
+        "ThumbFormat": "jpg", "ThumbDownloadFlag": 2}}]);
+    assert_eq!(parts(&video), expected);
+}
+
+#[test]
+fn what_rest_cannot_carry_is_refused_by_name() {
+    let local = |element| CannotCarry::LocalFile { element };
+    let missing = |field| CannotCarry::Missing { field };
+    for (elements, expected) in [
+        (json!({"elemType": 3, "imageElem": {"path": "/a.jpg"}}), local("imageElem")),
+        (
+            json!({"elemType": 3, "imageElem": {"path": "/a.jpg", "imageList": [{"img": ""}]}}),
+            local("imageElem"),
+        ),
+        (json!({"elemType": 4, "soundElem": {"path": "/a"}}), local("soundElem")),
+        (json!({"elemType": 6, "fileElem": {"path": "/a", "url": ""}}), local("fileElem")),
+        (json!({"elemType": 5, "videoElem": {"videoPath": "/a"}}), local("videoElem")),
+        (json!({"elemType": 5, "videoElem": {"videoUrl": "https://h/v"}}), local("videoElem's snapshot")),
+        (json!({"elemType": 1, "textElem": {"text": 5}}), missing("textElem.text")),
+        (json!({"elemType": 7, "locationElem": {"latitude": 1.0}}), missing("locationElem.longitude")),
+        (json!({"elemType": 8, "faceElem": {}}), missing("faceElem.index")),
+        (json!({"elemType": 10, "mergerElem": {"title": "t"}}), CannotCarry::Merged),
+        (json!({"elemType": 9, "groupTipsElem": {}}), CannotCarry::GroupTips),
+        (json!({"elemType": 1}), CannotCarry::NoElement),
+        (json!({}), CannotCarry::NoElement),
+        (
+            json!({"elemType": 2, "customElem": {"data": "a", "nextElem": {"elemType": 2, "data": "b"}}}),
+            CannotCarry::TwoCustomElements,
+        ),
+        (
+            json!({"elemType": 1, "textElem": {"text": "a", "nextElem": {"elemType": 77}}}),
+            CannotCarry::UnknownElement { elem_type: 77 },
+        ),
+    ] {
+        assert_eq!(refused(&with(&elements)), expected, "{elements}");
+    }
+    assert_eq!(refused(&json!({"elemType": 1, "textElem": {"text": "a"}})), CannotCarry::NoDestination);
+    assert_eq!(refused(&json!([])), CannotCarry::NotAnObject { found: "an array" });
+    assert!(matches!(call(b"{", &OPTIONS), Err(CannotCarry::Json { .. })));
+    for elements in
+        [json!({"elemType": 3, "imageElem": {"path": "/a.jpg"}}), json!({"elemType": 10, "mergerElem": {}})]
+    {
+        assert!(refused(&with(&elements)).hint().contains("\"app\""), "says who can");
+    }
+}
+
+#[test]
+fn half_a_character_is_sent_as_the_replacement_character() {
+    let message = br#"{"userID": "lena", "elemType": 1, "textElem": {"text": "cut \ud83d"}}"#;
+    let call = call(message, &OPTIONS).unwrap();
+    let body: Value = serde_json::from_slice(&call.body).unwrap();
+    assert_eq!(body["MsgBody"][0]["MsgContent"]["Text"], "cut \u{fffd}");
+}
+
+#[test]
+fn each_example_message_has_its_call_or_its_reason() {
+    let outcomes: Vec<String> = MESSAGES
+        .lines()
+        .map(|line| match call(line.as_bytes(), &OPTIONS) {
+            Ok(call) => {
+                let body: Value = serde_json::from_slice(&call.body).unwrap();
+                let kind = body["MsgBody"][0]["MsgType"].as_str().unwrap().to_owned();
+                format!("{} {kind}", if call.group.is_some() { "group" } else { "person" })
+            }
+            Err(error) => error.to_string(),
+        })
+        .collect();
+    let expected = [
+        "person TIMTextElem",
+        "person TIMCustomElem",
+        "imageElem has no URL (REST cannot upload a local file)",
+        "imageElem has no URL (REST cannot upload a local file)",
+        "soundElem has no URL (REST cannot upload a local file)",
+        "group TIMVideoFileElem",
+        "fileElem has no URL (REST cannot upload a local file)",
+        "group TIMFaceElem",
+        "a group-tips message cannot be sent by any client",
+        "person TIMTextElem",
+    ];
+    assert_eq!(outcomes, expected);
+}
+
+// --- replies -----------------------------------------------------------------------------------------
+
+fn callback_of(reply: &str, original: &Value, command: Command) -> crate::V2TimValueCallback {
+    Reply::parse(reply.as_bytes()).unwrap().to_callback(original.to_string().as_bytes(), &OPTIONS, command)
+}
+
+fn data_of(callback: &crate::V2TimValueCallback) -> Value {
+    serde_json::from_str(callback.data.as_ref().unwrap().get()).unwrap()
+}
+
+#[test]
+fn a_success_becomes_the_original_with_its_new_identity() {
+    let original =
+        json!({"msgID": "m", "id": "c", "userID": "lena", "status": 3, "timestamp": 1, "new": [1]});
+    let reply =
+        r#"{"ActionStatus":"OK","ErrorInfo":"","ErrorCode":0,"MsgTime":170,"MsgKey":"9_7_170","Later":1}"#;
+    let callback = callback_of(reply, &original, Command::SendMsg);
+    assert_eq!(callback.proof(), Proof::Sent { new_msg_id: Some("9_7_170".to_owned()) });
+    let expected = json!({
+        "msgID": "9_7_170", "userID": "lena", "status": 2, "timestamp": 170, "seq": "9", "random": 7,
+        "isSelf": true, "progress": 100, "new": [1],
+    });
+    assert_eq!(data_of(&callback), expected);
+}
+
+#[test]
+fn a_group_tells_no_key_and_gets_one_of_the_same_form() {
+    let original = json!({"groupID": "pier", "msgID": "m"});
+    let reply = r#"{"ActionStatus":"OK","ErrorCode":0,"MsgTime":170,"MsgSeq":12,"MsgDropReason":""}"#;
+    let data = data_of(&callback_of(reply, &original, Command::SendGroupMsg));
+    assert_eq!((&data["msgID"], &data["seq"]), (&json!("12_7_170"), &json!("12")));
+    let newer = r#"{"ActionStatus":"OK","ErrorCode":0,"MsgTime":170,"MsgSeq":12,"MsgId":"144-170-7"}"#;
+    assert_eq!(data_of(&callback_of(newer, &original, Command::SendGroupMsg))["msgID"], "144-170-7");
+}
+
+#[test]
+fn a_success_in_the_c_shape_stays_in_it() {
+    let original =
+        json!({"message_msg_id": "m", "message_conv_id": "lena", "message_conv_type": 1, "id": "c"});
+    let reply = r#"{"ActionStatus":"OK","ErrorCode":0,"MsgTime":170,"MsgKey":"k"}"#;
+    let callback = callback_of(reply, &original, Command::SendMsg);
+    assert_eq!(callback.proof(), Proof::Sent { new_msg_id: Some("k".to_owned()) });
+    let expected = json!({
+        "message_msg_id": "k", "message_conv_id": "lena", "message_conv_type": 1, "message_server_time": 170,
+        "message_seq": 9, "message_rand": 7, "message_status": 2, "message_is_from_self": true, "progress": 100,
+    });
+    assert_eq!(data_of(&callback), expected);
+}
+
+#[test]
+fn anything_less_than_a_success_is_none() {
+    let original = json!({"userID": "lena"});
+    let proof = |reply: &str| callback_of(reply, &original, Command::SendMsg).proof();
+    assert_eq!(proof(r#"{"ActionStatus":"FAIL","ErrorCode":70001,"ErrorInfo":"late"}"#), Proof::Failed);
+    assert_eq!(proof(r#"{"ActionStatus":"OK","ErrorCode":70001,"MsgTime":1}"#), Proof::Failed);
+    for reply in [
+        r#"{"ActionStatus":"OK","ErrorCode":0}"#,
+        r#"{"ActionStatus":"FAIL","ErrorCode":0,"MsgTime":1}"#,
+        r#"{"ErrorCode":0,"MsgTime":1}"#,
+    ] {
+        assert!(matches!(proof(reply), Proof::ProvesNothing { .. }), "{reply}");
+    }
+    let dropped =
+        r#"{"ActionStatus":"OK","ErrorCode":0,"MsgTime":1,"MsgSeq":1,"MsgDropReason":"MsgFreqCtrl"}"#;
+    assert_eq!(proof(dropped), Proof::Dropped { reason: "MsgFreqCtrl".to_owned() });
+    let failed =
+        callback_of(r#"{"ActionStatus":"FAIL","ErrorCode":5,"ErrorInfo":"w"}"#, &original, Command::SendMsg);
+    assert_eq!((failed.code, failed.desc.as_str()), (5, "w"));
+    for bytes in ["", "<html>", "[\"OK\",0]", "{}", r#"{"ErrorCode":"0"}"#, "null"] {
+        assert_eq!(Reply::parse(bytes.as_bytes()), None, "{bytes}");
+    }
+}
