@@ -3,23 +3,25 @@
 //! Owns:  the order of starting and stopping, signals, what is logged of both.
 //! Never: handles a message.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use http::header::{HeaderName, HeaderValue};
-use outbox::{EventKind, Notices, OpenError, Outbox};
+use outbox::{DedupWindow, EventKind, Notices, OpenError, Outbox};
 use secrecy::ExposeSecret;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::config::{self, Config, TransportKind};
-use crate::engine::{Engine, Events, Sender, Setup, Wake};
+use crate::config::{self, Config, TimLogin, TransportKind};
+use crate::engine::{Engine, Events, Quota, Quotas, Sender, Setup, Wake};
 use crate::server::{self, Access, AccessError, Context, Socket, SocketError};
 use crate::transport::Transport;
 use crate::transport::http::{HttpOptions, HttpSetupError, HttpTransport};
+use crate::transport::tim::{TimOptions, TimSetupError, TimTransport};
 use crate::transport::verdict::{Classes, NotAServiceClass};
 
 /// Why the daemon does not start.
@@ -37,6 +39,9 @@ pub enum StartError {
     /// The transport cannot be used.
     #[error("{0}")]
     Http(#[from] HttpSetupError),
+    /// The transport cannot be used.
+    #[error("{0}")]
+    Tim(#[from] TimSetupError),
     /// A class cannot be used.
     #[error("{0}")]
     Classes(#[from] NotAServiceClass),
@@ -64,7 +69,7 @@ impl StartError {
             Self::Spool(error) => error.hint(),
             Self::Socket(error) => error.hint(),
             Self::Access(_) => "correct [control.roles], or add the user or group".into(),
-            Self::Http(_) | Self::Classes(_) | Self::Header(_) | Self::NoUrl => {
+            Self::Http(_) | Self::Tim(_) | Self::Classes(_) | Self::Header(_) | Self::NoUrl => {
                 "correct the configuration; `outboxd check-config` shows where".into()
             }
             Self::System { .. } => "look at the system's limits".into(),
@@ -75,9 +80,12 @@ impl StartError {
     #[must_use]
     pub const fn exit_code(&self) -> u8 {
         match self {
-            Self::Access(_) | Self::Http(_) | Self::Classes(_) | Self::Header(_) | Self::NoUrl => {
-                crate::cli::EXIT_BAD_CONFIG
-            }
+            Self::Access(_)
+            | Self::Http(_)
+            | Self::Tim(_)
+            | Self::Classes(_)
+            | Self::Header(_)
+            | Self::NoUrl => crate::cli::EXIT_BAD_CONFIG,
             _ => crate::cli::EXIT_FAILED,
         }
     }
@@ -133,15 +141,11 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     }));
     let context = Context::new(outbox.clone(), handle, wake, Arc::clone(&config), classes);
     let server = tokio::spawn(server::serve(socket, context, access, stopped));
-    let kind = match config.transport.kind {
-        TransportKind::App => "app",
-        TransportKind::Http => "http",
-    };
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         spool = %config.spool.path.display(),
         socket = %socket_path.display(),
-        transport = kind,
+        transport = config.transport.kind.as_str(),
         "Started."
     );
     Ok(Running { outbox, engine: Some(engine), server: Some(server), stop, socket: socket_path })
@@ -256,9 +260,13 @@ async fn run_until_signal(config: Config) -> Result<ExitCode, StartError> {
 fn store_config(config: &Config, wake: &Arc<Wake>) -> outbox::Config {
     let (spool, retry, delivery) = (&config.spool, &config.retry, &config.delivery);
     let wake = Arc::clone(wake);
-    let dedup_window = match config.transport.kind {
-        TransportKind::App => config.transport.app.dedup_window,
-        TransportKind::Http => config.transport.http.dedup_window,
+    let transport = &config.transport;
+    let dedup_window = match transport.kind {
+        TransportKind::App => DedupWindow::same(transport.app.dedup_window),
+        TransportKind::Http => DedupWindow::same(transport.http.dedup_window),
+        TransportKind::Tim => {
+            DedupWindow { one_to_one: transport.tim.dedup_window, group: transport.tim.group_dedup_window }
+        }
     };
     outbox::Config {
         holder: format!("outboxd, pid {}, socket {}", std::process::id(), config.control.socket.display()),
@@ -292,9 +300,37 @@ fn store_config(config: &Config, wake: &Arc<Wake>) -> outbox::Config {
 }
 
 fn sender(config: &Config, classes: &Classes, clock: Arc<dyn outbox::Clock>) -> Result<Sender, StartError> {
-    if config.transport.kind == TransportKind::App {
-        return Ok(Sender::App { rate: config.transport.app.rate });
-    }
+    let transport: Arc<dyn Transport> = match config.transport.kind {
+        TransportKind::App => return Ok(Sender::App { rate: config.transport.app.rate }),
+        TransportKind::Http => Arc::new(http_transport(config, classes, clock)?),
+        TransportKind::Tim => Arc::new(TimTransport::new(tim_options(config), classes.clone(), clock)?),
+    };
+    Ok(Sender::Push { transport, quotas: quotas(config) })
+}
+
+/// How many messages of each account the transport may be given.
+fn quotas(config: &Config) -> Quotas {
+    let of = match config.transport.kind {
+        // The service says itself when it is enough.
+        TransportKind::App | TransportKind::Http => HashMap::new(),
+        TransportKind::Tim => {
+            let quota = |(name, login): (&String, &TimLogin)| (name.clone(), Quota::smooth(login.rate));
+            config.transport.tim.logins.iter().map(quota).collect()
+        }
+    };
+    Quotas { each: None, of }
+}
+
+fn tim_options(config: &Config) -> TimOptions {
+    let tim = &config.transport.tim;
+    TimOptions { logins: tim.logins.clone(), ca_file: tim.ca_file.clone(), timeout: config.delivery.timeout }
+}
+
+fn http_transport(
+    config: &Config,
+    classes: &Classes,
+    clock: Arc<dyn outbox::Clock>,
+) -> Result<HttpTransport, StartError> {
     let http = &config.transport.http;
     let url = http.url.as_ref().ok_or(StartError::NoUrl)?.to_string();
     let mut headers = Vec::with_capacity(http.headers.len());
@@ -305,14 +341,14 @@ fn sender(config: &Config, classes: &Classes, clock: Arc<dyn outbox::Clock>) -> 
             .push((HeaderName::from_bytes(name.as_bytes()).map_err(|error| bad(error.to_string()))?, value));
     }
     let options = HttpOptions { url, headers, ca_file: http.ca_file.clone(), timeout: http.timeout };
-    Ok(Sender::Push(Arc::new(HttpTransport::new(options, classes.clone(), clock)?)))
+    Ok(HttpTransport::new(options, classes.clone(), clock)?)
 }
 
 /// What to probe: the configured address, else the transport's own.
 fn probe(config: &Config, sender: &Sender) -> Option<(String, u16)> {
     let configured = config.link.probe.as_ref().map(|probe| (probe.host.clone(), probe.port));
     configured.or_else(|| match sender {
-        Sender::Push(transport) => Transport::probe_address(transport.as_ref()),
+        Sender::Push { transport, .. } => transport.probe_address(),
         Sender::App { .. } => None,
     })
 }

@@ -140,7 +140,8 @@ async fn check_text(dir: &Path, text: &str, name: &str) {
     let token = dir.join("token");
     std::fs::write(&token, "Bearer x").unwrap();
     std::fs::set_permissions(&token, std::fs::Permissions::from_mode(0o600)).unwrap();
-    let text = text.replace("/etc/outbox/token", token.to_str().unwrap());
+    let token = token.to_str().unwrap();
+    let text = text.replace("/etc/outbox/token", token).replace("/etc/outbox/tim.key", token);
     let file = dir.join("checked.toml");
     std::fs::write(&file, text).unwrap();
     let checked = outboxd(dir, &["check-config", file.to_str().unwrap()]).await;

@@ -232,3 +232,71 @@ async fn a_list_shows_every_entry_as_it_is_shown_alone() {
         assert_eq!(entry, &alone);
     }
 }
+
+#[tokio::test]
+async fn a_report_with_half_a_character_in_it_is_heard() {
+    let daemon = Daemon::start("").await;
+    for msg_id in ["sent", "failed", "away"] {
+        daemon.post("/v1/messages", submit(msg_id, msg_id)).await;
+    }
+    let data = r#"{ "msgID":"n-\ud83d",  "textElem":{"text":"\uDE00"} }"#;
+    // The order of the leases is that of the messages.
+    let reports = [
+        (format!(r#"{{"code":0,"desc":"ok \ud83d","data":{data}}}"#), "sent"),
+        (r#"{"code":10017,"desc":"muted \uDE00","data":null}"#.to_owned(), "failed"),
+        (r#"{"code":9508,"desc":"\ud83d\ud83d","notReached":true}"#.to_owned(), "deferred"),
+    ];
+    let leases = daemon.lease(r#"{"wait":"20s"}"#).await;
+    assert_eq!(leases.len(), reports.len());
+    for (lease, (report, state)) in leases.iter().zip(reports) {
+        let answer = daemon.post(&format!("/v1/leases/{}/settle", lease.lease), &report).await;
+        assert_eq!((answer.status, answer.text()), (200, format!(r#"{{"state":"{state}"}}"#).as_str()));
+    }
+    // Half of an id is no id that anybody can look up, but the receipt must not claim that it kept the old one.
+    let entry = daemon.entry_in("sent", State::Sent).await;
+    assert_eq!(entry.new_msg_id.as_deref(), Some("n-\u{fffd}"));
+    let receipt = daemon.get("/v1/sent/sent").await;
+    assert!(receipt.text().contains(data) && receipt.text().contains("ok \u{fffd}"), "{}", receipt.text());
+    let by_id = daemon.get("/v1/sent?newMsgID=n-%EF%BF%BD").await;
+    assert!(by_id.text().contains(r#""msgID":"sent""#), "{}", by_id.text());
+    for (msg_id, desc) in [("failed", "muted \u{fffd}"), ("away", "\u{fffd}\u{fffd}")] {
+        let entry = daemon.client.message(msg_id).await.unwrap();
+        assert_eq!(entry.last_error.unwrap().desc, desc);
+    }
+}
+
+#[tokio::test]
+async fn words_of_a_person_and_of_a_service_may_have_half_a_character() {
+    let answer = r#"{"code":10017,"desc":"muted \ud83d","data":{"textElem":{"text":"\ude00"}}}"#;
+    let service = service(move |_| Reply::json(200, answer)).await;
+    let more = format!("{QUICK}[delivery]\non_uncertain = \"hold\"\n");
+    let daemon = Daemon::start(&http_toml(&service, "", &more)).await;
+    daemon.post("/v1/messages", submit("muted", "ada")).await;
+    let error = daemon.entry_in("muted", State::Failed).await.last_error.unwrap();
+    assert_eq!((error.code, error.desc.as_str()), (10_017, "muted \u{fffd}"));
+
+    daemon.post("/v1/messages", submit_with("seen", "bob", r#""error":{"code":6012,"desc":"\ude00"}"#)).await;
+    daemon.entry_in("seen", State::Uncertain).await;
+    let data = r#"{"msgID":"n-1", "textElem":{"text":"\ud83d"}}"#;
+    let body = format!(r#"{{"code":0,"desc":"saw it \ud83d","data":{data}}}"#);
+    let answer = daemon.post("/v1/messages/seen/resolve", &body).await;
+    assert_eq!((answer.status, answer.json()["newMsgID"].as_str()), (200, Some("n-1")), "{}", answer.text());
+    let receipt = daemon.get("/v1/sent/seen").await;
+    assert!(
+        receipt.text().contains(data) && receipt.text().contains("saw it \u{fffd}"),
+        "{}",
+        receipt.text()
+    );
+
+    daemon.client.pause().await.unwrap();
+    daemon.post("/v1/messages", submit("later", "eve")).await;
+    let held = daemon.post("/v1/messages/later/hold", r#"{"reason":"look \ud83d"}"#).await;
+    assert_eq!(
+        (held.status, held.json()["reason"].as_str()),
+        (200, Some("look \u{fffd}")),
+        "{}",
+        held.text()
+    );
+    let resent = daemon.post("/v1/messages/later/resend", r#"{"webMessageInstatnce":{"t":"\ude00"}}"#).await;
+    assert_eq!(resent.status, 202, "{}", resent.text());
+}

@@ -194,3 +194,81 @@ async fn an_own_msg_id_and_conversation_stand_above_those_of_the_message() {
     let group = r#"{"message":{"msgID":"g","groupID":"pier","userID":"u"}}"#;
     assert_eq!(daemon.post("/v1/messages", group).await.json()["conversation"], "group:pier");
 }
+
+/// A message as JavaScript writes it whose text was cut in the middle of an emoji.
+fn cut(msg_id: &str, half: &str) -> String {
+    format!(
+        r#"{{ "msgID":"{msg_id}", "userID":"bob","isSelf":true, "nickName":"B\ude00","textElem" : {{"text":"cut {half}"}} }}"#
+    )
+}
+
+#[tokio::test]
+async fn a_text_that_was_cut_in_the_middle_of_an_emoji_is_sent_as_it_came() {
+    let mut service = service(|_| Reply::Accept).await;
+    service.stop().await;
+    let daemon = Daemon::start(&http_toml(&service, "", QUICK)).await;
+    let message = cut("m-1", r"\ud83d");
+    let body = format!(
+        r#"{{"message":{message},"webMessageInstatnce":"\uDE00","error":{{"code":9508,"desc":"no \ud83d"}}}}"#
+    );
+    let first = daemon.post("/v1/messages", &body).await;
+    assert_eq!((first.status, first.json()["conversation"].as_str()), (201, Some("c2c:bob")), "{first:?}");
+    assert_eq!(daemon.get("/v1/messages/m-1/payload").await.text(), message);
+    let again = daemon.post("/v1/messages", &body).await;
+    assert_eq!((again.status, again.json()["duplicate"].as_bool()), (200, Some(true)));
+    let named = daemon.post("/v1/messages", body.replace(r#""B\ude00""#, r#""B""#)).await;
+    assert_eq!((named.status, named.json()["duplicate"].as_bool()), (200, Some(true)));
+    for half in [r"\ud83c", r"\ufffd", r"\ufffdd83d"] {
+        let other = format!(r#"{{"message":{}}}"#, cut("m-1", half));
+        daemon.post("/v1/messages", other).await.problem(409, "conflict");
+    }
+    let entry = daemon.client.message("m-1").await.unwrap();
+    assert_eq!(entry.history[0].desc, "no \u{fffd}");
+
+    service.restart().await.unwrap();
+    let entry = daemon.entry_in("m-1", State::Sent).await;
+    let sent = service.requests().pop().unwrap();
+    assert_eq!(sent.message().unwrap().get(), message);
+    let wire = String::from_utf8(sent.body).unwrap();
+    assert!(wire.contains(&message) && wire.contains(r#""webMessageInstatnce":"\uDE00""#), "{wire}");
+    // The service's answer has the text as well.
+    let receipt = daemon.get("/v1/sent/m-1").await;
+    assert!(receipt.text().contains(r"cut \ud83d"), "{}", receipt.text());
+    assert_ne!(entry.new_msg_id.as_deref(), Some("m-1"));
+}
+
+#[tokio::test]
+async fn of_many_lines_those_with_a_cut_text_are_accepted_and_one_with_a_cut_id_is_told_why() {
+    let daemon = quiet().await;
+    let lines = [
+        format!(r#"{{"message":{}}}"#, cut("m-1", r"\ud83d")),
+        format!(r#"{{"message":{}}}"#, cut(r"m-\ud83d", "")),
+        format!(r#"{{"msgID":"m-\ud83d","message":{}}}"#, cut("m-3", "")),
+        format!(r#"{{"account":"\ude00","message":{}}}"#, cut("m-4", "")),
+        format!(r#"{{"message":{},"error":{{"code":6012,"desc":"\ude00"}}}}"#, cut("m-5", r"\ude00\ud83d")),
+    ];
+    let answers = daemon.post_lines(lines.join("\n")).await.lines();
+    let statuses: Vec<_> = answers.iter().map(|answer| answer["status"].as_u64().unwrap()).collect();
+    assert_eq!(statuses, [201, 400, 400, 400, 201], "{answers:#?}");
+    for (answer, field) in answers[1..4].iter().zip(["message.msgID", "msgID", "account"]) {
+        assert_eq!((answer["field"].as_str(), answer["code"].as_str()), (Some(field), Some("bad_request")));
+        assert!(answer["detail"].as_str().unwrap().contains("half of a character"), "{answer}");
+    }
+    for (msg_id, half) in [("m-1", r"\ud83d"), ("m-5", r"\ude00\ud83d")] {
+        assert_eq!(daemon.get(&format!("/v1/messages/{msg_id}/payload")).await.text(), cut(msg_id, half));
+    }
+    assert_eq!(daemon.client.status().await.unwrap().spool.messages, 2);
+}
+
+#[tokio::test]
+async fn long_numbers_that_differ_in_one_digit_make_two_messages() {
+    let daemon = quiet().await;
+    let body = |number: &str| format!(r#"{{"message":{{"msgID":"m","userID":"u","seq":{number}}}}}"#);
+    assert_eq!(daemon.post("/v1/messages", body("12345678901234567890123")).await.status, 201);
+    for same in ["12345678901234567890123.0", "1.2345678901234567890123E22"] {
+        assert_eq!(daemon.post("/v1/messages", body(same)).await.status, 200, "{same}");
+    }
+    daemon.post("/v1/messages", body("12345678901234567890124")).await.problem(409, "conflict");
+    let kept = daemon.client.payload("m").await.unwrap();
+    assert!(String::from_utf8(kept).unwrap().contains("12345678901234567890123"));
+}

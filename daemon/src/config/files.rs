@@ -6,7 +6,7 @@
 use std::fs::File;
 use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use secrecy::SecretString;
 
@@ -14,6 +14,40 @@ use super::units::Problem;
 
 /// Bytes of a secret file: headers of 16 KiB are the most that services take.
 const SECRET_BYTES_MAX: u64 = 16 << 10;
+
+/// A file with a secret, which is read again each time that it is needed: a corrected file needs no restart.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SecretFile {
+    path: PathBuf,
+    /// The directory in which the service manager hands over secrets.
+    credentials: Option<PathBuf>,
+}
+
+impl SecretFile {
+    /// A file that was found to be readable by its owner only.
+    pub(crate) fn checked(path: PathBuf, credentials: Option<&Path>) -> Result<Self, Problem> {
+        open_secret(&path, credentials)?;
+        Ok(Self { path, credentials: credentials.map(ToOwned::to_owned) })
+    }
+
+    /// Reads the secret.
+    ///
+    /// # Errors
+    /// Says what is wrong with the file, and what to do: it is gone, others can read it, it is empty or too long.
+    pub fn read(&self) -> Result<SecretString, String> {
+        let read = || read_secret(open_secret(&self.path, self.credentials.as_deref())?, &self.path);
+        read().map_err(|problem: Problem| match problem.hint {
+            Some(hint) => format!("{} ({hint})", problem.message),
+            None => problem.message,
+        })
+    }
+
+    /// A file that nobody has looked at.
+    #[cfg(test)]
+    pub(crate) fn unchecked(path: impl Into<PathBuf>) -> Self {
+        Self { path: path.into(), credentials: None }
+    }
+}
 
 /// Opens a secret file, and refuses one that others can read. Looks at the open file, so that it cannot be another one
 /// by then. `credentials` is the directory in which the service manager hands over secrets.

@@ -6,12 +6,14 @@
 use std::path::Path;
 use std::time::Duration;
 
+use outbox_control::types::DEFAULT_ACCOUNT;
 use outbox_control::{DurationText, paths};
 
 use super::errors::{ConfigError, ConfigErrors, Place};
 use super::overlay::Overlay;
 use super::sources::Sources;
-use super::types::{Config, TimAccount, TransportKind};
+use super::tim::Missing;
+use super::types::{Config, TimAccount, TimConfig, TransportKind};
 use super::units::bytes_text;
 use super::{Origin, Origins};
 
@@ -136,7 +138,7 @@ fn socket_problem(socket: &Path, place: Place) -> Option<ConfigError> {
     })
 }
 
-fn transport(config: &Config, overlay: &Overlay, errors: &mut ConfigErrors) {
+fn transport(config: &mut Config, overlay: &Overlay, errors: &mut ConfigErrors) {
     // A url that could not be read has been reported already.
     let has_url = overlay.place_of("transport.http.url").is_some();
     if config.transport.kind == TransportKind::Http && !has_url {
@@ -152,6 +154,34 @@ fn transport(config: &Config, overlay: &Overlay, errors: &mut ConfigErrors) {
     for (name, account) in &tim.accounts {
         let section = format!("transport.tim.accounts.{}", super::names::dotted(&[name]));
         host_or_region(account, &section, overlay, errors);
+    }
+    if config.transport.kind == TransportKind::Tim {
+        tim_logins(&mut config.transport.tim, overlay, errors);
+    }
+}
+
+/// Every account must be able to send.
+fn tim_logins(tim: &mut TimConfig, overlay: &Overlay, errors: &mut ConfigErrors) {
+    match tim.logins() {
+        Ok(logins) => tim.logins = logins,
+        Err(missing) => {
+            for Missing { account, key } in missing {
+                let section = match account.as_str() {
+                    DEFAULT_ACCOUNT => "transport.tim".to_owned(),
+                    name => format!("transport.tim.accounts.{}", super::names::dotted(&[name])),
+                };
+                let full = format!("{section}.{key}");
+                // One that could not be read has been reported already.
+                if overlay.place_of(&full).is_none() {
+                    errors.push(ConfigError::BadValue {
+                        place: overlay.place_of("transport.kind").cloned().unwrap_or(Place::Default),
+                        key: "transport.kind".into(),
+                        message: format!("is \"tim\", but the account {account} has no {key}"),
+                        hint: Some(format!("write it in [{section}]")),
+                    });
+                }
+            }
+        }
     }
 }
 

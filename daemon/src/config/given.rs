@@ -15,7 +15,7 @@ use secrecy::SecretString;
 use toml::Value;
 
 use super::files;
-use super::types::{Choice, Principal, ProbeTarget, TransportKind};
+use super::types::{Choice, Principal, ProbeTarget};
 use super::units::{self, Problem, excerpt};
 
 /// Users and groups in one role: enough for any host, small enough to be looked up at each connection.
@@ -83,13 +83,6 @@ impl Given<'_> {
     /// The words of a closed set.
     pub(crate) fn words<C: Choice>() -> Vec<&'static str> {
         C::WORDS.iter().map(|(word, _)| *word).collect()
-    }
-
-    /// The words of `transport.kind`, the one that is refused included.
-    pub(crate) fn transport_words() -> Vec<&'static str> {
-        let mut words = Self::words::<TransportKind>();
-        words.push("tim");
-        words
     }
 
     fn text(&self) -> Result<&str, Problem> {
@@ -184,14 +177,6 @@ impl Given<'_> {
         if words.contains(&text) { Ok(text.to_owned()) } else { Err(not_among(text, words)) }
     }
 
-    pub(crate) fn transport_kind(&self) -> Result<TransportKind, Problem> {
-        match self.text()? {
-            "tim" => Err(Problem::new("\"tim\" is not available in this version")
-                .hint("use \"app\" and let the app send with its SDK, or \"http\" with a service of yours")),
-            _ => self.choice(),
-        }
-    }
-
     pub(crate) fn path(&self) -> Result<PathBuf, Problem> {
         let text = self.text()?;
         if text.contains('\0') {
@@ -213,10 +198,8 @@ impl Given<'_> {
     }
 
     /// The path of a file that only its owner can read.
-    pub(crate) fn secret_file(&self) -> Result<PathBuf, Problem> {
-        let path = self.path()?;
-        files::open_secret(&path, self.credentials)?;
-        Ok(path)
+    pub(crate) fn secret_file(&self) -> Result<files::SecretFile, Problem> {
+        files::SecretFile::checked(self.path()?, self.credentials)
     }
 
     /// File permissions that leave the owner what the daemon needs.
@@ -254,15 +237,9 @@ impl Given<'_> {
         units::parse_url(self.text()?)
     }
 
-    /// A host name, without scheme, port or path.
-    pub(crate) fn host(&self) -> Result<String, Problem> {
-        let text = self.text()?;
-        let plain = text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-'));
-        if plain && text.len() <= 253 {
-            return Ok(text.to_owned());
-        }
-        Err(Problem::new(format!("is not a host name: \"{}\"", excerpt(text)))
-            .hint("write it without https:// and path"))
+    /// A host, or a URL that has nothing but one, as scheme and authority.
+    pub(crate) fn base_url(&self) -> Result<String, Problem> {
+        units::parse_base_url(self.text()?)
     }
 
     /// A name of the service: text without control characters.

@@ -19,6 +19,7 @@ mod table;
 mod table_transport;
 #[cfg(test)]
 mod tests;
+mod tim;
 mod types;
 mod units;
 
@@ -28,9 +29,11 @@ use std::path::{Path, PathBuf};
 use toml::Value;
 
 pub use errors::{ConfigError, ConfigErrors, PROBLEMS_MAX, Place};
+pub use files::SecretFile;
 pub use outbox_control::paths::User;
 pub use print::{default_file_text, effective_json, effective_text};
 pub use sources::{Environment, FileChoice, Flags, Sources};
+pub use tim::TimLogin;
 pub use types::{
     AppConfig, Config, ControlConfig, DeliveryConfig, HttpConfig, LinkConfig, LogConfig, LogFormat,
     OnFailedHead, OnUncertain, Order, Principal, ProbeTarget, RetryConfig, RolesConfig, SpoolConfig,

@@ -3,9 +3,12 @@
 //! Owns:  the options of `[transport]` and its sub-tables.
 //! Never: reads files or the environment, except where a value says to (`Given::secret_header`).
 
+use std::time::Duration;
+
 use super::given::{Given, Kind};
 use super::table::{Opt, Preset, Set, Show, put};
-use super::types::{Config, TimAccount};
+use super::tim::REGIONS;
+use super::types::{Config, TimAccount, TransportKind};
 use super::units::{DURATION_MAX, DURATION_MIN, Problem};
 
 /// Section of the first Tencent account.
@@ -15,7 +18,7 @@ const TIM_ACCOUNT: &str = "transport.tim.accounts.*";
 
 /// All options of the transports. The keys of a further Tencent account are those of the first.
 pub(crate) fn options() -> impl Iterator<Item = Opt> {
-    let first = TIM_KEYS.iter().copied();
+    let first = TIM_KEYS.iter().chain(TIM_COMMON).copied();
     let further = TIM_KEYS.iter().map(|opt| Opt {
         section: TIM_ACCOUNT,
         preset: Preset::Example(match opt.preset {
@@ -29,11 +32,11 @@ pub(crate) fn options() -> impl Iterator<Item = Opt> {
 const COMMON: &[Opt] = &[
     Opt::new(
         ("transport", "kind"),
-        Kind::Words(Given::transport_words),
+        Kind::Words(Given::words::<TransportKind>),
         Preset::Value("\"app\""),
         "Who sends. app: the app asks for work on the control socket and reports. http: outboxd posts to a service. tim: \
-         Tencent IM over REST; not available in this version.",
-        |c, v| put(&mut c.transport.kind, v.transport_kind()),
+         outboxd sends through the REST interface of Tencent IM.",
+        |c, v| put(&mut c.transport.kind, v.choice()),
     ),
     Opt::new(
         ("transport.app", "rate"),
@@ -100,15 +103,15 @@ const TIM_KEYS: &[Opt] = &[
         "host",
         Kind::Text,
         Preset::Example("\"adminapisgp.im.qcloud.com\""),
-        "Host of the REST interface; or name a region.",
-        |c, v| put(&mut account(c, v)?.host, v.host().map(Some)),
+        "Host of the REST interface, with a port if need be, or its URL; or name a region.",
+        |c, v| put(&mut account(c, v)?.host, v.base_url().map(Some)),
     ),
     tim(
         "region",
-        Kind::Words(|| TIM_REGIONS.to_vec()),
+        Kind::Words(tim_regions),
         Preset::Example("\"singapore\""),
         "Region whose host is used.",
-        |c, v| put(&mut account(c, v)?.region, v.one_of(TIM_REGIONS).map(Some)),
+        |c, v| put(&mut account(c, v)?.region, v.one_of(&tim_regions()).map(Some)),
     ),
     tim(
         "sdk_app_id",
@@ -121,14 +124,15 @@ const TIM_KEYS: &[Opt] = &[
         "identifier",
         Kind::Text,
         Preset::Example("\"administrator\""),
-        "User in whose name requests are signed.",
+        "User in whose name requests are signed: an administrator of the application. Messages keep their own sender.",
         |c, v| put(&mut account(c, v)?.identifier, v.name().map(Some)),
     ),
     tim(
         "secret_key_file",
         Kind::Path,
         Preset::Example("\"/etc/outbox/tim.key\""),
-        "File with the secret key, readable by its owner only.",
+        "File with the application's secret key, readable by its owner only. It is read whenever a signature is made: a \
+         corrected file needs no restart.",
         |c, v| put(&mut account(c, v)?.secret_key_file, v.secret_file().map(Some)),
     ),
     tim("rate", Kind::Count, Preset::Value("200"), "Calls a second.", |c, v| {
@@ -139,9 +143,43 @@ const TIM_KEYS: &[Opt] = &[
     }),
 ];
 
+/// What all accounts have in common.
+const TIM_COMMON: &[Opt] = &[
+    tim(
+        "ca_file",
+        Kind::Path,
+        Preset::Example("\"/etc/outbox/ca.pem\""),
+        "Certificates (PEM) to trust besides those of the system.",
+        |c, v| put(&mut c.transport.tim.ca_file, v.readable_file().map(Some)),
+    ),
+    tim(
+        "dedup_window",
+        Kind::Duration,
+        Preset::Value("\"120s\""),
+        "How long the service recognizes a repeated message to one person. Not above what it documents, 120s.",
+        |c, v| put(&mut c.transport.tim.dedup_window, v.duration_or_zero(DURATION_MIN..=WINDOW_MAX)),
+    ),
+    tim(
+        "group_dedup_window",
+        Kind::Duration,
+        Preset::Value("\"5m\""),
+        "How long it does so in a group. Not above what it documents, 5m.",
+        |c, v| {
+            put(&mut c.transport.tim.group_dedup_window, v.duration_or_zero(DURATION_MIN..=GROUP_WINDOW_MAX))
+        },
+    ),
+];
+
+/// How long the service documents that it recognizes a repetition to one person. A repetition after that is a
+/// second message to its reader, so nothing longer can be configured.
+const WINDOW_MAX: Duration = Duration::from_secs(120);
+/// The same for groups.
+const GROUP_WINDOW_MAX: Duration = Duration::from_secs(300);
+
 /// Regions with a REST host.
-const TIM_REGIONS: &[&str] =
-    &["china", "singapore", "seoul", "tokyo", "frankfurt", "silicon-valley", "jakarta", "mumbai"];
+fn tim_regions() -> Vec<&'static str> {
+    REGIONS.iter().map(|(name, _)| *name).collect()
+}
 
 const fn tim(key: &'static str, kind: Kind, preset: Preset, doc: &'static str, set: Set) -> Opt {
     Opt::new((TIM, key), kind, preset, doc, set)

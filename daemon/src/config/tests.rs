@@ -429,13 +429,25 @@ fn http_needs_a_url() {
 }
 
 #[test]
-fn tim_is_known_but_not_available() {
-    let (line, message, hint) = problem_of("[transport]\nkind = \"tim\"\n");
-    assert_eq!(line, 2);
-    assert!(
-        message.contains("not available in this version") && hint.contains("\"app\""),
-        "{message} {hint}"
+fn tim_needs_accounts_that_can_send() {
+    let errors = load_text("[transport]\nkind = \"tim\"\n").expect_err("no account").to_string();
+    for key in ["host", "sdk_app_id", "identifier", "secret_key_file"] {
+        assert!(errors.contains(&format!("the account default has no {key}")), "{errors}");
+    }
+    assert!(errors.contains("write it in [transport.tim]"), "{errors}");
+
+    let folder = TempDir::new().expect("a temporary folder");
+    let secret = secret_file(&folder, "tim.key", "k", 0o600);
+    let text = format!(
+        "[transport]\nkind = \"tim\"\n[transport.tim]\nhost = \"im.example:8443\"\nsdk_app_id = 1400000000\n\
+         identifier = \"administrator\"\nsecret_key_file = {secret:?}\n[transport.tim.accounts.bot]\nrate = 10\n"
     );
+    let tim = load_text(&text).expect("a whole account").config.transport.tim;
+    assert_eq!(tim.logins["default"].base_url, "https://im.example:8443");
+    assert_eq!((tim.logins["default"].rate, tim.logins["bot"].rate), (200, 10));
+    assert_eq!((tim.dedup_window.as_secs(), tim.group_dedup_window.as_secs()), (120, 300));
+    let (_, message, _) = problem_of("[transport.tim]\ndedup_window = \"3m\"\n");
+    assert!(message.contains("at most 2m"), "{message}");
 }
 
 #[test]

@@ -12,6 +12,9 @@ use outbox::Class;
 pub use outbox::{OnFailedHead, OnUncertain, Order};
 use secrecy::SecretString;
 
+use super::files::SecretFile;
+use super::tim::TimLogin;
+
 /// Everything that can be configured. Secrets in it do not print.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -127,13 +130,27 @@ pub struct TransportConfig {
     pub tim: TimConfig,
 }
 
-/// Who sends. `tim` is a known name that this version refuses, so it is not among them.
+/// Who sends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TransportKind {
     /// The app asks for work with leases.
     App,
     /// The daemon posts to an HTTP service.
     Http,
+    /// The daemon sends through the REST interface of Tencent IM.
+    Tim,
+}
+
+impl TransportKind {
+    /// Its name in the configuration, in `status` and in the log.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::App => "app",
+            Self::Http => "http",
+            Self::Tim => "tim",
+        }
+    }
 }
 
 /// `[transport.app]`.
@@ -167,12 +184,20 @@ pub struct TimConfig {
     pub default: TimAccount,
     /// `[transport.tim.accounts.NAME]`: further accounts.
     pub accounts: BTreeMap<String, TimAccount>,
+    /// All accounts that can send, by name; filled when the transport is [`TransportKind::Tim`].
+    pub logins: BTreeMap<String, TimLogin>,
+    /// Certificates (PEM) that are trusted besides the system's.
+    pub ca_file: Option<PathBuf>,
+    /// How long the service recognizes a repeated message to one person.
+    pub dedup_window: Duration,
+    /// How long it does in a group.
+    pub group_dedup_window: Duration,
 }
 
 /// One account of Tencent IM.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TimAccount {
-    /// Host of the REST interface; excludes [`Self::region`].
+    /// The REST interface's scheme and authority; excludes [`Self::region`].
     pub host: Option<String>,
     /// Region whose host is used.
     pub region: Option<String>,
@@ -181,7 +206,7 @@ pub struct TimAccount {
     /// The user that signs.
     pub identifier: Option<String>,
     /// File with the key that signatures are made with; only its owner can read it.
-    pub secret_key_file: Option<PathBuf>,
+    pub secret_key_file: Option<SecretFile>,
     /// Calls a second; `None` in a further account: that of `[transport.tim]`.
     pub rate: Option<u32>,
     /// Messages a second into one group; `None` in a further account: that of `[transport.tim]`.
@@ -264,7 +289,8 @@ impl Choice for OnUncertain {
 }
 
 impl Choice for TransportKind {
-    const WORDS: &'static [(&'static str, Self)] = &[("app", Self::App), ("http", Self::Http)];
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("app", Self::App), ("http", Self::Http), ("tim", Self::Tim)];
 }
 
 impl Choice for LogFormat {

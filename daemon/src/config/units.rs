@@ -108,6 +108,27 @@ pub(crate) fn parse_probe(text: &str) -> Result<ProbeTarget, Problem> {
 }
 
 /// Reads the address of an HTTP service. Its text is not repeated in errors: it may hold a password.
+/// Parses where a service with paths of its own is: a host, a host and a port, or a URL without path. Requests
+/// carry a signature, so `http://` is for this machine alone.
+pub(crate) fn parse_base_url(text: &str) -> Result<String, Problem> {
+    let hint = "write a host such as \"adminapisgp.im.qcloud.com\", or \"https://HOST:PORT\"";
+    let full = if text.contains("://") { text.to_owned() } else { format!("https://{text}") };
+    let url = parse_url(&full).map_err(|problem| Problem::new(problem.message).hint(hint))?;
+    if !matches!(url.path(), "" | "/") || url.query().is_some() {
+        return Err(Problem::new("must not have a path: the service's own follow it").hint(hint));
+    }
+    let host = url.host().unwrap_or_default();
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    let is_here =
+        host == "localhost" || bare.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback());
+    if url.scheme_str() == Some("http") && !is_here {
+        return Err(Problem::new("must be https:// unless the host is this machine")
+            .hint("requests carry a signature that others on the way could use"));
+    }
+    let authority = url.authority().map_or("", |authority| authority.as_str());
+    Ok(format!("{}://{authority}", url.scheme_str().unwrap_or("https")))
+}
+
 pub(crate) fn parse_url(text: &str) -> Result<http::Uri, Problem> {
     let hint = "write an address such as \"https://im.example.com/send\"";
     let url: http::Uri = text.parse().map_err(|_| Problem::new("is not a url").hint(hint))?;
@@ -204,6 +225,33 @@ mod tests {
             "udp://h:1",
         ] {
             assert!(parse_probe(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_base_url_is_a_host_with_tls_unless_it_is_this_machine() {
+        for (text, base) in [
+            ("adminapisgp.im.qcloud.com", "https://adminapisgp.im.qcloud.com"),
+            ("im.example:8443", "https://im.example:8443"),
+            ("https://im.example/", "https://im.example"),
+            ("http://127.0.0.1:8080", "http://127.0.0.1:8080"),
+            ("http://localhost:1", "http://localhost:1"),
+            ("http://[::1]:9/", "http://[::1]:9"),
+        ] {
+            assert_eq!(parse_base_url(text).unwrap(), base, "{text}");
+        }
+        for (text, part) in [
+            ("", "not a url"),
+            ("im.example/v4", "path"),
+            ("https://im.example/?a", "path"),
+            ("http://im.example", "https"),
+            ("ftp://im.example", "http"),
+            ("me:you@im.example", "user name"),
+            ("im.example:0", "port"),
+        ] {
+            let problem = parse_base_url(text).unwrap_err();
+            assert!(problem.message.contains(part), "{text}: {}", problem.message);
+            assert!(!problem.message.contains("you"), "{text}");
         }
     }
 

@@ -10,13 +10,13 @@ use outbox::{Lease, LeaseId, Timestamp};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use super::bucket::Buckets;
+use super::rates::Rates;
 
 /// Leases that may be out at once, over all apps: an app that takes and never reports must not take all.
 const LEASES_OUT_MAX: u64 = 1024;
 
-/// Accounts that are shown as kept back by their rate: there is seldom more than one app.
-const SLOWED_SHOWN: usize = 16;
+/// Accounts that are shown as kept back by their rate: there are seldom more.
+pub(super) const SLOWED_SHOWN: usize = 16;
 
 /// An app counts as attached for so long after its last request: it may be busy with what it got.
 const ATTACHED_FOR: Duration = Duration::from_secs(90);
@@ -64,14 +64,14 @@ struct Waiter {
 /// The engine's side of the app as transport.
 pub(super) struct AppSide {
     waiters: VecDeque<Waiter>,
-    buckets: Buckets,
+    rates: Rates,
     round: u64,
     seen: Option<Instant>,
 }
 
 impl AppSide {
-    pub(super) fn new(rate: u32) -> Self {
-        Self { waiters: VecDeque::new(), buckets: Buckets::new(rate), round: 0, seen: None }
+    pub(super) fn new(rates: Rates) -> Self {
+        Self { waiters: VecDeque::new(), rates, round: 0, seen: None }
     }
 
     /// A request arrived. There are no more of them than connections.
@@ -97,7 +97,7 @@ impl AppSide {
         self.waiters.retain(|waiter| !waiter.ask.reply.is_closed());
         let room = usize::try_from(LEASES_OUT_MAX.saturating_sub(out)).unwrap_or(usize::MAX);
         let may_have =
-            |waiter: &Waiter| self.buckets.available(&waiter.ask.account, now).min(waiter.ask.max).min(room);
+            |waiter: &Waiter| self.rates.available(&waiter.ask.account, now).min(waiter.ask.max).min(room);
         let at = self
             .waiters
             .iter()
@@ -109,7 +109,7 @@ impl AppSide {
     /// Leases were given out.
     pub(super) fn leased(&mut self, ask: &LeaseAsk, leases: usize, now: Timestamp) {
         self.seen = Some(Instant::now());
-        self.buckets.take(&ask.account, leases, now);
+        self.rates.take(&ask.account, leases, now);
     }
 
     /// Answers the requests whose time is over, and forgets those whose app has gone.
@@ -141,7 +141,7 @@ impl AppSide {
         self.waiters
             .iter()
             .filter(|waiter| waiter.looked != Some(self.round))
-            .map(|waiter| self.buckets.next(&waiter.ask.account, now))
+            .map(|waiter| self.rates.next(&waiter.ask.account, now))
             .filter(|at| *at > now)
             .min()
     }
@@ -149,7 +149,7 @@ impl AppSide {
     /// Accounts whose requests only their rate keeps back, and until when.
     pub(super) fn slowed(&self, now: Timestamp) -> Vec<(String, Timestamp)> {
         let slowed = |waiter: &Waiter| {
-            let at = self.buckets.next(&waiter.ask.account, now);
+            let at = self.rates.next(&waiter.ask.account, now);
             (at > now).then(|| (waiter.ask.account.clone(), at))
         };
         self.waiters.iter().filter_map(slowed).take(SLOWED_SHOWN).collect()

@@ -16,9 +16,9 @@
 //! its published [`View`]); it buys that no state here needs a lock.
 
 mod app;
-mod bucket;
 mod link;
 mod pace;
+mod rates;
 mod start;
 mod wake;
 
@@ -35,10 +35,12 @@ use tokio::time::Instant;
 
 use crate::transport::verdict::maybe_reached;
 use crate::transport::{Attempt, Transport};
-use app::AppSide;
 pub use app::LeaseAsk;
+use app::{AppSide, SLOWED_SHOWN};
 pub use link::{Link, LinkOptions, LinkState, Permit, Scout, Source};
 pub use pace::Pace;
+use rates::Rates;
+pub use rates::{Quota, Quotas};
 pub use wake::{Events, Wake};
 
 /// Commands that wait for the engine: more than the socket has connections.
@@ -75,7 +77,7 @@ pub struct View {
     pub window: usize,
     /// When the engine last looked around.
     pub beat: Timestamp,
-    /// Accounts whose apps ask for more than their rate allows, and when they get more.
+    /// Accounts that would send more than their rate allows, and when they may again.
     pub slowed: Vec<(String, Timestamp)>,
     /// Whether a stop was asked for.
     pub stopping: bool,
@@ -126,7 +128,12 @@ impl Handle {
 /// Who attempts.
 pub enum Sender {
     /// This process.
-    Push(Arc<dyn Transport>),
+    Push {
+        /// The way to the service.
+        transport: Arc<dyn Transport>,
+        /// How many messages of each account it may be given.
+        quotas: Quotas,
+    },
     /// The app.
     App {
         /// Leases a second for each account.
@@ -156,6 +163,10 @@ pub struct Setup {
 pub struct Engine {
     outbox: Outbox,
     push: Option<Arc<dyn Transport>>,
+    /// Of accounts whose messages this process sends.
+    rates: Rates,
+    /// When an account that has used up its rate may send again.
+    room_at: Option<Timestamp>,
     app: AppSide,
     probe: Option<(String, u16)>,
     link: Link,
@@ -215,9 +226,11 @@ impl Engine {
         let scout = if setup.probe.is_some() { Scout::Probe } else { Scout::Canary };
         let options = LinkOptions { probe_initial: setup.probe_initial, probe_max: setup.probe_max, scout };
         let link = Link::new(options, now);
-        let (push, rate) = match setup.sender {
-            Sender::Push(transport) => (Some(transport), 1),
-            Sender::App { rate } => (None, rate),
+        let (push, quotas, app_quotas) = match setup.sender {
+            Sender::Push { transport, quotas } => (Some(transport), quotas, Quotas::default()),
+            Sender::App { rate } => {
+                (None, Quotas::default(), Quotas { each: Some(Quota::burst(rate)), ..Quotas::default() })
+            }
         };
         let (command_sender, commands) = mpsc::channel(COMMANDS_MAX);
         let first_view = View {
@@ -236,7 +249,9 @@ impl Engine {
         let engine = Self {
             outbox: setup.outbox,
             push,
-            app: AppSide::new(rate),
+            rates: Rates::new(quotas),
+            room_at: None,
+            app: AppSide::new(Rates::new(app_quotas)),
             probe: setup.probe,
             link,
             pace: Pace::new(setup.concurrency),
@@ -437,6 +452,11 @@ impl Engine {
                 return self.note_failure("lease", Some(error));
             }
         };
+        let now = self.outbox.now().time;
+        for lease in &leases {
+            self.rates.take(&lease.account, 1, now);
+        }
+        self.room_at = self.rates.next_room(now);
         if leases.is_empty() {
             return;
         }
@@ -459,7 +479,8 @@ impl Engine {
             account: lease.account,
             conversation: lease.conversation,
             attempt: lease.attempt,
-            send_token: lease.token.to_hex(),
+            seq: lease.seq,
+            send_token: lease.token,
             online_user_only: lease.online_user_only,
             web_message_instance: lease.web_message_instance,
             message: lease.message,
@@ -561,7 +582,8 @@ impl Engine {
         }
         let scout = self.link.alarm().filter(|_| self.stop_by.is_none() && self.has_backlog());
         let alarm = self.alarm.filter(|_| !self.ticking);
-        let due = [alarm, scout, self.app.next_rate(now)].into_iter().flatten().min();
+        let room = self.room_at.filter(|_| !self.leasing);
+        let due = [alarm, scout, room, self.app.next_rate(now)].into_iter().flatten().min();
         let wait = due.map_or(LOOK_AROUND, |at| Duration::from_millis(at.since_ms(now)).min(LOOK_AROUND));
         let by_clock = Instant::now() + wait;
         let late = self.app.next_late().filter(|_| !self.leasing);
@@ -570,6 +592,11 @@ impl Engine {
             .flatten()
             .min()
             .unwrap_or(by_clock)
+    }
+
+    /// Accounts that only their rate keeps back, and until when.
+    fn slowed(&self, now: Timestamp) -> Vec<(String, Timestamp)> {
+        if self.push.is_some() { self.rates.exhausted(now, SLOWED_SHOWN) } else { self.app.slowed(now) }
     }
 
     fn publish(&self) {
@@ -583,7 +610,7 @@ impl Engine {
             in_flight: self.attempts.len(),
             window: self.pace.window(),
             beat: now,
-            slowed: self.app.slowed(now),
+            slowed: self.slowed(now),
             stopping: self.stop_by.is_some(),
         };
         self.view.send_if_modified(|shown| {

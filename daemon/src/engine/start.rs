@@ -67,12 +67,21 @@ impl Engine {
             Permit::Canary => 1,
             Permit::Nothing => 0,
         };
+        let now = self.outbox.now().time;
+        if self.room_at.is_some_and(|at| at <= now) {
+            self.room_at = None;
+            self.work = true;
+        }
         if !self.work || self.leasing || room == 0 {
             return;
         }
         self.work = false;
         self.leasing = true;
-        let request = LeaseRequest { max: room.min(LEASE_AT_ONCE), account: None, to: LeaseTo::Process };
+        let request = LeaseRequest {
+            max: room.min(LEASE_AT_ONCE),
+            room: self.rates.room(now),
+            ..LeaseRequest::default()
+        };
         let ticket = self.outbox.lease(request);
         self.call(async move { Done::Leased(ticket.await) });
     }
@@ -93,6 +102,7 @@ impl Engine {
             max: if permit == Permit::Canary { 1 } else { max },
             account: Some(ask.account.clone()),
             to: LeaseTo::App { duration: ask.lasts },
+            ..LeaseRequest::default()
         };
         let ticket = self.outbox.lease(request);
         self.call(async move { Done::LeasedForApp(ask, round, ticket.await) });

@@ -1,7 +1,7 @@
 //! Bodies and paths of requests, read within limits and parsed with errors that name the field.
 //!
 //! Owns:  reading, parsing, and the words of these errors.
-//! Never: knows what a field means.
+//! Never: knows what a field means, but for those that hold words for people.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +11,10 @@ use axum::extract::{FromRequest, FromRequestParts, Path, Request};
 use http::request::Parts;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use outbox_control::types::{Problem, TooLarge};
+use outbox_tim::mend;
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
 
 use super::Context;
 use super::problem::{Refused, bad_request};
@@ -37,7 +40,22 @@ pub(super) async fn read(body: Body, max: usize) -> Result<Vec<u8>, Problem> {
     }
 }
 
+/// Words for people, which may have halves of characters; `error` is a whole callback, of which only code and
+/// words are read. Messages and data are kept as they are, and everything else is an id or has a form of its own.
+#[derive(Deserialize)]
+struct Words<'a> {
+    #[serde(borrow)]
+    desc: Option<&'a RawValue>,
+    #[serde(borrow)]
+    reason: Option<&'a RawValue>,
+    #[serde(borrow)]
+    error: Option<&'a RawValue>,
+}
+
 /// Parses JSON; nothing at all is `{}`. The error names the field and what is wrong with it.
+///
+/// Half of a character (see [`mend`]) is read as U+FFFD in words for people, stays as it is in raw values, and
+/// is an error in everything else.
 pub(super) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     let bytes = if bytes.trim_ascii().is_empty() { b"{}" } else { bytes };
     if !bytes.trim_ascii_start().starts_with(b"{")
@@ -45,16 +63,52 @@ pub(super) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     {
         return Err(bad_request("the body is not a JSON object"));
     }
-    serde_json::from_slice(bytes).map_err(|error| explain::<T>(bytes, &error))
+    serde_json::from_slice(bytes).or_else(|error| match with_words_mended(bytes) {
+        Some(copy) => serde_json::from_slice(&copy).map_err(|error| blame::<T>(&copy, &error)),
+        None => Err(blame::<T>(bytes, &error)),
+    })
+}
+
+/// A copy of a body in which all words for people are whole; `None` if they are so already.
+fn with_words_mended(bytes: &[u8]) -> Option<Vec<u8>> {
+    let words: Words<'_> = serde_json::from_slice(bytes).ok()?;
+    let mut copy = bytes.to_vec();
+    let mut is_mended = false;
+    for word in [words.desc, words.reason, words.error].into_iter().flatten() {
+        let place = mend::place(bytes, word.get().as_bytes())?;
+        is_mended |= mend::mend(copy.get_mut(place)?);
+    }
+    is_mended.then_some(copy)
+}
+
+/// Says what is wrong with a body: half of a character, if nothing else is.
+fn blame<T: DeserializeOwned>(bytes: &[u8], error: &serde_json::Error) -> Problem {
+    let Some(whole) = mend::mended(bytes) else { return explain::<T>(bytes, error) };
+    match serde_json::from_slice::<T>(&whole) {
+        Err(error) => explain::<T>(&whole, &error),
+        Ok(_) => {
+            let path = path_to_error::<T>(bytes);
+            let detail = format!(
+                "`{path}` has half of a character, a JSON escape from \\ud800 to \\udfff without its other half"
+            );
+            bad_request(detail).with_field(path).with_hint(
+                "Only a message, its data and words for people may have one; cut between characters.",
+            )
+        }
+    }
 }
 
 /// Looks a second time, with the path of what is being read, which the usual case does not pay for.
-fn explain<T: DeserializeOwned>(bytes: &[u8], error: &serde_json::Error) -> Problem {
+fn path_to_error<T: DeserializeOwned>(bytes: &[u8]) -> String {
     let mut reader = serde_json::Deserializer::from_slice(bytes);
-    let path = match serde_path_to_error::deserialize::<_, T>(&mut reader) {
+    match serde_path_to_error::deserialize::<_, T>(&mut reader) {
         Err(error) => error.path().to_string(),
         Ok(_) => ".".to_owned(),
-    };
+    }
+}
+
+fn explain<T: DeserializeOwned>(bytes: &[u8], error: &serde_json::Error) -> Problem {
+    let path = path_to_error::<T>(bytes);
     if error.is_syntax() || error.is_eof() {
         return bad_request(format!("the body is not JSON: {error}"));
     }
@@ -111,7 +165,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Id {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use outbox_control::types::{LeaseRequest, Submit};
+    use outbox_control::types::{LeaseRequest, ReasonBody, ResolveRequest, Settle, Submit};
 
     fn problem<T: DeserializeOwned>(text: &str) -> Problem {
         match parse::<T>(text.as_bytes()) {
@@ -138,5 +192,60 @@ mod tests {
         assert!(problem::<Submit>("{").detail.contains("not JSON"));
         assert!(problem::<Submit>("[1]").detail.contains("not a JSON object"));
         assert!(problem::<Submit>("\u{0}").detail.contains("not JSON"));
+    }
+
+    fn read<T: DeserializeOwned>(text: &str) -> T {
+        parse(text.as_bytes()).unwrap_or_else(|problem| panic!("{text}: {problem:?}"))
+    }
+
+    #[test]
+    fn half_a_character_in_words_for_people_is_a_replacement_character() {
+        let message = r#"{ "text" : "\ud83d" }"#;
+        let submit: Submit = read(&format!(
+            r#"{{"msgID":"m","error":{{"code":1,"desc":"\ud83d","\ude00":"\ud83d","data":["\ude00"]}},"message":{message},"webMessageInstatnce":"\ude00"}}"#
+        ));
+        assert_eq!(submit.error.unwrap().desc, "\u{fffd}");
+        assert_eq!(submit.message.get(), message);
+        assert_eq!(submit.web_message_instatnce.unwrap().get(), r#""\ude00""#);
+        let settle: Settle = read(r#"{"code":0,"data":{"msgID":"\ud83d"},"desc":"a\uD83D\ud83d\ude00"}"#);
+        assert_eq!(settle.desc, "a\u{fffd}😀");
+        assert_eq!(settle.data.unwrap().get(), r#"{"msgID":"\ud83d"}"#);
+        let resolve: ResolveRequest = read(r#"{"desc":"\ude00","code":0,"data":{"a":"\ude00"}}"#);
+        assert_eq!(resolve.desc.as_deref(), Some("\u{fffd}"));
+        assert_eq!(resolve.data.unwrap().get(), r#"{"a":"\ude00"}"#);
+        assert_eq!(read::<ReasonBody>(r#"{"reason":"\ud83d"}"#).reason.as_deref(), Some("\u{fffd}"));
+    }
+
+    #[test]
+    fn half_a_character_in_anything_else_is_refused_by_name() {
+        for (text, field) in [
+            (r#"{"message":{},"msgID":"a\ud83d"}"#, "msgID"),
+            (r#"{"message":{},"account":"\ude00"}"#, "account"),
+            (r#"{"message":{},"conversation":"\ud83d","error":{"code":1,"desc":"\ud83d"}}"#, "conversation"),
+        ] {
+            let problem = problem::<Submit>(text);
+            assert_eq!(problem.field.as_deref(), Some(field), "{problem:?}");
+            assert!(problem.detail.contains("half of a character"), "{problem:?}");
+            assert!(problem.detail.contains("JSON"), "{problem:?}");
+        }
+        let name = problem::<Submit>(r#"{"message":{},"\ud83d":1}"#);
+        assert!(name.detail.contains("unknown field"), "{name:?}");
+        let form = problem::<Submit>(r#"{"message":{},"ttl":"\ud83d"}"#);
+        assert_eq!(form.field.as_deref(), Some("ttl"), "{form:?}");
+    }
+
+    #[test]
+    fn what_is_wrong_beside_half_a_character_is_said() {
+        let unknown =
+            problem::<Submit>(r#"{"message":{"a":"\ud83d"},"error":{"code":1,"desc":"\ud83d"},"msgid":"a"}"#);
+        assert!(unknown.detail.contains("`msgid`"), "{unknown:?}");
+        let wrong_type = problem::<Settle>(r#"{"desc":"\ud83d","code":"0"}"#);
+        assert_eq!(wrong_type.field.as_deref(), Some("code"));
+        let twice = problem::<Settle>(r#"{"code":0,"desc":"\ud83d","desc":"b"}"#);
+        assert!(twice.detail.contains("desc"), "{twice:?}");
+        let before = problem::<Submit>(r#"{"msgID":"\x","account":"\ud83d"}"#);
+        assert!(before.detail.contains("not JSON") && !before.detail.contains("half"), "{before:?}");
+        let broken = problem::<Settle>(r#"{"code":0,"desc":"\ud83d""#);
+        assert!(broken.detail.contains("not JSON"), "{broken:?}");
     }
 }

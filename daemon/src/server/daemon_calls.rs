@@ -3,6 +3,7 @@
 //! Owns:  these calls.
 //! Never: looks at a single message.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -54,6 +55,12 @@ fn shown_status(context: &Context, spool: &SpoolStatus, accounts: &[outbox::Acco
         TransportKind::App => {
             more.insert("attached".into(), view.app_attached.into());
         }
+        TransportKind::Tim => {
+            let hosts: BTreeSet<_> =
+                context.config.transport.tim.logins.values().map(|login| login.base_url.as_str()).collect();
+            more.insert("urls".into(), hosts.into_iter().collect());
+            more.insert("window".into(), view.window.into());
+        }
     }
     Status {
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -61,7 +68,7 @@ fn shown_status(context: &Context, spool: &SpoolStatus, accounts: &[outbox::Acco
         started_at: show::time(context.started_at),
         paused: counters.paused,
         link: show::link(&view),
-        transport: TransportStatus { kind: kind(context).to_owned(), more },
+        transport: TransportStatus { kind: context.config.transport.kind.as_str().to_owned(), more },
         accounts: accounts.iter().map(|account| show::account(account, now, context.started_at)).collect(),
         counts: Counts {
             queued: counters.ready,
@@ -107,13 +114,6 @@ fn shown_spool(context: &Context, spool: &SpoolStatus) -> types::SpoolStatus {
         data_dropped: counters.data_dropped,
         data_dropped_since: (counters.data_dropped > 0).then(|| show::time(counters.data_dropped_since)),
         quarantined: counters.quarantined,
-    }
-}
-
-fn kind(context: &Context) -> &'static str {
-    match context.config.transport.kind {
-        TransportKind::App => "app",
-        TransportKind::Http => "http",
     }
 }
 

@@ -15,6 +15,7 @@ use outbox::{Cancelled, EntryView, Filter, Message, Replacement, Resolution};
 use outbox_control::types::{
     CancelAnswer, CancelOutcome, Entry, MessagePage, ReasonBody, ResolveRequest, State as ShownState,
 };
+use outbox_tim::mend;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
@@ -220,7 +221,7 @@ pub(super) async fn resolve(
 
 /// The new message that a person saw.
 fn replacement_of(data: &RawValue) -> Answer<Replacement> {
-    let ids: serde_json::Map<String, serde_json::Value> = serde_json::from_str(data.get())
+    let ids: serde_json::Map<String, serde_json::Value> = mend::parse(data.get().as_bytes())
         .map_err(|_| bad_request("`data` must be the new message, a JSON object").with_field("data"))?;
     let id = |name: &str| ids.get(name).and_then(|id| id.as_str()).filter(|id| !id.is_empty());
     let new_msg_id = id("msgID").or_else(|| id("message_msg_id")).map(ToOwned::to_owned);

@@ -113,6 +113,7 @@ pub(super) fn to_store(context: &Context, bytes: &[u8]) -> Result<outbox::Submit
         let field = error.field().map_or_else(|| "message".to_owned(), |field| format!("message.{field}"));
         bad_request(error.to_string()).with_field(field).with_hint(error.hint())
     })?;
+    let to_group = inspected.conversation.as_deref().is_some_and(|name| name.starts_with("group:"));
     let first_error = submit.error.as_ref().map(|error| first_error(context, error)).transpose()?;
     Ok(outbox::Submit {
         msg_id: submit.msg_id.or(inspected.msg_id).ok_or_else(no_msg_id)?,
@@ -122,6 +123,7 @@ pub(super) fn to_store(context: &Context, bytes: &[u8]) -> Result<outbox::Submit
         message: submit.message.get().as_bytes().to_vec(),
         web_message_instance,
         online_user_only: submit.online_user_only,
+        to_group,
         fingerprint: Some(inspected.fingerprint),
         ttl: submit.ttl.map(|ttl| ttl.get()),
         not_before: submit.not_before.map(|at| WallTime(at.as_ms())),

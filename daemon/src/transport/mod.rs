@@ -6,13 +6,17 @@
 //! Only transports that push are behind the trait. With `transport.kind = "app"` the app asks for work and
 //! reports over the control socket; there is nothing that the engine could call.
 
+mod exchange;
 pub mod http;
+pub mod tim;
 pub mod verdict;
+
+pub use exchange::ClientError;
 
 use std::fmt;
 
 use futures_util::future::BoxFuture;
-use outbox::Report;
+use outbox::{Report, SendToken};
 
 /// One numbered try of one message.
 #[derive(Clone, PartialEq, Eq)]
@@ -25,8 +29,10 @@ pub struct Attempt {
     pub conversation: String,
     /// The attempt's number, from 1; it repeats after an attempt that did not count.
     pub attempt: u32,
-    /// The send token: 32 hexadecimal digits, the same on every automatic attempt.
-    pub send_token: String,
+    /// The message's order of acceptance.
+    pub seq: u64,
+    /// The send token, the same on every automatic attempt.
+    pub send_token: SendToken,
     /// Whether only recipients that are online get it.
     pub online_user_only: bool,
     /// `webMessageInstatnce` as it was submitted: JSON text.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use http::StatusCode;
 use outbox::{CODE_MAYBE_REACHED, CODE_NOT_REACHED, Class, Outcome, Replacement, Report};
-use outbox_tim::{Proof, V2TimValueCallback, callback, codes};
+use outbox_tim::{Proof, V2TimValueCallback, callback, codes, mend};
 use serde::Deserialize;
 
 /// Bytes of an answer's body that are read: several times the largest message that services take.
@@ -114,11 +114,11 @@ pub fn judge_callback(classes: &Classes, callback: &V2TimValueCallback) -> Repor
 
 /// An answer over HTTP, as far as it came.
 #[derive(Clone, Debug)]
-pub struct HttpAnswer<'a> {
+pub struct HttpAnswer {
     /// The status.
     pub status: StatusCode,
     /// The text of `Retry-After`.
-    pub retry_after: Option<&'a str>,
+    pub retry_after: Option<String>,
     /// The body.
     pub body: AnswerBody,
 }
@@ -137,7 +137,7 @@ pub enum AnswerBody {
     },
 }
 
-impl HttpAnswer<'_> {
+impl HttpAnswer {
     fn callback(&self) -> Option<V2TimValueCallback> {
         match &self.body {
             AnswerBody::Whole(bytes) => callback::parse(bytes).ok(),
@@ -165,9 +165,18 @@ impl HttpAnswer<'_> {
 /// Judges an answer over HTTP. `now_ms` is the wall clock in milliseconds since 1970, for a `Retry-After`
 /// that is a date.
 #[must_use]
-pub fn judge_http(classes: &Classes, answer: &HttpAnswer<'_>, now_ms: i64) -> Report {
-    let callback = answer.callback();
-    let callback = callback.as_ref();
+pub fn judge_http(classes: &Classes, answer: &HttpAnswer, now_ms: i64) -> Report {
+    judge_answer(classes, answer, answer.callback().as_ref(), now_ms)
+}
+
+/// Judges an answer over HTTP whose body was read already: `callback` is what it says, if it says anything.
+#[must_use]
+pub fn judge_answer(
+    classes: &Classes,
+    answer: &HttpAnswer,
+    callback: Option<&V2TimValueCallback>,
+    now_ms: i64,
+) -> Report {
     let mut report = match answer.status.as_u16() {
         200..=299 => judge_success(classes, answer, callback),
         401 => answer.by_status(callback, Outcome::GateShut, Class::Auth),
@@ -190,7 +199,7 @@ pub fn judge_http(classes: &Classes, answer: &HttpAnswer<'_>, now_ms: i64) -> Re
         _ => answer.by_status(callback, Outcome::Retry, Class::Unknown),
     };
     if matches!(report.outcome, Outcome::Retry | Outcome::Limited | Outcome::MaybeReached)
-        && let Some(wait) = answer.retry_after.and_then(|text| retry_after(text, now_ms))
+        && let Some(wait) = answer.retry_after.as_ref().and_then(|text| retry_after(text, now_ms))
     {
         report.retry_after = Some(wait);
     }
@@ -198,11 +207,7 @@ pub fn judge_http(classes: &Classes, answer: &HttpAnswer<'_>, now_ms: i64) -> Re
 }
 
 /// The row of 2xx.
-fn judge_success(
-    classes: &Classes,
-    answer: &HttpAnswer<'_>,
-    callback: Option<&V2TimValueCallback>,
-) -> Report {
+fn judge_success(classes: &Classes, answer: &HttpAnswer, callback: Option<&V2TimValueCallback>) -> Report {
     if let Some(callback) = callback {
         return judge_callback(classes, callback);
     }
@@ -212,7 +217,7 @@ fn judge_success(
             maybe_reached(format!("{}, but the body was lost: {cause}", answer.words()))
         }
         AnswerBody::Whole(_) => {
-            let desc = format!("{}, but the body is not a callback", answer.words());
+            let desc = format!("{}, but the body is no answer of this service", answer.words());
             report(Outcome::ProvesNothing, Class::Unknown, code, desc)
         }
         AnswerBody::TooLong => {
@@ -223,11 +228,7 @@ fn judge_success(
 }
 
 /// The rows of 409, 403 and the other 4xx: the body decides.
-fn judge_refusal(
-    classes: &Classes,
-    answer: &HttpAnswer<'_>,
-    callback: Option<&V2TimValueCallback>,
-) -> Report {
+fn judge_refusal(classes: &Classes, answer: &HttpAnswer, callback: Option<&V2TimValueCallback>) -> Report {
     if let AnswerBody::Lost { cause } = &answer.body {
         // The body might have said "duplicate", or a code that passes: a rejection would be a guess.
         return maybe_reached(format!("{}, but the body was lost: {cause}", answer.words()));
@@ -263,7 +264,7 @@ fn judge_duplicate(callback: &V2TimValueCallback) -> Option<Report> {
     if !data.starts_with('{') {
         return None;
     }
-    let ids: Ids = serde_json::from_str(data).ok()?;
+    let ids: Ids = mend::parse(data.as_bytes()).ok()?;
     let new_msg_id = [ids.camel_case, ids.snake_case]
         .into_iter()
         .flatten()

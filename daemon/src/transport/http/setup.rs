@@ -1,26 +1,19 @@
-//! Setting up the HTTP transport: its options, what is refused, and the client.
+//! Setting up the HTTP transport: its options, and what is refused.
 //!
-//! Owns:  the checks of URL, headers and certificates; every switch of the HTTP client.
+//! Owns:  the checks of URL and headers.
 //! Never: connects, prints a header's value or the URL.
 
 use std::fmt;
-use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use http::header::{
     CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, TRANSFER_ENCODING, UPGRADE,
     USER_AGENT,
 };
-use reqwest::{Certificate, Client, Url};
+use reqwest::Url;
 
-/// Time for DNS, connection and TLS together: a network that takes longer is as good as down.
-const CONNECT_TIMEOUT_MAX: Duration = Duration::from_secs(10);
-/// How long an unused connection is kept. Short, because a request on a connection that died unnoticed may
-/// have arrived, while one without a connection has certainly not.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(15);
-/// Bytes of a certificate file: a whole system's collection has a quarter of it.
-const CA_FILE_BYTES_MAX: u64 = 1024 * 1024;
+use crate::transport::exchange::ClientError;
 
 /// What the configuration says about the HTTP transport.
 #[derive(Clone)]
@@ -63,28 +56,9 @@ pub enum HttpSetupError {
     /// A header that the transport sets itself.
     #[error("transport.http.headers must not set `{0}`: the transport sets it itself")]
     HeaderReserved(HeaderName),
-    /// The file of certificates cannot be read.
-    #[error("transport.http.ca_file {} cannot be read: {source}", path.display())]
-    CaFileUnreadable {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// The file holds no certificate, one that is not valid, or far too much.
-    #[error(
-        "transport.http.ca_file {} holds no usable certificate: it must be PEM \
-         (-----BEGIN CERTIFICATE-----), at most 1 MiB", path.display()
-    )]
-    CaFileUnusable {
-        /// The file.
-        path: PathBuf,
-    },
-    /// The client cannot be built: for `https` above all where the system has no certificates.
-    #[error(
-        "the HTTP client cannot be set up: {0} (does the system have CA certificates? else set transport.http.ca_file)"
-    )]
-    Client(String),
+    /// The client cannot be set up.
+    #[error(transparent)]
+    Client(#[from] ClientError),
 }
 
 pub(super) fn url(text: &str) -> Result<Url, HttpSetupError> {
@@ -127,45 +101,6 @@ fn is_reserved(name: &HeaderName) -> bool {
     .contains(name)
 }
 
-pub(super) fn client(url: &Url, ca_file: Option<&Path>, timeout: Duration) -> Result<Client, HttpSetupError> {
-    // Fails only where one is installed already, which does as well.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let builder = Client::builder()
-        .no_proxy()
-        .no_gzip()
-        .no_brotli()
-        .no_zstd()
-        .no_deflate()
-        .referer(false)
-        .redirect(reqwest::redirect::Policy::none())
-        .retry(reqwest::retry::never())
-        // A request that was never handed to a connection is known as such over HTTP/1 only.
-        .http1_only()
-        .connect_timeout(timeout.min(CONNECT_TIMEOUT_MAX))
-        .pool_idle_timeout(IDLE_TIMEOUT);
-    let extra = ca_file.map(certificates).transpose()?.unwrap_or_default();
-    let builder = if url.scheme() == "https" {
-        builder.tls_certs_merge(extra)
-    } else {
-        // No TLS is ever spoken: a system without certificates is no obstacle.
-        builder.tls_certs_only(extra)
-    };
-    builder.build().map_err(|error| HttpSetupError::Client(super::innermost(error)))
-}
-
-fn certificates(path: &Path) -> Result<Vec<Certificate>, HttpSetupError> {
-    let unreadable = |source| HttpSetupError::CaFileUnreadable { path: path.to_owned(), source };
-    let unusable = || HttpSetupError::CaFileUnusable { path: path.to_owned() };
-    let mut bytes = Vec::new();
-    let file = std::fs::File::open(path).map_err(unreadable)?;
-    file.take(CA_FILE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(unreadable)?;
-    if bytes.len() as u64 > CA_FILE_BYTES_MAX {
-        return Err(unusable());
-    }
-    let certificates = Certificate::from_pem_bundle(&bytes).map_err(|_| unusable())?;
-    if certificates.is_empty() { Err(unusable()) } else { Ok(certificates) }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -203,20 +138,5 @@ mod tests {
             timeout: Duration::from_secs(1),
         };
         assert!(!format!("{options:?}").contains("hush"));
-    }
-
-    #[test]
-    fn a_file_without_certificates_is_refused_by_name() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("ca.pem");
-        let address = url("https://localhost/").unwrap();
-        let refused = |path: &Path| client(&address, Some(path), Duration::from_secs(1)).unwrap_err();
-        assert!(matches!(refused(&path), HttpSetupError::CaFileUnreadable { .. }));
-        for content in ["", "hello", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"] {
-            std::fs::write(&path, content).unwrap();
-            let error = refused(&path);
-            let text = error.to_string();
-            assert!(text.contains("certificate"), "{content:?}: {text}");
-        }
     }
 }

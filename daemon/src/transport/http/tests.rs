@@ -5,15 +5,21 @@
 
 use std::io::{Read as _, Write as _};
 use std::path::PathBuf;
+use std::time::Duration;
 
-use outbox::{CODE_MAYBE_REACHED, CODE_NOT_REACHED, Class, Outcome, SystemClock};
+use outbox::{CODE_MAYBE_REACHED, CODE_NOT_REACHED, Class, Outcome, SendToken, SystemClock};
 use tokio::net::TcpListener;
 
 use super::*;
 use crate::service::{Door, Received, Reply, Service};
+use crate::transport::verdict::ANSWER_BYTES_MAX;
 
 /// Longer than any machine needs for what these tests wait for.
 const LONG: Duration = Duration::from_secs(30);
+/// Known by its digits.
+const TOKEN: SendToken = SendToken([
+    0x01, 0x23, 0x45, 0x67, 0x89, 0xab, 0xcd, 0xef, 0x01, 0x23, 0x45, 0x67, 0x89, 0xab, 0xcd, 0xef,
+]);
 /// For the tests in which the time-out itself is what happens.
 const SHORT: Duration = Duration::from_millis(500);
 
@@ -31,7 +37,8 @@ fn attempt() -> Attempt {
         account: "default".into(),
         conversation: "c2c:lena".into(),
         attempt: 1,
-        send_token: "0123456789abcdef0123456789abcdef".into(),
+        seq: 9,
+        send_token: TOKEN,
         online_user_only: false,
         web_message_instance: None,
         message: br#"{"msgID":"m1","userID":"lena","elemType":1}"#.to_vec(),
@@ -112,7 +119,7 @@ async fn attempts_share_a_connection() {
     let service = Service::start(|_| Reply::Accept).await.unwrap();
     let transport = transport(options(service.url()));
     for number in 1..=3 {
-        transport.attempt(Attempt { send_token: format!("{number:032}"), ..attempt() }).await;
+        transport.attempt(Attempt { send_token: SendToken([number; 16]), ..attempt() }).await;
     }
     let connections: Vec<u64> = service.requests().iter().map(|received| received.connection).collect();
     assert_eq!(connections, [1, 1, 1]);

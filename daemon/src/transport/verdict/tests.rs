@@ -29,7 +29,11 @@ fn by_http(status: u16, retry_after: Option<&str>, body: impl Into<Vec<u8>>) -> 
 }
 
 fn judge(status: u16, retry_after: Option<&str>, body: AnswerBody) -> Report {
-    let answer = HttpAnswer { status: StatusCode::from_u16(status).unwrap(), retry_after, body };
+    let answer = HttpAnswer {
+        status: StatusCode::from_u16(status).unwrap(),
+        retry_after: retry_after.map(ToOwned::to_owned),
+        body,
+    };
     judge_http(&Classes::default(), &answer, NOW_MS)
 }
 
@@ -209,6 +213,8 @@ fn a_409_with_a_message_is_a_duplicate_and_one_without_is_not() {
         let body = format!(r#"{{"code":0,"desc":"","data":{data}}}"#);
         assert_eq!(by_http(409, None, body).outcome, Outcome::Reject, "{data}");
     }
+    let cut = by_http(409, None, r#"{"code":42,"data":{"msgID":"old","text":"\ud83d"}}"#);
+    assert_eq!(cut.outcome, Outcome::Duplicate, "half a character hides no message");
     let empty = by_http(409, None, r#"{"code":0,"desc":"","data":{"msgID":""}}"#);
     assert_eq!((empty.outcome, empty.replacement.unwrap().new_msg_id), (Outcome::Duplicate, None));
 }
