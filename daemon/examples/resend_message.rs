@@ -47,20 +47,7 @@ pub async fn flow(outbox: &Client) -> anyhow::Result<Resent> {
 
     // 3. Hand over. When this answers, the message is on disk.
     let error = SendError { code: failed.code, desc: failed.desc };
-    let submitted = outbox
-        .submit(&Submit {
-            msg_id: None,
-            message,
-            online_user_only: false,
-            web_message_instatnce: None,
-            web_message_instance: None,
-            error: Some(error),
-            account: None,
-            conversation: None,
-            ttl: None,
-            not_before: None,
-        })
-        .await?;
+    let submitted = outbox.submit(&Submit { error: Some(error), ..Submit::new(message) }).await?;
     assert_eq!(submitted.msg_id, original, "the outbox keys it by msgID");
     assert_eq!(outbox.message(&id).await?.msg_id, original, "and knows it by its creation id, too");
 
