@@ -35,6 +35,7 @@ mod config;
 mod disk;
 mod entry;
 mod error;
+mod events;
 mod keys;
 mod lanes;
 mod lifecycle;
@@ -63,6 +64,7 @@ pub use entry::{
     Tried, Unresolved,
 };
 pub use error::{Error, OpenError, Result};
+pub use events::EventPage;
 pub use lifecycle::{DedupWindow, OnFailedHead, OnUncertain, Policy};
 pub use notice::{Event, EventKind, Notices};
 pub use outbox::{OpenReport, Outbox, PreparedSubmit, SpoolStatus};

@@ -110,6 +110,10 @@ impl EventKind {
         )
     }
 
+    pub(crate) fn of_number(number: u8) -> Option<Self> {
+        Self::ALL.get(usize::from(number)).copied()
+    }
+
     pub(crate) fn number(self) -> u8 {
         Self::ALL
             .iter()

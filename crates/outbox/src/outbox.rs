@@ -11,6 +11,7 @@ use crate::config::Config;
 use crate::disk::{Disk, Rows};
 use crate::entry::{Account, Counters, Receipt};
 use crate::error::{Error, OpenError, Result};
+use crate::events::{self, EventPage};
 use crate::limits::{INLINE_BYTES_MAX, LIST_SCAN_MAX};
 use crate::outcome::Report;
 use crate::record;
@@ -453,6 +454,16 @@ impl Outbox {
         let shared = &self.inner.shared;
         let _snapshot = shared.snapshot();
         view::list(&shared.disk, filter, from, limit, shared.clock.now())
+    }
+
+    /// Durable events after a sequence, oldest first; 0 is from the oldest that is kept.
+    ///
+    /// # Errors
+    /// [`Error::Unhealthy`].
+    pub fn events(&self, since: u64, limit: usize) -> Result<EventPage> {
+        let shared = &self.inner.shared;
+        let snapshot = shared.snapshot();
+        events::events(&shared.disk, &snapshot, since, limit)
     }
 
     /// Receipts of sent messages after a sequence, oldest first.
