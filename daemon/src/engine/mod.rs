@@ -83,6 +83,17 @@ pub struct View {
     pub stopping: bool,
 }
 
+/// The link, as whoever listens to its changes hears it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LinkNews {
+    /// Its state.
+    pub state: LinkState,
+    /// Since when.
+    pub since: outbox::WallTime,
+    /// What told it.
+    pub source: Source,
+}
+
 /// What the socket asks of the engine.
 pub enum Command {
     /// The app's word about the network.
@@ -100,6 +111,7 @@ pub enum Command {
 pub struct Handle {
     commands: mpsc::Sender<Command>,
     view: watch::Receiver<View>,
+    links: watch::Receiver<LinkNews>,
 }
 
 impl Handle {
@@ -117,6 +129,14 @@ impl Handle {
     #[must_use]
     pub fn view(&self) -> View {
         self.view.borrow().clone()
+    }
+
+    /// Changes of the link from now on.
+    #[must_use]
+    pub fn links(&self) -> watch::Receiver<LinkNews> {
+        let mut links = self.links.clone();
+        links.mark_unchanged();
+        links
     }
 
     /// Waits until the view satisfies a condition; `false` if the engine ends before.
@@ -188,6 +208,7 @@ pub struct Engine {
     commands: mpsc::Receiver<Command>,
     wake: Arc<Wake>,
     view: watch::Sender<View>,
+    links: watch::Sender<LinkNews>,
     stop_by: Option<Instant>,
 }
 
@@ -246,6 +267,8 @@ impl Engine {
             stopping: false,
         };
         let (view, view_receiver) = watch::channel(first_view);
+        let first_news = LinkNews { state: link.state(), since: link.since(), source: link.source() };
+        let (links, link_receiver) = watch::channel(first_news);
         let engine = Self {
             outbox: setup.outbox,
             push,
@@ -268,9 +291,10 @@ impl Engine {
             commands,
             wake: setup.wake,
             view,
+            links,
             stop_by: None,
         };
-        (engine, Handle { commands: command_sender, view: view_receiver })
+        (engine, Handle { commands: command_sender, view: view_receiver, links: link_receiver })
     }
 
     /// Runs until a stop was asked for and the attempts under way have ended, or their grace is over. What
@@ -373,6 +397,8 @@ impl Engine {
             return;
         }
         tracing::info!(link = state.as_str(), source = self.link.source().as_str(), "The link changed.");
+        let news = LinkNews { state, since: self.link.since(), source: self.link.source() };
+        self.links.send_replace(news);
         self.work = true;
         self.app.look_again();
         if state == LinkState::Up {

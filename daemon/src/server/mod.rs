@@ -7,6 +7,7 @@ mod access;
 mod body;
 mod connection;
 mod daemon_calls;
+mod events;
 mod leases;
 mod lines;
 mod messages;
@@ -107,6 +108,7 @@ fn routes(context: Arc<Context>) -> Router {
         .route("/v1/messages/{id}/release", post(messages::release))
         .route("/v1/sent", get(sent::list))
         .route("/v1/sent/{id}", get(sent::show))
+        .route("/v1/events", get(events::events))
         .route("/v1/status", get(daemon_calls::status))
         .route("/v1/flush", post(daemon_calls::flush))
         .route("/v1/pause", post(daemon_calls::pause))

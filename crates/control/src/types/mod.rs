@@ -8,6 +8,7 @@
 //! the bytes that they came as.
 
 mod entry;
+mod event;
 mod health;
 pub mod lease;
 mod problem;
@@ -20,6 +21,7 @@ mod verb;
 use serde_json::value::RawValue;
 
 pub use entry::{AttemptRecord, Entry, LastError, MessagePage, Why};
+pub use event::{EventData, EventGap};
 pub use health::{Live, Ready};
 pub use lease::{ExtendAnswer, ExtendRequest, Lease, LeasePage, LeaseRequest, Settle, SettleAnswer};
 pub use problem::{PROBLEM_MEDIA_TYPE, Problem, ProblemCode, TooLarge, Unsupported};

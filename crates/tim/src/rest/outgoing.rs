@@ -3,6 +3,7 @@
 //! Owns:  which element becomes which part, what is required, what is refused.
 //! Never: knows the names of the REST interface beyond its parts.
 
+mod c;
 mod camel;
 
 use serde_json::Value;
@@ -11,7 +12,7 @@ use super::body::OfflinePush;
 use super::parts::Part;
 use super::refusal::{CannotCarry, TARGETS_MAX};
 use crate::fields::Shape;
-use crate::{mend, model};
+use crate::{c_shape, mend, model};
 
 /// A message on its way, in no SDK's shape.
 #[derive(Debug)]
@@ -47,7 +48,12 @@ pub(super) fn read(message: &[u8]) -> Result<Outgoing, CannotCarry> {
     let value =
         mend::parse_value(message).map_err(|error| CannotCarry::Json { reason: error.to_string() })?;
     let Value::Object(object) = &value else { return Err(CannotCarry::not_an_object(&value)) };
-    check(camel::read(&model::V2TimMessage::read_object(object))?)
+    let outgoing = if is_c_shape(object) {
+        c::read(&c_shape::Message::read_object(object))?
+    } else {
+        camel::read(&model::V2TimMessage::read_object(object))?
+    };
+    check(outgoing)
 }
 
 /// Fields of the C shape begin with `message_`; no field of the other does.

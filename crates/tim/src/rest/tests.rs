@@ -165,6 +165,75 @@ fn every_element_that_has_a_rest_form_gets_it() {
 }
 
 #[test]
+fn the_c_shape_gives_the_same_calls_and_what_it_alone_can_say() {
+    let message = json!({
+        "message_msg_id": "m", "message_conv_type": 2, "message_conv_id": "pier", "message_sender": "kiosk",
+        "message_priority": 0, "message_cloud_custom_str": "c", "message_support_message_extension": true,
+        "message_is_excluded_from_unread_count": true, "message_excluded_from_last_message": true,
+        "message_group_at_user_array": ["lena", "__kImSDK_MessageAtALL__"],
+        "message_target_group_member_array": ["a"],
+        "message_offline_push_config": {"offline_push_config_desc": "d", "offline_push_config_flag": 1,
+            "offline_push_config_ios_config": {"ios_offline_push_config_sound": "s", "ios_offline_push_config_ignore_badge": true},
+            "offline_push_config_android_config": {"android_offline_push_config_oppo_channel_id": "o"}},
+        "message_elem_array": [
+            {"elem_type": 0, "text_elem_content": "hi"},
+            {"elem_type": 3, "custom_elem_data": "d", "custom_elem_sound": "dixx"},
+            {"elem_type": 6, "face_elem_index": 3, "face_elem_buf": "b"},
+            {"elem_type": 7, "location_elem_desc": "Kiel", "location_elem_latitude": 54.3, "location_elem_longitude": 10.1},
+            {"elem_type": 1, "image_elem_format": 2, "image_elem_orig_id": "p", "image_elem_orig_url": "https://h/o",
+             "image_elem_orig_pic_size": 9, "image_elem_thumb_url": "https://h/t", "image_elem_thumb_pic_width": 5},
+            {"elem_type": 2, "sound_elem_url": "https://h/s", "sound_elem_file_id": "u", "sound_elem_file_time": 4},
+            {"elem_type": 4, "file_elem_url": "https://h/f.txt", "file_elem_file_id": "u"},
+            {"elem_type": 9, "video_elem_video_url": "https://h/v", "video_elem_video_type": "mov",
+             "video_elem_video_id": "v", "video_elem_image_url": "https://h/i.png", "video_elem_image_id": "i"},
+        ],
+    });
+    let size = |kind: i64, size: i64, width: i64, url: &str| json!({"Type": kind, "Size": size, "Width": width, "Height": 0, "URL": url});
+    let part = |kind: &str, content: Value| json!({"MsgType": kind, "MsgContent": content});
+    let expected = json!({
+        "GroupId": "pier", "Random": 7, "MsgPriority": "High", "From_Account": "kiosk", "To_Account": ["a"],
+        "MsgBody": [
+            part("TIMTextElem", json!({"Text": "hi"})),
+            part("TIMCustomElem", json!({"Data": "d", "Sound": "dixx"})),
+            part("TIMFaceElem", json!({"Index": 3, "Data": "b"})),
+            part("TIMLocationElem", json!({"Desc": "Kiel", "Latitude": 54.3, "Longitude": 10.1})),
+            part("TIMImageElem", json!({"UUID": "p", "ImageFormat": 2,
+                "ImageInfoArray": [size(1, 9, 0, "https://h/o"), size(3, 0, 5, "https://h/t")]})),
+            part("TIMSoundElem", json!({"Url": "https://h/s", "UUID": "u", "Size": 0, "Second": 4, "Download_Flag": 2})),
+            part("TIMFileElem", json!({"Url": "https://h/f.txt", "UUID": "u", "FileSize": 0, "FileName": "f.txt", "Download_Flag": 2})),
+            part("TIMVideoFileElem", json!({"VideoUrl": "https://h/v", "VideoUUID": "v", "VideoSize": 0,
+                "VideoSecond": 0, "VideoFormat": "mov", "VideoDownloadFlag": 2, "ThumbUrl": "https://h/i.png",
+                "ThumbUUID": "i", "ThumbSize": 0, "ThumbWidth": 0, "ThumbHeight": 0, "ThumbFormat": "png",
+                "ThumbDownloadFlag": 2})),
+        ],
+        "SendMsgControl": ["NoUnread", "NoLastMsg"], "CloudCustomData": "c", "SupportMessageExtension": 1,
+        "OfflinePushInfo": {"PushFlag": 1, "Desc": "d", "AndroidInfo": {"OPPOChannelID": "o"},
+            "ApnsInfo": {"Sound": "s", "BadgeMode": 1}},
+        "GroupAtInfo": [{"GroupAtAllFlag": 0, "GroupAt_Account": "lena"}, {"GroupAtAllFlag": 1}],
+    });
+    assert_eq!(body(&message), expected);
+    let person = json!({"message_conv_type": 1, "message_conv_id": "lena", "message_need_read_receipt": true,
+        "message_elem_array": [{"elem_type": 0, "text_elem_content": "hi"}]});
+    let expected = json!({"SyncOtherMachine": 1, "To_Account": "lena", "MsgSeq": 9, "MsgRandom": 7,
+        "MsgBody": [part("TIMTextElem", json!({"Text": "hi"}))], "IsNeedReadReceipt": 1});
+    assert_eq!(body(&person), expected);
+    let with = |elem: Value| {
+        refused(&json!({"message_conv_type": 1, "message_conv_id": "lena", "message_elem_array": [elem]}))
+    };
+    assert_eq!(
+        with(json!({"elem_type": 1, "image_elem_orig_path": "/a"})),
+        CannotCarry::LocalFile { element: "image_elem" }
+    );
+    assert_eq!(with(json!({"elem_type": 12})), CannotCarry::Merged);
+    assert_eq!(with(json!({"elem_type": 0})), CannotCarry::Missing { field: "text_elem_content" });
+    assert_eq!(with(json!({"elem_type": 8})), CannotCarry::UnknownElement { elem_type: 8 });
+    assert_eq!(
+        refused(&json!({"message_conv_type": 1, "message_elem_array": []})),
+        CannotCarry::NoDestination
+    );
+}
+
+#[test]
 fn what_rest_cannot_carry_is_refused_by_name() {
     let local = |element| CannotCarry::LocalFile { element };
     let missing = |field| CannotCarry::Missing { field };
@@ -312,5 +381,43 @@ fn anything_less_than_a_success_is_none() {
     assert_eq!((failed.code, failed.desc.as_str()), (5, "w"));
     for bytes in ["", "<html>", "[\"OK\",0]", "{}", r#"{"ErrorCode":"0"}"#, "null"] {
         assert_eq!(Reply::parse(bytes.as_bytes()), None, "{bytes}");
+    }
+}
+
+// --- any message -----------------------------------------------------------------------------------------
+
+/// Every name that may stand in a body, at any level.
+const NAMES: &str = "SyncOtherMachine From_Account To_Account MsgLifeTime MsgSeq MsgRandom SendMsgControl MsgBody \
+    CloudCustomData SupportMessageExtension OfflinePushInfo IsNeedReadReceipt GroupId TopicId Random MsgPriority \
+    OnlineOnlyFlag GroupAtInfo GroupAtAllFlag GroupAt_Account MsgType MsgContent Text Data Desc Ext Sound \
+    Latitude Longitude Index UUID ImageFormat ImageInfoArray Type Size Width Height URL Url Second Download_Flag \
+    FileSize FileName VideoUrl VideoUUID VideoSize VideoSecond VideoFormat VideoDownloadFlag ThumbUrl ThumbUUID \
+    ThumbSize ThumbWidth ThumbHeight ThumbFormat ThumbDownloadFlag PushFlag Title AndroidInfo ApnsInfo \
+    OPPOChannelID GoogleChannelID XiaoMiChannelID VIVOClassification HuaWeiCategory BadgeMode Image";
+
+fn unknown_name(value: &Value) -> Option<&str> {
+    match value {
+        Value::Object(fields) => fields.iter().find_map(|(name, inner)| {
+            let is_known = NAMES.split_whitespace().any(|known| known == name);
+            if is_known { unknown_name(inner) } else { Some(name) }
+        }),
+        Value::Array(items) => items.iter().find_map(unknown_name),
+        _ => None,
+    }
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(256))]
+
+    #[test]
+    fn any_message_has_a_call_with_known_names_alone_or_a_reason(
+        message in <crate::V2TimMessage as crate::fields::any::Any>::any(3),
+    ) {
+        let text = message.to_json();
+        if let Ok(call) = call(text.as_bytes(), &OPTIONS) {
+            let body: Value = serde_json::from_slice(&call.body).unwrap();
+            proptest::prop_assert_eq!(unknown_name(&body), None, "{}", body);
+            proptest::prop_assert_eq!(call.command == Command::SendGroupMsg, body.get("GroupId").is_some());
+        }
     }
 }
