@@ -25,8 +25,10 @@
 //! Owns:  the vendor's names, shapes and numbers.
 //! Never: reads or writes files, sockets or clocks; decides when to try again; knows the store.
 
+pub mod c_shape;
 pub mod callback;
 pub mod codes;
+pub mod convert;
 mod fields;
 mod fingerprint;
 mod json;

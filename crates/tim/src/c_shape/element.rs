@@ -9,8 +9,8 @@ use crate::fields::shape;
 
 shape! {
     /// One object of `message_elem_array`: `elem_type`, and beside it the keys of that one type, which all
-    /// begin with the type's name. Keys from the vendor's C header; three that end in `Url` are added by
-    /// the Flutter models of 8.9, which leave out what only the C header has where that is said.
+    /// begin with the type's name. Keys from the vendor's C header; the Flutter models of 8.9 add the three
+    /// at the end.
     pub struct Element {
         /// What it is, and thereby which of the fields below count.
         elem_type: ElemType = "elem_type",
