@@ -388,6 +388,8 @@ pub enum Gate {
     Paused {
         /// Why.
         reason: String,
+        /// The service's result code; `None` if a person or the app paused it.
+        code: Option<i64>,
         /// Since when.
         since: WallTime,
         /// The same for schedules: an attempt that began earlier says nothing about it.

@@ -168,6 +168,7 @@ fn accounts() -> Vec<Account> {
         Gate::Open,
         Gate::Paused {
             reason: "6206".into(),
+            code: Some(6206),
             since,
             from: Timestamp(60),
             try_at: Some(Timestamp(61)),

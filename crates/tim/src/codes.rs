@@ -1,7 +1,7 @@
 //! Result codes of Tencent IM: what each one is called, what it means, and what it says about a retry.
 //!
-//! Owns:  the table of codes (one file per family below `codes/`), their classes, the codes after which a
-//!        message may have arrived, and the waits that the vendor documents.
+//! Owns:  the table of codes (one file per family below `codes/`), their classes and cures, the codes after
+//!        which a message may have arrived, and the waits that the vendor documents.
 //! Never: maps a class to an outcome (the daemon does, with its configured exceptions), reads a clock.
 
 use std::fmt;
@@ -10,9 +10,14 @@ use std::str::FromStr;
 use std::time::Duration;
 
 mod access;
+mod cure;
+#[cfg(test)]
+mod page;
 mod sdk;
 mod service;
 mod web;
+
+pub use cure::cure;
 
 /// What a result code means for the future of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -69,7 +69,7 @@ fn shown_status(context: &Context, spool: &SpoolStatus, accounts: &[outbox::Acco
         paused: counters.paused,
         link: show::link(&view),
         transport: TransportStatus { kind: context.config.transport.kind.as_str().to_owned(), more },
-        accounts: accounts.iter().map(|account| show::account(account, now, context.started_at)).collect(),
+        accounts: accounts.iter().map(|account| shown_account(context, account)).collect(),
         counts: Counts {
             queued: counters.ready,
             deferred: counters.deferred,
@@ -85,6 +85,10 @@ fn shown_status(context: &Context, spool: &SpoolStatus, accounts: &[outbox::Acco
         spool: shown_spool(context, spool),
         last_sent_at: (counters.sent_total > 0).then(|| show::time(counters.last_sent_at)),
     }
+}
+
+fn shown_account(context: &Context, account: &outbox::Account) -> types::Account {
+    show::account(account, context.outbox.now(), context.started_at, context.config.transport.kind)
 }
 
 /// A URL without what may be a secret: user, password, query.
@@ -149,9 +153,7 @@ pub(super) async fn accounts(State(context): State<Arc<Context>>, uri: Uri) -> A
     Query::read(uri.query(), &[])?;
     let outbox = context.outbox.clone();
     let accounts = reading(move || outbox.accounts(ACCOUNTS_SHOWN)).await?;
-    let now = context.outbox.now();
-    let shown: Vec<_> =
-        accounts.iter().map(|account| show::account(account, now, context.started_at)).collect();
+    let shown: Vec<_> = accounts.iter().map(|account| shown_account(&context, account)).collect();
     Ok(json(&serde_json::json!({ "accounts": shown })))
 }
 
@@ -176,7 +178,7 @@ pub(super) async fn resume_account(
 async fn change_account(context: &Arc<Context>, name: String, change: GateChange) -> Answer<Response> {
     let account = context.outbox.set_account(name, change).await?;
     let now = context.outbox.now();
-    Ok(json(&show::account(&account, now, now.wall)))
+    Ok(json(&show::account(&account, now, now.wall, context.config.transport.kind)))
 }
 
 /// `PUT /v1/connectivity`.
@@ -231,8 +233,7 @@ pub(super) async fn ready(State(context): State<Arc<Context>>, uri: Uri) -> Answ
             lost.from_seq, lost.to_seq
         ));
     }
-    let now = context.outbox.now();
-    for account in accounts.iter().map(|account| show::account(account, now, context.started_at)) {
+    for account in accounts.iter().map(|account| shown_account(&context, account)) {
         if account.state != AccountState::Open {
             degraded.push(format!("the account {} is {}", account.account, account.state.as_str()));
         }

@@ -74,14 +74,14 @@ pub(super) async fn shown(context: &Arc<Context>, view: &EntryView) -> Answer<En
 
 fn show_entry(view: &EntryView, around: &Surroundings) -> Entry {
     let next = why::reason(view, around).and_then(|reason| reason.next_attempt_at());
-    show::entry(view, around.now, next)
+    show::entry(view, around.now, next, around.transport)
 }
 
 /// A message, whether it is an entry or a receipt.
 pub(super) async fn shown_message(context: &Arc<Context>, message: &Message) -> Answer<Entry> {
     match message {
         Message::Entry(view) => shown(context, view).await,
-        Message::Receipt(receipt) => Ok(show::ended(receipt)),
+        Message::Receipt(receipt) => Ok(show::ended(receipt, context.config.transport.kind)),
     }
 }
 
@@ -216,7 +216,7 @@ pub(super) async fn resolve(
     let outbox = context.outbox.clone();
     // A long replacement is written to a file first, on a thread that may wait for the disk.
     let receipt = reading(move || outbox.resolve(id, resolution).wait()).await?;
-    Ok(json(&show::ended(&receipt)))
+    Ok(json(&show::ended(&receipt, context.config.transport.kind)))
 }
 
 /// The new message that a person saw.

@@ -8,6 +8,7 @@ mod body;
 mod connection;
 mod daemon_calls;
 mod events;
+mod explain;
 mod leases;
 mod lines;
 mod messages;

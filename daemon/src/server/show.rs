@@ -8,6 +8,8 @@ use outbox_control::Time;
 use outbox_control::types;
 use outbox_control::types::{AttemptOutcome, ResolvedBy};
 
+use super::explain::{Whose, explain};
+use crate::config::TransportKind;
 use crate::engine::View;
 
 /// A moment for people.
@@ -66,12 +68,18 @@ const fn outcome(outcome: outbox::Outcome) -> AttemptOutcome {
     }
 }
 
-fn last_error(error: &outbox::LastError) -> types::LastError {
+/// A failure, with its code in words.
+pub(super) fn last_error(error: &outbox::LastError, whose: Whose<'_>) -> types::LastError {
+    let class = Class::from(error.class);
+    let words = explain(error.code, class, whose);
     types::LastError {
         code: error.code,
         desc: error.desc.clone(),
-        class: Class::from(error.class).as_str().to_owned(),
+        class: class.as_str().to_owned(),
         at: time(error.at),
+        name: words.name,
+        meaning: words.meaning,
+        cure: Some(words.cure),
     }
 }
 
@@ -118,8 +126,14 @@ fn base(identity: &Identity, state: types::State) -> types::Entry {
 }
 
 /// An entry. `next_attempt_at` is what the engine knows of it.
-pub(super) fn entry(view: &EntryView, now: Moment, next_attempt_at: Option<Time>) -> types::Entry {
+pub(super) fn entry(
+    view: &EntryView,
+    now: Moment,
+    next_attempt_at: Option<Time>,
+    transport: TransportKind,
+) -> types::Entry {
     let outbox::Entry { identity, delivery, .. } = &view.entry;
+    let whose = Whose { account: &identity.account, transport };
     let has_deadline =
         !matches!(delivery.phase, Phase::Held { .. } | Phase::Failed { .. } | Phase::Expired { .. });
     types::Entry {
@@ -128,7 +142,7 @@ pub(super) fn entry(view: &EntryView, now: Moment, next_attempt_at: Option<Time>
         not_before: delivery.not_before.map(|at| scheduled(now, at)),
         next_attempt_at,
         expires_at: has_deadline.then(|| scheduled(now, delivery.deadline)),
-        last_error: view.entry.last_error.as_ref().map(last_error),
+        last_error: view.entry.last_error.as_ref().map(|error| last_error(error, whose)),
         history: history(&view.entry.history),
         possible_duplicate: delivery.possible_duplicate,
         unresolved_since: delivery.unresolved.map(|unresolved| time(unresolved.at)),
@@ -143,11 +157,12 @@ pub(super) fn entry(view: &EntryView, now: Moment, next_attempt_at: Option<Time>
 }
 
 /// An entry that has become a receipt.
-pub(super) fn ended(receipt: &Receipt) -> types::Entry {
+pub(super) fn ended(receipt: &Receipt, transport: TransportKind) -> types::Entry {
+    let whose = Whose { account: &receipt.identity.account, transport };
     types::Entry {
         attempts: receipt.attempts,
         starts: receipt.starts,
-        last_error: receipt.last_error.as_ref().map(last_error),
+        last_error: receipt.last_error.as_ref().map(|error| last_error(error, whose)),
         history: history(&receipt.history),
         new_msg_id: receipt.new_msg_id().map(ToOwned::to_owned),
         sent_at: sent_at(receipt),
@@ -203,17 +218,46 @@ fn reason(receipt: &Receipt) -> Option<String> {
 }
 
 /// An account.
-pub(super) fn account(account: &outbox::Account, now: Moment, started_at: WallTime) -> types::Account {
-    let (state, since, reason, until) = match &account.gate {
-        Gate::Limited { since, until, .. } if *until > now.time => {
-            (types::AccountState::Limited, *since, None, Some(scheduled(now, *until)))
-        }
-        Gate::Paused { reason, since, .. } => {
-            (types::AccountState::Paused, *since, Some(reason.clone()), None)
-        }
-        Gate::Open | Gate::Limited { .. } => (types::AccountState::Open, started_at, None, None),
+pub(super) fn account(
+    account: &outbox::Account,
+    now: Moment,
+    started_at: WallTime,
+    transport: TransportKind,
+) -> types::Account {
+    let open = types::Account {
+        account: account.name.clone(),
+        state: types::AccountState::Open,
+        since: time(started_at),
+        reason: None,
+        code: None,
+        hint: None,
+        until: None,
     };
-    types::Account { account: account.name.clone(), state, since: time(since), reason, until }
+    match &account.gate {
+        Gate::Limited { since, until, .. } if *until > now.time => types::Account {
+            state: types::AccountState::Limited,
+            since: time(*since),
+            until: Some(scheduled(now, *until)),
+            ..open
+        },
+        Gate::Paused { reason, code, since, .. } => types::Account {
+            state: types::AccountState::Paused,
+            since: time(*since),
+            reason: Some(reason.clone()),
+            code: *code,
+            hint: Some(gate_cure(*code, Whose { account: &account.name, transport })),
+            ..open
+        },
+        Gate::Open | Gate::Limited { .. } => open,
+    }
+}
+
+/// What opens a paused account again.
+pub(super) fn gate_cure(code: Option<i64>, whose: Whose<'_>) -> String {
+    match code {
+        Some(code) => explain(code, Class::Auth, whose).cure,
+        None => format!("once its session is fine: `outboxctl account resume {}`", whose.account),
+    }
 }
 
 /// The link.

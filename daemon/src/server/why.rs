@@ -14,6 +14,7 @@ use outbox_control::types::{WaitsFor, Why};
 
 use super::Context;
 use super::body::Id;
+use super::explain::Whose;
 use super::messages::{json, look_up};
 use super::problem::Answer;
 use super::query::Query;
@@ -53,7 +54,9 @@ pub(super) struct Surroundings {
 pub(super) async fn why(State(context): State<Arc<Context>>, Id(id): Id, uri: Uri) -> Answer<Response> {
     Query::read(uri.query(), &[])?;
     let answer = match look_up(&context, id).await? {
-        Message::Receipt(receipt) => ended_why(&show::ended(&receipt), time(receipt.at)),
+        Message::Receipt(receipt) => {
+            ended_why(&show::ended(&receipt, context.config.transport.kind), time(receipt.at))
+        }
         Message::Entry(view) => {
             let surroundings = surroundings(&context, &view).await?;
             match reason(&view, &surroundings) {
@@ -68,7 +71,7 @@ pub(super) async fn why(State(context): State<Arc<Context>>, Id(id): Id, uri: Ur
                 },
                 None => {
                     let since = since_of(&view);
-                    ended_why(&show::entry(&view, surroundings.now, None), since)
+                    ended_why(&show::entry(&view, surroundings.now, None, surroundings.transport), since)
                 }
             }
         }
@@ -142,8 +145,17 @@ fn since_of(view: &EntryView) -> Time {
 
 fn ended_why(entry: &outbox_control::types::Entry, since: Time) -> Why {
     use outbox_control::types::State;
+    let ended = |detail, hint| Why {
+        state: entry.state,
+        waits_for: None,
+        blocked_by: None,
+        since,
+        next_attempt_at: None,
+        detail,
+        hint,
+    };
     let error = entry.last_error.as_ref();
-    let said = error.map(|error| format!(" ({} {})", error.code, error.desc)).unwrap_or_default();
+    let said = error.map(in_words).unwrap_or_default();
     let maybe =
         if entry.may_have_arrived { " An earlier attempt may have arrived all the same." } else { "" };
     let (detail, hint) = match entry.state {
@@ -155,17 +167,22 @@ fn ended_why(entry: &outbox_control::types::Entry, since: Time) -> Why {
         State::Expired => {
             (format!("It was not sent within its time to live.{maybe}"), Some("Resend it to try again."))
         }
-        _ => (format!("It failed{said}.{maybe}"), Some("Resend it once the reason is gone, or cancel it.")),
+        _ => {
+            let cure = error.and_then(|error| error.cure.clone());
+            let hint = cure.unwrap_or_else(|| "resend it once the reason is gone, or cancel it".to_owned());
+            return ended(format!("It failed{said}.{maybe}"), Some(hint));
+        }
     };
-    Why {
-        state: entry.state,
-        waits_for: None,
-        blocked_by: None,
-        since,
-        next_attempt_at: None,
-        detail,
-        hint: hint.map(ToOwned::to_owned),
-    }
+    ended(detail, hint.map(ToOwned::to_owned))
+}
+
+/// A failure with its code's name and meaning: "(20003 unknown user: ERR_SVR_MSG_INVALID_ID, ...)".
+fn in_words(error: &outbox_control::types::LastError) -> String {
+    let meaning = match (&error.name, &error.meaning) {
+        (Some(name), Some(meaning)) => format!("; {name}: {meaning}"),
+        _ => String::new(),
+    };
+    format!(" ({} {}{meaning})", error.code, error.desc)
 }
 
 /// The first reason that applies, in the order of the contract; `None` for an ended entry.
@@ -230,9 +247,9 @@ fn waiting_reason(view: &EntryView, around: &Surroundings, since: Time) -> Reaso
     }
     let account = &view.entry.identity.account;
     let gate = around.account.as_ref().map(|account| &account.gate);
-    if let Some(Gate::Paused { reason: why, try_at, .. }) = gate {
+    if let Some(Gate::Paused { reason: why, code, try_at, .. }) = gate {
         let next = try_at.map(|at| scheduled(now, at));
-        let hint = format!("Once its session is fine: `outboxctl account resume {account}`.");
+        let hint = show::gate_cure(*code, Whose { account, transport: around.transport });
         return reason(
             WaitsFor::Account,
             next,
@@ -260,9 +277,11 @@ fn waiting_reason(view: &EntryView, around: &Surroundings, since: Time) -> Reaso
     }
     match due {
         Some(due) => {
-            let said = view.entry.last_error.as_ref();
-            let after = said.map(|error| format!(" after {} {}", error.code, error.desc)).unwrap_or_default();
-            reason(WaitsFor::Time, Some(due), format!("Its next attempt comes at {due}{after}."), None)
+            let whose = Whose { account, transport: around.transport };
+            let error = view.entry.last_error.as_ref().map(|error| show::last_error(error, whose));
+            let after = error.as_ref().map(in_words).unwrap_or_default();
+            let cure = error.and_then(|error| error.cure);
+            reason(WaitsFor::Time, Some(due), format!("Its next attempt comes at {due}{after}."), cure)
         }
         None => {
             let detail = format!(

@@ -100,6 +100,15 @@ pub struct LastError {
     pub class: String,
     /// When it happened.
     pub at: Time,
+    /// The code's name, such as `ERR_USER_SIG_EXPIRED`; absent for a code in no table.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// What the code means, in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub meaning: Option<String>,
+    /// What a person can do about it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cure: Option<String>,
 }
 
 /// One line of an entry's history.

@@ -96,6 +96,12 @@ pub struct Account {
     /// Why it is paused.
     #[serde(default)]
     pub reason: Option<String>,
+    /// The service's result code, if it was the service that paused it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<i64>,
+    /// What a person can do about it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
     /// When a limited one may send again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until: Option<Time>,

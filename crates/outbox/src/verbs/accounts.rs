@@ -36,6 +36,7 @@ pub(crate) fn set_account(tx: &mut Tx<'_>, name: &str, change: GateChange) -> Re
         GateChange::Open => Gate::Open,
         GateChange::Pause { reason } => Gate::Paused {
             reason: cut_reason(reason).unwrap_or_else(|| "paused by request".into()),
+            code: None,
             since: match &account.gate {
                 Gate::Paused { since, .. } => *since,
                 _ => tx.now.wall,

@@ -214,6 +214,7 @@ fn shut(tx: &Tx<'_>, before: &Gate, report: &Report, entry: &Entry) -> Gate {
         report.retry_after.map_or(GATE_TRY_INITIAL, |wait| wait.clamp(GATE_TRY_INITIAL, GATE_TRY_MAX));
     Gate::Paused {
         reason: cut(&format!("{} {}", report.code, report.desc), REASON_BYTES_MAX).trim_end().to_owned(),
+        code: Some(report.code),
         since: tx.now.wall,
         from: tx.now.time,
         try_at: (!is_app).then(|| tx.now.time.plus(first)),

@@ -104,8 +104,11 @@ pub(super) fn page(style: &Style, entry: &Entry) -> String {
     }
     if let Some(last) = &entry.last_error {
         let class = safe(&last.class);
-        fields.add("last error", format!("{} {class}, {}", last.code, style.moment(last.at)));
+        let name = last.name.as_deref().map(|name| format!("{} ", safe(name))).unwrap_or_default();
+        fields.add("last error", format!("{} {name}({class}), {}", last.code, style.moment(last.at)));
         fields.add_some("", Some(safe(&last.desc)).filter(|desc| !desc.is_empty()));
+        fields.add_some("meaning", last.meaning.as_deref().map(safe));
+        fields.add_some("cure", last.cure.as_deref().map(safe));
     }
     fields.add_some("new msgID", entry.new_msg_id.as_deref().map(safe));
     fields.add_some("sent", entry.sent_at.map(|time| style.moment(time)));
@@ -207,6 +210,9 @@ mod tests {
             desc: desc.clone(),
             class: "transient_server".into(),
             at: style().now,
+            name: Some("ERR_SVR_COMM_X".into()),
+            meaning: Some("overloaded".into()),
+            cure: Some("nothing: it is sent again after a while".into()),
         });
         let outcome = AttemptOutcome::MaybeReached;
         entry.history =

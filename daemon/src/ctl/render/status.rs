@@ -9,11 +9,14 @@ use outbox_control::types::{Account, AccountState, Counts, SpoolStatus, State, S
 use serde_json::Value;
 
 use super::table::{Fit, Line, table};
-use super::text::{Fields, age, bytes, count, length, relative, safe, thousands};
-use super::{Style, Tone, link, state_tone};
+use super::text::{Fields, age, bytes, count, length, relative, safe, sentence, thousands, wrap};
+use super::{COLUMNS, Style, Tone, link, state_tone};
 
 /// Accounts shown on the screen; `account list` has up to 100.
 const ACCOUNTS_SHOWN: usize = 5;
+
+/// Columns that a hint may have beside the names of the fields.
+const HINT_COLUMNS: usize = 64;
 
 /// Fields of the transport that are shown, at most: what it tells about itself is not bounded.
 const TRANSPORT_FIELDS: usize = 4;
@@ -68,11 +71,15 @@ fn account_lines(style: &Style, accounts: &[Account]) -> Vec<String> {
     {
         *first += &format!(", {}", style.paint(Tone::Bad, &format!("{} not", shut.len())));
     }
-    lines.extend(shut.iter().take(ACCOUNTS_SHOWN).map(|account| {
+    for account in shut.iter().take(ACCOUNTS_SHOWN) {
         let what = account.reason.as_deref().map(|reason| format!(": {}", safe(reason))).unwrap_or_default();
         let time = age(style.now, account.since);
-        format!("{} {} for {time}{what}", safe(&account.account), account.state.as_str())
-    }));
+        lines.push(format!("{} {} for {time}{what}", safe(&account.account), account.state.as_str()));
+    }
+    // Of one alone: what is wrong with several at once most often has one cure.
+    if let Some(hint) = shut.iter().find_map(|account| account.hint.as_deref()) {
+        lines.extend(wrap(&sentence(hint), HINT_COLUMNS));
+    }
     if shut.len() > ACCOUNTS_SHOWN {
         lines.push("more: `outboxctl account list`".to_owned());
     }
@@ -144,7 +151,14 @@ pub(super) fn accounts(style: &Style, accounts: &[Account]) -> String {
         ("OPENS", Fit::Whole),
         ("REASON", Fit::Cut),
     ];
-    table(style, &headings, &lines)
+    let mut text = table(style, &headings, &lines);
+    for account in accounts.iter().take(ACCOUNTS_SHOWN) {
+        if let Some(hint) = &account.hint {
+            let line = format!("{}: {}", safe(&account.account), sentence(hint));
+            text += &format!("\n{}", wrap(&line, COLUMNS.into()).join("\n  "));
+        }
+    }
+    text
 }
 
 #[cfg(test)]
@@ -155,7 +169,10 @@ mod tests {
 
     fn status() -> Status {
         let at = "2026-11-23T08:00:00.000Z";
-        let account = |name: String, state: &str| serde_json::json!({ "account": name, "state": state, "since": at, "reason": "login expired (70001)" });
+        let account = |name: String, state: &str| {
+            serde_json::json!({ "account": name, "state": state, "since": at, "reason": "login expired (70001)",
+            "hint": "get a new UserSig and log in again, then `outboxctl account resume kiosk`" })
+        };
         let mut accounts: Vec<Value> = (0..9).map(|n| account(format!("kiosk-{n}"), "paused")).collect();
         accounts.push(serde_json::json!({ "account": "default", "state": "open", "since": at }));
         let text = serde_json::json!({
@@ -188,6 +205,8 @@ mod tests {
             "link:       down for 5m (says: probe)",
             "transport:  http, attempts 3, url https://push.example.com/v4/send",
             "kiosk-4 paused for 5m: login expired (70001)",
+            "then `outboxctl account\n",
+            "resume kiosk`.\n",
             "1,200 queued, 32 sending, 1 deferred, 1,999,999 blocked, 5 uncertain",
             "ended:      12 failed\n",
             "3.2 GiB of 4.0 GiB; 1.0 TiB free",

@@ -132,6 +132,21 @@ pub(super) fn sentence(text: &str) -> String {
     if text.is_empty() || text.ends_with(['.', '!', '?']) { text } else { text + "." }
 }
 
+/// Words in lines of so many columns; a word that is longer has a line of its own.
+pub(super) fn wrap(text: &str, columns_max: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split_whitespace() {
+        match lines.last_mut() {
+            Some(line) if columns(line) + 1 + columns(word) <= columns_max => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines
+}
+
 /// Lines of `key: value` with the values below one another; an empty key goes on with the field above.
 #[derive(Default)]
 pub(super) struct Fields(Vec<(&'static str, String)>);
@@ -195,6 +210,13 @@ mod tests {
         assert_eq!(wide, "重…试消息");
         assert!(columns(&wide) <= 10);
         assert_eq!(short(id, 1), "…");
+    }
+
+    #[test]
+    fn words_are_put_into_lines_and_none_is_lost() {
+        assert_eq!(wrap("a bc def  g", 4), ["a bc", "def", "g"]);
+        assert_eq!(wrap("abcdef g", 4), ["abcdef", "g"]);
+        assert_eq!(wrap(" ", 4), Vec::<String>::new());
     }
 
     #[test]
