@@ -22,18 +22,18 @@ use serde_json::value::to_raw_value;
 
 /// What the app shows in the place of the failed message.
 #[derive(Debug)]
-pub struct Resent {
+pub(crate) struct Resent {
     /// The row to remove.
-    pub original: String,
+    pub(crate) original: String,
     /// The row that replaces it.
-    pub new: V2TimMessage,
+    pub(crate) new: V2TimMessage,
 }
 
 /// The flow itself. Everything after step 2 is the same with a real SDK.
 ///
 /// # Errors
 /// The daemon cannot be reached, or the message was not sent within the wait.
-pub async fn flow(outbox: &Client) -> anyhow::Result<Resent> {
+pub(crate) async fn flow(outbox: &Client) -> anyhow::Result<Resent> {
     // 1. Create. There is an `id` now, and no msgID.
     let mut sdk = SdkWithoutNetwork::default();
     let created = sdk.create_text_message("Gate 4 is open again");
