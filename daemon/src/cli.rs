@@ -10,7 +10,8 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::config::{self, ConfigErrors, FileChoice, Flags, Loaded, Sources};
+use crate::config::{self, Config, ConfigErrors, FileChoice, Flags, Loaded, Sources};
+use crate::offline;
 
 /// Exit code: something failed.
 pub const EXIT_FAILED: u8 = 1;
@@ -47,6 +48,33 @@ enum Command {
     },
     /// Show the effective configuration and where each value came from
     PrintConfig(PrintConfigArgs),
+    /// Print every message of a spool that no daemon runs on: one JSON object a line, with its delivery record
+    Export {
+        /// Directory of the spool
+        spool: PathBuf,
+    },
+    /// Take in messages from standard input as `export` prints them, or as they are submitted; what is there stays
+    Import {
+        /// Directory of the spool; a new one is made
+        spool: String,
+        /// Configuration file, as for `run`
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+    },
+    /// Check every record of a spool that no daemon runs on; changes nothing without --repair
+    Fsck {
+        /// Directory of the spool
+        spool: String,
+        /// Set aside what cannot be read, and make indices and counts anew
+        #[arg(long)]
+        repair: bool,
+        /// Configuration file for --repair, as for `run`
+        #[arg(long, value_name = "FILE", requires = "repair")]
+        config: Option<PathBuf>,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 /// Options of `outboxd run`.
@@ -132,6 +160,29 @@ fn main_of(
         Command::Demo(args) => demo(args),
         Command::CheckConfig { file } => check_config(file),
         Command::PrintConfig(args) => print_config(args),
+        Command::Export { spool } => offline::run(offline::Command::Export { spool }),
+        Command::Import { spool, config } => {
+            with_config(config, spool, |config| offline::Command::Import { config })
+        }
+        Command::Fsck { spool, repair: false, json, .. } => {
+            offline::run(offline::Command::Check { spool: spool.into(), json })
+        }
+        Command::Fsck { spool, repair: true, config, json } => {
+            with_config(config, spool, |config| offline::Command::Repair { config, json })
+        }
+    }
+}
+
+/// Runs an offline command on a spool under the configuration that the daemon would have.
+fn with_config(
+    config: Option<PathBuf>,
+    spool: String,
+    command: impl FnOnce(Box<Config>) -> offline::Command,
+) -> ExitCode {
+    let args = RunArgs { config, spool: Some(spool), ..RunArgs::default() };
+    match config::load(args.sources()) {
+        Ok(loaded) => offline::run(command(Box::new(loaded.config))),
+        Err(errors) => bad_config(&errors),
     }
 }
 

@@ -257,7 +257,7 @@ async fn run_until_signal(config: Config) -> Result<ExitCode, StartError> {
 
 // --- from the configuration ------------------------------------------------------------------------------
 
-fn store_config(config: &Config, wake: &Arc<Wake>) -> outbox::Config {
+pub(crate) fn store_config(config: &Config, wake: &Arc<Wake>) -> outbox::Config {
     let (spool, retry, delivery) = (&config.spool, &config.retry, &config.delivery);
     let wake = Arc::clone(wake);
     let transport = &config.transport;

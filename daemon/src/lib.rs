@@ -9,6 +9,7 @@
 //! - [`server`] the control socket.
 //! - [`config`], [`cli`], [`log`]: configuration, command line, log.
 //! - [`ctl`] `outboxctl`.
+//! - [`offline`] `outboxd export`, `import`, `fsck`.
 //! - [`demo`], [`service`]: `outboxd demo`, and the unreliable service that it and the tests use.
 
 pub mod cli;
@@ -18,6 +19,7 @@ pub mod daemon;
 pub mod demo;
 pub mod engine;
 pub mod log;
+pub mod offline;
 pub mod server;
 pub mod service;
 pub mod transport;

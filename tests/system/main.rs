@@ -18,6 +18,7 @@ mod harness;
 mod idle;
 mod lines;
 mod messages;
+mod offline;
 mod outcomes;
 mod places;
 mod program;

@@ -43,6 +43,7 @@ pub mod limits;
 mod names;
 mod notice;
 mod numbers;
+mod offline;
 mod outbox;
 mod outcome;
 mod quarantine;
@@ -67,14 +68,15 @@ pub use error::{Error, OpenError, Result};
 pub use events::EventPage;
 pub use lifecycle::{DedupWindow, OnFailedHead, OnUncertain, Policy};
 pub use notice::{Event, EventKind, Notices};
+pub use offline::{Check, Exported, Offline, wall_of};
 pub use outbox::{OpenReport, Outbox, PreparedSubmit, SpoolStatus};
 pub use outcome::*;
 pub use record::RecordError;
 pub use retry::{Delay, RetryPolicy, jittered};
 pub use state::State;
 pub use verbs::{
-    Cancelled, Changed, GateChange, Lease, LeaseId, LeaseRequest, LeaseTo, Overrides, Resolution, Room,
-    Settled, Submit, Submitted, Ticked,
+    Cancelled, Changed, GateChange, Lease, LeaseId, LeaseRequest, LeaseTo, Overrides, Resolution, Restored,
+    Room, Settled, Submit, Submitted, Ticked,
 };
 pub use verify::Lost;
 pub use view::{EntryView, Filter, Message, Page, Payload, SentPage};

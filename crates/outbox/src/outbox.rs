@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::clock::{Moment, SpoolClock, Timestamp, WallTime};
 use crate::config::Config;
 use crate::disk::{Disk, Rows};
-use crate::entry::{Account, Counters, Receipt};
+use crate::entry::{Account, Counters, Entry, Receipt};
 use crate::error::{Error, OpenError, Result};
 use crate::events::{self, EventPage};
 use crate::limits::{INLINE_BYTES_MAX, LIST_SCAN_MAX};
@@ -20,7 +20,7 @@ use crate::state::State;
 use crate::tx::Tx;
 use crate::verbs::{
     self, Before, Cancelled, Changed, GateChange, Lease, LeaseId, LeaseRequest, NewPayload, Overrides,
-    Paused, Resolution, Scope, Settled, Submit, Submitted, Swept, Ticked,
+    Paused, Resolution, Restored, Scope, Settled, Submit, Submitted, Swept, Ticked,
 };
 use crate::verify::{self, Lost, Rebuild};
 use crate::view::{self, EntryView, Filter, Message, Page, Payload, SentPage};
@@ -325,6 +325,21 @@ impl Outbox {
                 Resolution { desc: report.desc.clone(), replacement: report.replacement.clone() };
             verbs::resolve(tx, &id, &resolution)
         })
+    }
+
+    /// Takes an entry of another spool over, as [`crate::Offline::export`] gave it. A payload over 16 KiB is
+    /// written to a file on the writer's thread: this is for spools that nothing else uses meanwhile.
+    pub fn restore_entry(&self, entry: Entry, payload: Option<Payload>) -> Ticket<Restored> {
+        let shared = &self.inner.shared;
+        self.inner.writer.submit(shared, move |tx, spool| verbs::restore_entry(tx, spool, entry, payload))
+    }
+
+    /// Takes a receipt of another spool over.
+    pub fn restore_receipt(&self, receipt: Receipt, data: Option<Vec<u8>>) -> Ticket<Restored> {
+        let shared = &self.inner.shared;
+        self.inner
+            .writer
+            .submit(shared, move |tx, spool| verbs::restore_receipt(tx, spool, receipt, data.as_deref()))
     }
 
     /// Handles what is due by itself: expiry, lapsed leases, ended windows, retention.

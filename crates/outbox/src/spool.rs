@@ -74,6 +74,25 @@ impl Spool {
         Ok(Opened { spool: Self { path: path.clone(), lock }, disk, clean: clean || !is_ready })
     }
 
+    /// Looks at a spool that is there, without a change to anything; while the result lives, nobody can open
+    /// the spool to write.
+    pub(crate) fn look(path: &Path) -> Result<Self, OpenError> {
+        let path = path.canonicalize().map_err(io_error("opening", path))?;
+        if !path.join("ready").exists() {
+            return Err(OpenError::NotASpool { path });
+        }
+        check_ours(&path, true)?;
+        let file_path = path.join("lock");
+        let lock = File::open(&file_path).map_err(io_error("opening", &file_path))?;
+        match lock.try_lock_shared() {
+            Ok(()) => Ok(Self { path, lock }),
+            Err(fs::TryLockError::WouldBlock) => Err(OpenError::InUse { path, holder: holder_of(&lock) }),
+            Err(fs::TryLockError::Error(source)) => {
+                Err(OpenError::Io { action: "locking", path: file_path, source })
+            }
+        }
+    }
+
     /// The directory.
     pub(crate) fn path(&self) -> &Path {
         &self.path
@@ -199,11 +218,7 @@ fn take_lock(path: &Path, holder: &str) -> Result<File, OpenError> {
             Ok(()) => break,
             Err(fs::TryLockError::WouldBlock) if started.elapsed() < LOCK_WAIT => std::thread::sleep(PAUSE),
             Err(fs::TryLockError::WouldBlock) => {
-                let mut text = String::new();
-                let _ = (&file).take(1024).read_to_string(&mut text);
-                let text = text.trim();
-                let holder = if text.is_empty() { "another process" } else { text };
-                return Err(OpenError::InUse { path: path.into(), holder: holder.into() });
+                return Err(OpenError::InUse { path: path.into(), holder: holder_of(&file) });
             }
             Err(fs::TryLockError::Error(source)) => {
                 return Err(OpenError::Io { action: "locking", path: file_path, source });
@@ -213,6 +228,15 @@ fn take_lock(path: &Path, holder: &str) -> Result<File, OpenError> {
     // For the person who meets the lock; nothing depends on it.
     let _ = file.set_len(0).and_then(|()| file.write_all(holder.as_bytes()));
     Ok(file)
+}
+
+/// What the process that has a lock wrote about itself.
+fn holder_of(lock: &File) -> String {
+    let mut text = String::new();
+    // For the person who meets the lock; without it the rest of the sentence is true as well.
+    let _ = lock.take(1024).read_to_string(&mut text);
+    let text = text.trim();
+    if text.is_empty() { "another process".to_owned() } else { text.to_owned() }
 }
 
 /// Begins a spool: nothing that lies here was ever promised.

@@ -18,10 +18,10 @@ mod problem;
 mod query;
 mod resend;
 mod sent;
-mod show;
+pub(crate) mod show;
 mod socket;
 mod stream;
-mod submit;
+pub(crate) mod submit;
 mod why;
 
 use std::sync::Arc;

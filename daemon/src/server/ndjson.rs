@@ -147,7 +147,11 @@ async fn prepare_line(
     let seat = seat.map_err(|_| shutting_down())?;
     match line {
         Line::End(problem) | Line::Bad(problem) => Err((*problem).into()),
-        Line::Whole(bytes) => Ok((seat, prepare(context, to_store(context, &bytes)?).await?)),
+        Line::Whole(bytes) => Ok((
+            seat,
+            prepare(context, to_store(&context.classes, context.config.spool.max_message_bytes, &bytes)?)
+                .await?,
+        )),
     }
 }
 

@@ -13,7 +13,7 @@ use crate::config::TransportKind;
 use crate::engine::View;
 
 /// A moment for people.
-pub(super) fn time(wall: WallTime) -> Time {
+pub(crate) fn time(wall: WallTime) -> Time {
     Time::from_ms(wall.0)
 }
 
@@ -23,7 +23,7 @@ pub(super) fn scheduled(now: Moment, at: Timestamp) -> Time {
 }
 
 /// A state.
-pub(super) const fn state(state: outbox::State) -> types::State {
+pub(crate) const fn state(state: outbox::State) -> types::State {
     match state {
         outbox::State::Queued => types::State::Queued,
         outbox::State::Deferred => types::State::Deferred,
@@ -54,7 +54,8 @@ pub(super) const fn state_of(state: types::State) -> outbox::State {
     }
 }
 
-const fn outcome(outcome: outbox::Outcome) -> AttemptOutcome {
+/// An outcome.
+pub(crate) const fn outcome(outcome: outbox::Outcome) -> AttemptOutcome {
     match outcome {
         outbox::Outcome::Sent => AttemptOutcome::Sent,
         outbox::Outcome::Duplicate => AttemptOutcome::Duplicate,

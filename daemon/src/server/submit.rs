@@ -18,7 +18,7 @@ use super::messages::{json_with, reading};
 use super::problem::{Answer, bad_request, of_store, shutting_down};
 use super::query::Query;
 use super::{Context, ndjson, show};
-use crate::transport::verdict::judge_callback;
+use crate::transport::verdict::{Classes, judge_callback};
 
 /// Media type of many messages.
 const NDJSON: &str = "application/x-ndjson";
@@ -33,7 +33,7 @@ pub(super) async fn submit(State(context): State<Arc<Context>>, request: Request
     }
     let body = body::read(request.into_body(), body::long_max(&context)).await;
     let body = body.map_err(|problem| name_limit(problem, &context))?;
-    let submit = to_store(&context, &body)?;
+    let submit = to_store(&context.classes, context.config.spool.max_message_bytes, &body)?;
     let submitted = accept(&context, submit).await?;
     let status = if submitted.duplicate { StatusCode::OK } else { StatusCode::CREATED };
     Ok(json_with(status, &submitted))
@@ -97,10 +97,9 @@ fn shown(submitted: outbox::Submitted) -> Submitted {
     }
 }
 
-/// Reads and checks a submit object.
-pub(super) fn to_store(context: &Context, bytes: &[u8]) -> Result<outbox::Submit, Problem> {
+/// Reads and checks a submit object with a message of at most `max` bytes.
+pub(crate) fn to_store(classes: &Classes, max: u64, bytes: &[u8]) -> Result<outbox::Submit, Problem> {
     let submit: Submit = body::parse(bytes)?;
-    let max = context.config.spool.max_message_bytes;
     let web = submit
         .web_message_instance()
         .map_err(|error| bad_request(error.to_string()).with_field("webMessageInstatnce"))?;
@@ -114,7 +113,7 @@ pub(super) fn to_store(context: &Context, bytes: &[u8]) -> Result<outbox::Submit
         bad_request(error.to_string()).with_field(field).with_hint(error.hint())
     })?;
     let to_group = inspected.conversation.as_deref().is_some_and(|name| name.starts_with("group:"));
-    let first_error = submit.error.as_ref().map(|error| first_error(context, error)).transpose()?;
+    let first_error = submit.error.as_ref().map(|error| first_error(classes, error)).transpose()?;
     Ok(outbox::Submit {
         msg_id: submit.msg_id.or(inspected.msg_id).ok_or_else(no_msg_id)?,
         id: inspected.id,
@@ -144,7 +143,7 @@ fn no_conversation() -> Problem {
 }
 
 /// What the send that failed before was answered, as the store keeps it.
-fn first_error(context: &Context, error: &SendError) -> Result<Report, Problem> {
+fn first_error(classes: &Classes, error: &SendError) -> Result<Report, Problem> {
     if error.code == 0 {
         return Err(bad_request("`error.code` is 0, which is a success: there is nothing to resend")
             .with_field("error.code")
@@ -153,5 +152,5 @@ fn first_error(context: &Context, error: &SendError) -> Result<Report, Problem> 
             ));
     }
     let callback = V2TimValueCallback::new(error.code, error.desc.clone(), None);
-    Ok(judge_callback(&context.classes, &callback))
+    Ok(judge_callback(classes, &callback))
 }

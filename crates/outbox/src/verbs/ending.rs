@@ -88,6 +88,25 @@ pub(crate) fn correct(tx: &mut Tx<'_>, old: Receipt, report: &Report) -> Result<
     write(tx, receipt, Some(report))
 }
 
+/// Writes a receipt of another spool; its own sequence has become the next one.
+pub(crate) fn take_over(tx: &mut Tx<'_>, mut receipt: Receipt, data: &[u8]) -> Result<()> {
+    receipt.seq = tx.counters.next_event;
+    receipt.data_bytes = data.len() as u64;
+    receipt.data = tx.place_data(receipt.seq, data)?;
+    if receipt.data != Place::Nowhere {
+        tx.counters.data_bytes += receipt.data_bytes;
+    }
+    if let End::Sent { new_msg_id, .. } = &receipt.end {
+        tx.counters.sent_total += 1;
+        if *new_msg_id != receipt.identity.msg_id {
+            tx.put_bytes(keys::replaced(new_msg_id, receipt.seq), receipt.identity.msg_id.as_bytes().into());
+        }
+    }
+    tx.counters.receipts += 1;
+    tx.put(keys::message(&receipt.identity.msg_id), &receipt)?;
+    announce(tx, &receipt)
+}
+
 /// Writes a receipt with its replacement, its event and its index, and keeps within the limits.
 fn write(tx: &mut Tx<'_>, mut receipt: Receipt, report: Option<&Report>) -> Result<Receipt> {
     let replacement = report.and_then(|report| report.replacement.as_ref());

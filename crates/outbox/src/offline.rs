@@ -1,0 +1,287 @@
+//! A spool that nobody has open, looked at without changing it.
+//!
+//! Owns:  the private copy of the store that is looked at, the walk over its messages, the check of it.
+//! Never: writes to the spool itself: even opening sled changes its files, so a copy is opened.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::clock::{Moment, Timestamp, WallTime};
+use crate::disk::{Disk, io_error};
+use crate::entry::{Counters, Entry, Phase, Place, Receipt, Unresolved, hex};
+use crate::error::{Error, OpenError, Result};
+use crate::keys;
+use crate::record;
+use crate::spool::Spool;
+use crate::tx::{Record, decode_message, fresh_token, load_message};
+use crate::verify::{self, Lost};
+use crate::view::{self, Payload};
+use crate::writer::read_counters;
+
+/// Keys of records that cannot be read which a check names; more of them are counted.
+const BAD_NAMED_MAX: usize = 100;
+
+/// A message as it lies in a spool.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Exported {
+    /// One that is kept.
+    Entry {
+        /// Its record; its schedule stands on the wall clock (see [`on_wall_clock`]).
+        entry: Box<Entry>,
+        /// Its payload; `None` where none is kept or it cannot be read.
+        payload: Option<Payload>,
+    },
+    /// One that has ended.
+    Receipt {
+        /// Its receipt; its schedule stands on the wall clock.
+        receipt: Box<Receipt>,
+        /// Its replacement; `None` where none is kept or it cannot be read.
+        data: Option<Vec<u8>>,
+    },
+}
+
+/// What a check found. Everything but the first three numbers should be zero, or true.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Check {
+    /// Entries that can be read.
+    pub entries: u64,
+    /// Receipts that can be read.
+    pub receipts: u64,
+    /// Records that were set aside before.
+    pub set_aside: u64,
+    /// Whether the last process closed the spool in order.
+    pub clean: bool,
+    /// Entries and receipts that cannot be read.
+    pub bad_records: u64,
+    /// Their keys, up to a hundred.
+    pub bad_keys: Vec<String>,
+    /// Entries whose payload cannot be read.
+    pub bad_payloads: u64,
+    /// Their msgIDs, up to a hundred.
+    pub bad_payload_ids: Vec<String>,
+    /// Receipts whose replacement cannot be read.
+    pub bad_data: u64,
+    /// Whether everything derived agrees with the records.
+    pub derived_agrees: bool,
+    /// Acknowledged messages that are missing.
+    pub lost: Option<Lost>,
+}
+
+impl Check {
+    /// Whether nothing is wrong. A stop that was not in order is no damage.
+    #[must_use]
+    pub const fn is_sound(&self) -> bool {
+        self.bad_records == 0
+            && self.bad_payloads == 0
+            && self.bad_data == 0
+            && self.derived_agrees
+            && self.lost.is_none()
+    }
+}
+
+/// A spool that nobody has open.
+pub struct Offline {
+    // Before the folder that it lies in: sled must be gone when the folder is removed.
+    disk: Disk,
+    _copy: Scratch,
+    spool: Spool,
+    counters: Counters,
+    clean: bool,
+}
+
+impl Offline {
+    /// Copies the store of the spool in `path` into the system's folder for temporary files and opens the
+    /// copy. No other process can open the spool for writing until this is dropped.
+    ///
+    /// # Errors
+    /// [`OpenError`], whose `hint` says what to do.
+    pub fn open(path: &Path) -> std::result::Result<Self, OpenError> {
+        let spool = Spool::look(path)?;
+        let copy = Scratch::copy_of(&spool.path().join("store"))?;
+        let disk = Disk::open(&copy.path)?;
+        let corrupt = |error: Error| OpenError::Corrupt { path: path.into(), reason: error.to_string() };
+        let counters = match read_counters(&disk) {
+            Ok(counters) => counters.unwrap_or_default(),
+            // The check says so: nothing derived agrees with counters that are not there.
+            Err(Error::BadRecord { .. }) => Counters::default(),
+            Err(error) => return Err(corrupt(error)),
+        };
+        let clean = spool.path().join("clean").exists();
+        Ok(Self { disk, _copy: copy, spool, counters, clean })
+    }
+
+    /// Hands over every message: receipts in the order in which they ended, then entries in the order of
+    /// acceptance. What cannot be read is counted and passed over. Needs some bytes of memory for each message.
+    ///
+    /// # Errors
+    /// Those of `each`, and [`Error::Unhealthy`] where the store itself can be read no further.
+    pub fn export<E: From<Error>>(
+        &self,
+        mut each: impl FnMut(Exported) -> std::result::Result<(), E>,
+    ) -> std::result::Result<u64, E> {
+        let (mut receipts, mut entries, mut bad) = (Vec::new(), Vec::new(), 0);
+        self.walk(|_, record| match record {
+            Some(Record::Receipt(receipt)) => receipts.push((receipt.seq, receipt.identity.msg_id)),
+            Some(Record::Entry(entry)) => entries.push((entry.identity.seq, entry.identity.msg_id)),
+            None => bad += 1,
+        })?;
+        receipts.sort_unstable();
+        entries.sort_unstable();
+        for (_, msg_id) in receipts.into_iter().chain(entries) {
+            let record = load_message(&self.disk, &msg_id)?;
+            match record {
+                Some(Record::Receipt(receipt)) => each(self.receipt(receipt))?,
+                Some(Record::Entry(entry)) => each(self.entry(entry))?,
+                None => {}
+            }
+        }
+        Ok(bad)
+    }
+
+    /// Looks at every record and everything derived from it.
+    ///
+    /// # Errors
+    /// [`Error::Unhealthy`] where the store itself can be read no further.
+    pub fn check(&self) -> Result<Check> {
+        let mut check = Check { clean: self.clean, ..Check::default() };
+        self.walk(|key, record| match record {
+            None => {
+                check.bad_records += 1;
+                if check.bad_keys.len() < BAD_NAMED_MAX {
+                    check.bad_keys.push(key.escape_ascii().to_string());
+                }
+            }
+            Some(Record::Entry(entry)) => {
+                check.entries += 1;
+                let missing = entry.payload != Place::Nowhere
+                    && view::payload_of(&self.disk, &self.spool, &entry).is_err();
+                if missing {
+                    check.bad_payloads += 1;
+                    if check.bad_payload_ids.len() < BAD_NAMED_MAX {
+                        check.bad_payload_ids.push(entry.identity.msg_id);
+                    }
+                }
+            }
+            Some(Record::Receipt(receipt)) => {
+                check.receipts += 1;
+                check.bad_data += u64::from(self.lacks_data(&receipt));
+            }
+        })?;
+        let mut set_aside = self.disk.walk(b"z");
+        while set_aside.step()?.is_some() {
+            check.set_aside += 1;
+        }
+        let seal = self.spool.read_seal();
+        let seal = seal.and_then(|bytes| record::decode::<Counters>(keys::SEAL, &bytes).ok());
+        check.lost = verify::compare_with_seal(seal.as_ref(), &self.counters);
+        check.derived_agrees = check.bad_records == 0 && verify::agrees(&self.disk, &self.counters)?;
+        Ok(check)
+    }
+
+    /// Whether a replacement is named, still promised, and cannot be read.
+    fn lacks_data(&self, receipt: &Receipt) -> bool {
+        receipt.data != Place::Nowhere
+            && receipt.seq >= self.counters.data_floor
+            && !matches!(view::data_of(&self.disk, &self.spool, receipt), Ok(Some(_)))
+    }
+
+    fn walk(&self, mut each: impl FnMut(&[u8], Option<Record>)) -> Result<()> {
+        let mut messages = self.disk.walk(&keys::messages());
+        while let Some((key, bytes)) = messages.step()? {
+            each(&key, decode_message(&key, &bytes).ok());
+        }
+        Ok(())
+    }
+
+    fn entry(&self, mut entry: Entry) -> Exported {
+        let payload = view::payload_of(&self.disk, &self.spool, &entry).ok();
+        let then = self.then();
+        on_wall_clock(&mut entry, |time| Timestamp(then.wall_of(time).0.max(0).unsigned_abs()));
+        Exported::Entry { entry: Box::new(entry), payload }
+    }
+
+    fn receipt(&self, mut receipt: Receipt) -> Exported {
+        let data = view::data_of(&self.disk, &self.spool, &receipt).ok().flatten();
+        receipt.ended = Timestamp(receipt.at.0.max(0).unsigned_abs());
+        receipt.identity.submitted = Timestamp(receipt.identity.submitted_at.0.max(0).unsigned_abs());
+        Exported::Receipt { receipt: Box::new(receipt), data }
+    }
+
+    /// The last moment at which the spool's time and the wall clock were seen together.
+    const fn then(&self) -> Moment {
+        Moment { time: self.counters.clock.time, wall: self.counters.clock.wall }
+    }
+}
+
+/// Moves all moments of an entry's schedule to another time line.
+pub(crate) fn on_wall_clock(entry: &mut Entry, to: impl Fn(Timestamp) -> Timestamp) {
+    let move_to = |time: &mut Timestamp| *time = to(*time);
+    move_to(&mut entry.identity.submitted);
+    let delivery = &mut entry.delivery;
+    move_to(&mut delivery.deadline);
+    if let Some(not_before) = &mut delivery.not_before {
+        move_to(not_before);
+    }
+    if let Some(Unresolved { since, window_end, .. }) = &mut delivery.unresolved {
+        move_to(since);
+        move_to(window_end);
+    }
+    match &mut delivery.phase {
+        Phase::Waiting { due, .. } => move_to(due),
+        Phase::Held { stopped, due, .. } => {
+            move_to(stopped);
+            move_to(due);
+        }
+        Phase::Sending { started, .. } => move_to(started),
+        Phase::Uncertain { .. } => {}
+        Phase::Failed { keep_until, .. } | Phase::Expired { keep_until, .. } => move_to(keep_until),
+    }
+}
+
+/// A folder of our own that goes with its owner.
+struct Scratch {
+    path: PathBuf,
+}
+
+impl Scratch {
+    /// Copies the files of a folder; sled has no folders within but `blobs`.
+    fn copy_of(source: &Path) -> std::result::Result<Self, OpenError> {
+        let path = std::env::temp_dir().join(format!("outbox-copy-{}", hex(&fresh_token().0)));
+        let mut builder = fs::DirBuilder::new();
+        #[cfg(unix)]
+        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+        builder.create(&path).map_err(io_error("creating", &path))?;
+        let copy = Self { path };
+        copy_files(source, &copy.path)?;
+        Ok(copy)
+    }
+}
+
+fn copy_files(source: &Path, target: &Path) -> std::result::Result<(), OpenError> {
+    for file in fs::read_dir(source).map_err(io_error("reading", source))? {
+        let from = file.map_err(io_error("reading", source))?.path();
+        let Some(name) = from.file_name() else { continue };
+        let to = target.join(name);
+        if from.is_dir() {
+            fs::create_dir(&to).map_err(io_error("creating", &to))?;
+            copy_files(&from, &to)?;
+        } else {
+            fs::copy(&from, &to)
+                .map_err(io_error("copying (the copy is made in the temporary folder)", &from))?;
+        }
+    }
+    Ok(())
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        // What stays behind lies where the system clears up; there is nobody to tell.
+        let _ = fs::remove_dir_all(&self.path);
+    }
+}
+
+/// The wall clock's milliseconds that [`Exported`] has in the place of spool time.
+#[must_use]
+pub const fn wall_of(time: Timestamp) -> WallTime {
+    WallTime(time.0.cast_signed())
+}

@@ -1,0 +1,167 @@
+//! Restore: a message of another spool is taken over with its delivery record.
+//!
+//! Owns:  its place in the order, what cannot survive the move (a lease, a de-duplication window).
+//! Never: changes a message that is there already.
+
+use crate::disk::{Bytes, Rows};
+use crate::entry::{Counters, Entry, LaneKey, Phase, Place, Receipt, StoredPayload, Unresolved};
+use crate::error::{Error, Result};
+use crate::keys::{self, Ended};
+use crate::lifecycle::{Context, DedupWindow, Event, Policy, step};
+use crate::limits::{HISTORY_MAX, INLINE_BYTES_MAX};
+use crate::notice::EventKind;
+use crate::offline::{on_wall_clock, wall_of};
+use crate::spool::Spool;
+use crate::tx::{Tx, load_message};
+use crate::verbs::submit::{is_id, write_data_file, write_payload_file};
+use crate::verbs::{apply, lost_report, record_attempt, under_way};
+use crate::view::{Payload, state_of};
+
+/// What became of a message that was to be restored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Restored {
+    /// It is in this spool now.
+    Taken,
+    /// One with its msgID was here already; nothing was changed.
+    Skipped,
+}
+
+/// Takes an entry over. Its schedule stands on the wall clock.
+pub(crate) fn restore_entry(
+    tx: &mut Tx<'_>,
+    spool: &Spool,
+    mut entry: Entry,
+    payload: Option<Payload>,
+) -> Result<Restored> {
+    check(&entry.identity.msg_id, &entry.identity.account, &entry.identity.conversation)?;
+    if load_message(tx, &entry.identity.msg_id)?.is_some() {
+        return Ok(Restored::Skipped);
+    }
+    let now = tx.now;
+    on_wall_clock(&mut entry, |time| now.time_of(wall_of(time)));
+    entry.identity.seq = seq_for(tx, entry.identity.seq)?;
+    entry.identity.lane = match tx.config.order {
+        crate::config::Order::Conversation => {
+            LaneKey::of(&entry.identity.account, &entry.identity.conversation)
+        }
+        crate::config::Order::None => {
+            LaneKey::alone(&entry.identity.account, &entry.identity.conversation, &entry.identity.msg_id)
+        }
+    };
+    entry.settled = None;
+    let excess = entry.history.len().saturating_sub(HISTORY_MAX);
+    entry.history.drain(..excess);
+    if let Some(unresolved) = &mut entry.delivery.unresolved {
+        // How long the move took is not known: the service may have forgotten the token.
+        *unresolved = Unresolved { boot: tx.boot, window_end: unresolved.since, ..*unresolved };
+    }
+    if let Phase::Held { stopped, .. } = &mut entry.delivery.phase {
+        // Its clock stood still on the way as well.
+        let left_ms = entry.delivery.deadline.since_ms(*stopped);
+        *stopped = now.time;
+        entry.delivery.deadline = now.time.plus_ms(left_ms);
+    }
+    place(tx, spool, &mut entry, payload)?;
+    if let Some(id) = &entry.identity.id {
+        tx.put_bytes(keys::alias(id, entry.identity.seq), entry.identity.msg_id.as_bytes().into());
+    }
+    tx.put_entry(None, &entry)?;
+    let state = state_of(tx, &entry, tx.now)?;
+    tx.announce(EventKind::Submitted, &entry, state)?;
+    end_interrupted(tx, &entry)?;
+    Ok(Restored::Taken)
+}
+
+/// Takes a receipt over.
+pub(crate) fn restore_receipt(
+    tx: &mut Tx<'_>,
+    spool: &Spool,
+    mut receipt: Receipt,
+    data: Option<&[u8]>,
+) -> Result<Restored> {
+    let identity = &receipt.identity;
+    check(&identity.msg_id, &identity.account, &identity.conversation)?;
+    if load_message(tx, &identity.msg_id)?.is_some() {
+        return Ok(Restored::Skipped);
+    }
+    let now = tx.now;
+    receipt.identity.seq = seq_for(tx, receipt.identity.seq)?;
+    receipt.identity.lane = LaneKey::of(&receipt.identity.account, &receipt.identity.conversation);
+    receipt.identity.submitted = now.time_of(receipt.identity.submitted_at);
+    receipt.ended = now.time_of(receipt.at);
+    receipt.settled = None;
+    // Readers resume by this number: the old one stays wherever it can.
+    tx.counters.next_event = tx.counters.next_event.max(receipt.seq);
+    let large = data.filter(|data| data.len() > INLINE_BYTES_MAX);
+    tx.prepared_file = large.map(|data| write_data_file(spool, data)).transpose()?;
+    if let Some(id) = receipt.identity.id.clone() {
+        let (seq, msg_id) = (receipt.identity.seq, receipt.identity.msg_id.as_bytes().into());
+        tx.put_bytes(keys::alias(&id, seq), msg_id);
+    }
+    super::ending::take_over(tx, receipt, data.unwrap_or_default())?;
+    Ok(Restored::Taken)
+}
+
+fn check(msg_id: &str, account: &str, conversation: &str) -> Result<()> {
+    for (field, text) in [("msgID", msg_id), ("account", account), ("conversation", conversation)] {
+        if !is_id(text) {
+            return Err(Error::BadId { field });
+        }
+    }
+    Ok(())
+}
+
+/// Its old place in the order where that is free, else the next one.
+fn seq_for(tx: &mut Tx<'_>, wanted: u64) -> Result<u64> {
+    let Counters { next_seq, .. } = tx.counters;
+    let is_taken = |tx: &Tx<'_>, ended| tx.get(&keys::payload(ended, wanted)).map(|row| row.is_some());
+    if wanted == 0 || is_taken(tx, Ended::No)? || is_taken(tx, Ended::Yes)? {
+        tx.counters.next_seq += 1;
+        return Ok(next_seq);
+    }
+    tx.counters.next_seq = next_seq.max(wanted.saturating_add(1));
+    Ok(wanted)
+}
+
+/// Puts the payload where the size says.
+fn place(tx: &mut Tx<'_>, spool: &Spool, entry: &mut Entry, payload: Option<Payload>) -> Result<()> {
+    let Some(Payload { message, web_message_instance }) = payload else {
+        entry.payload = Place::Nowhere;
+        return match entry.delivery.phase {
+            Phase::Failed { .. } | Phase::Expired { .. } => Ok(()),
+            _ => Err(Error::Unavailable { what: "an entry that may still be sent needs its message".into() }),
+        };
+    };
+    let bytes = message.len() + web_message_instance.as_ref().map_or(0, Vec::len);
+    if bytes as u64 > tx.config.max_message_bytes {
+        return Err(Error::TooLarge { bytes: bytes as u64, max: tx.config.max_message_bytes });
+    }
+    entry.identity.payload_bytes = bytes as u64;
+    let msg_id = entry.identity.msg_id.clone();
+    let stored = if bytes > INLINE_BYTES_MAX {
+        let name = write_payload_file(spool, &message, web_message_instance.as_deref())?;
+        tx.put_bytes(keys::file(name), Bytes::default());
+        entry.payload = Place::File(name);
+        StoredPayload { msg_id, message: Vec::new(), web_message_instance: None }
+    } else {
+        entry.payload = Place::Inline;
+        StoredPayload { msg_id, message, web_message_instance }
+    };
+    let ended = if entry.delivery.has_ended() { Ended::Yes } else { Ended::No };
+    tx.put(keys::payload(ended, entry.identity.seq), &stored)
+}
+
+/// An attempt that was under way in the other spool is never heard of here: it may have reached the service,
+/// and no window of it is known.
+fn end_interrupted(tx: &mut Tx<'_>, entry: &Entry) -> Result<()> {
+    let Some((attempt, since, _)) = under_way(entry) else { return Ok(()) };
+    let no_window = Policy { dedup_window: DedupWindow::default(), ..tx.config.policy };
+    let context = Context { policy: &no_window, ..tx.context(entry) };
+    let Ok(stepped) = step(&entry.delivery, &Event::Death { suspect: false }, &context) else {
+        return Ok(());
+    };
+    let mut new = entry.clone();
+    let lost = lost_report("the message was moved to another spool during the attempt");
+    record_attempt(&mut new, attempt, since, None, &lost, tx.now.wall);
+    apply(tx, entry, new, stepped, None).map(drop)
+}

@@ -1,0 +1,47 @@
+//! `outboxd export SPOOL`: every message of a spool, one a line.
+//!
+//! Owns:  the order (receipts, then entries as they were accepted), the count of what could not be read.
+//! Never: changes the spool.
+
+use std::io::{self, BufWriter, Write};
+use std::path::Path;
+
+use outbox::{Exported, Offline};
+
+use super::line::{self, Line};
+use super::{Failure, Verdict};
+
+pub(super) fn run(spool: &Path, out: impl Write) -> Result<Verdict, Failure> {
+    let offline = Offline::open(spool)?;
+    let mut out = BufWriter::new(out);
+    let (mut entries, mut receipts, mut without) = (0_u64, 0_u64, 0_u64);
+    let bad = offline.export(|exported| {
+        let line = match exported {
+            Exported::Entry { entry, payload } => {
+                entries += 1;
+                without += u64::from(payload.is_none() && entry.payload != outbox::Place::Nowhere);
+                line::of_entry(&entry, payload)
+            }
+            Exported::Receipt { receipt, data } => {
+                receipts += 1;
+                line::of_receipt(&receipt, data)
+            }
+        };
+        write(&mut out, &line)
+    })?;
+    out.flush().map_err(Failure::Write)?;
+    let mut said = format!("{entries} messages and {receipts} receipts");
+    for (count, what) in [(bad, "records could not be read"), (without, "messages have lost their payload")] {
+        if count > 0 {
+            said += &format!("; {count} {what}");
+        }
+    }
+    // Beside the lines; a script counts them by itself.
+    let _ = writeln!(io::stderr().lock(), "outboxd: {said}");
+    Ok(if bad + without == 0 { Verdict::Good } else { Verdict::Bad })
+}
+
+fn write(out: &mut impl Write, line: &Line) -> Result<(), Failure> {
+    serde_json::to_writer(&mut *out, line).map_err(|error| Failure::Write(error.into()))?;
+    out.write_all(b"\n").map_err(Failure::Write)
+}

@@ -1,0 +1,114 @@
+//! `outboxd fsck SPOOL`: looks at every record, and with `--repair` puts right what can be.
+//!
+//! Owns:  what is said of a spool.
+//! Never: changes one without `--repair`, removes a record: what cannot be read is set aside.
+
+use std::io::Write;
+use std::path::Path;
+
+use outbox::{Check, Offline};
+use serde_json::{Value, json};
+
+use super::{Failure, Verdict, open};
+use crate::config::Config;
+
+pub(super) fn check(spool: &Path, as_json: bool, out: impl Write) -> Result<Verdict, Failure> {
+    let check = Offline::open(spool)?.check()?;
+    tell(spool, &check, None, as_json, out)
+}
+
+pub(super) fn repair(config: &Config, as_json: bool, out: impl Write) -> Result<Verdict, Failure> {
+    let spool = &config.spool.path;
+    // Nothing is made where there is nothing: a typing error must not leave an empty spool behind.
+    let before = Offline::open(spool)?.check()?;
+    let outbox = open(config)?;
+    let report = outbox.report().clone();
+    outbox.close();
+    if let Some(error) = outbox.failure() {
+        return Err(error.into());
+    }
+    drop(outbox);
+    let after = Offline::open(spool)?.check()?;
+    let done = Done { set_aside: after.set_aside.saturating_sub(before.set_aside), rebuilt: report.rebuilt };
+    tell(spool, &after, Some(&done), as_json, out)
+}
+
+/// What a repair did.
+struct Done {
+    set_aside: u64,
+    rebuilt: bool,
+}
+
+fn tell(
+    spool: &Path,
+    check: &Check,
+    done: Option<&Done>,
+    as_json: bool,
+    mut out: impl Write,
+) -> Result<Verdict, Failure> {
+    let text =
+        if as_json { format!("{}\n", as_value(spool, check, done)) } else { words(spool, check, done) };
+    out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(Failure::Write)?;
+    Ok(if check.is_sound() { Verdict::Good } else { Verdict::Bad })
+}
+
+fn as_value(spool: &Path, check: &Check, done: Option<&Done>) -> Value {
+    let lost = check.lost.map(|lost| json!({"fromSeq": lost.from_seq, "toSeq": lost.to_seq}));
+    let repair = done.map(|done| json!({"setAside": done.set_aside, "rebuilt": done.rebuilt}));
+    json!({
+        "spool": spool.display().to_string(), "sound": check.is_sound(), "clean": check.clean,
+        "entries": check.entries, "receipts": check.receipts, "setAside": check.set_aside,
+        "badRecords": check.bad_records, "badKeys": check.bad_keys, "badPayloads": check.bad_payloads,
+        "badPayloadIds": check.bad_payload_ids, "badData": check.bad_data,
+        "derivedAgrees": check.derived_agrees, "lost": lost, "repair": repair,
+    })
+}
+
+fn words(spool: &Path, check: &Check, done: Option<&Done>) -> String {
+    let mut lines =
+        vec![format!("{}: {} messages, {} receipts", spool.display(), check.entries, check.receipts)];
+    if let Some(done) = done {
+        lines.push(format!(
+            "repaired: {} records set aside, indices {}",
+            done.set_aside,
+            if done.rebuilt { "made anew" } else { "left as they were" }
+        ));
+    }
+    if check.set_aside > 0 {
+        lines.push(format!("{} records are set aside", check.set_aside));
+    }
+    if !check.clean {
+        lines.push("the last process did not close it in order; the next start checks it".to_owned());
+    }
+    let mut bad = |count: u64, what: &str, which: &[String]| {
+        if count > 0 {
+            lines.push(format!("{count} {what}{}", named(which)));
+        }
+    };
+    bad(check.bad_records, "records cannot be read", &check.bad_keys);
+    bad(check.bad_payloads, "messages have lost their payload", &check.bad_payload_ids);
+    bad(check.bad_data, "receipts have lost their replacement", &[]);
+    if let Some(lost) = check.lost {
+        lines.push(format!(
+            "acknowledged messages {} to {} in the order of acceptance are missing",
+            lost.from_seq, lost.to_seq
+        ));
+    }
+    if !check.derived_agrees {
+        lines.push("indices or counts disagree with the records".to_owned());
+    }
+    lines.push(match (check.is_sound(), done) {
+        (true, _) => "sound".to_owned(),
+        (false, None) => {
+            "not sound: `outboxd export` saves what can be read; `outboxd fsck --repair` sets the \
+                          rest aside"
+                .to_owned()
+        }
+        (false, Some(_)) => "not sound: what is named above cannot be put right".to_owned(),
+    });
+    lines.join("\n") + "\n"
+}
+
+fn named(which: &[String]) -> String {
+    if which.is_empty() { String::new() } else { format!(": {}", which.join(", ")) }
+}

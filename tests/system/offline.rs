@@ -1,0 +1,273 @@
+//! A spool that no daemon runs on: exported, imported, checked.
+//!
+//! Owns:  what survives the way into another spool, what is refused, what a look leaves as it was.
+//! Never: looks into the files beyond comparing and damaging them.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use outbox_control::Time;
+use outbox_control::types::{ResolveRequest, State};
+use outboxd::service::Reply;
+use serde_json::{Value, json};
+use tokio::process::Command;
+
+use crate::harness::{Daemon, ONCE, OUTBOXD, Run, forgetful_service, http_toml, run, service};
+use crate::messages::{message, submit, submit_with};
+
+async fn outboxd(arguments: &[&str], input: &str) -> Run {
+    let mut command = Command::new(OUTBOXD);
+    command.args(arguments);
+    run(command, input).await
+}
+
+async fn export(spool: &Path) -> Run {
+    outboxd(&["export", spool.to_str().unwrap()], "").await
+}
+
+async fn import(spool: &Path, lines: &str) -> Run {
+    outboxd(&["import", spool.to_str().unwrap()], lines).await
+}
+
+fn by_id(run: &Run) -> BTreeMap<String, Value> {
+    let line = |line: &str| serde_json::from_str::<Value>(line).unwrap();
+    run.out.lines().map(line).map(|line| (line["msgID"].as_str().unwrap().to_owned(), line)).collect()
+}
+
+/// Every file of a folder with its content.
+fn files(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path)
+            } else {
+                drop(found.insert(path.clone(), std::fs::read(path).unwrap()))
+            }
+        }
+    }
+    found
+}
+
+/// A stopped daemon whose spool holds a message in every state that there is.
+async fn full_spool() -> Daemon {
+    let service = forgetful_service(|seen| match seen.msg_id.as_str() {
+        "failed" | "kept" => Reply::Callback { code: 80_001, desc: "refused".into() },
+        "later" => Reply::Callback { code: 20_004, desc: "busy".into() },
+        "lost" | "seen" => Reply::AcceptThenLose,
+        _ => Reply::Accept,
+    })
+    .await;
+    let toml = http_toml(&service, "", &format!("{ONCE}[delivery]\non_uncertain = \"hold\"\n"));
+    let mut daemon = Daemon::start(&toml).await;
+    let large = format!(
+        r#"{{"message":{{"msgID":"large","id":"made-1","groupID":"pier","elemType":1,"x":"{}"}},"webMessageInstatnce":{{"a":1}},"notBefore":"2099-01-01T00:00:00.000Z","ttl":"2h"}}"#,
+        "y".repeat(40_000)
+    );
+    for (body, state) in [
+        (submit("sent", "a"), State::Sent),
+        (submit("failed", "b"), State::Failed),
+        (submit("later", "c"), State::Deferred),
+        (submit("lost", "d"), State::Uncertain),
+        (submit("seen", "e"), State::Uncertain),
+        (submit_with("short", "c", r#""ttl":"1s""#), State::Expired),
+        (large, State::Deferred),
+    ] {
+        let submitted = daemon.client.submit_json(body.into_bytes()).await.unwrap();
+        daemon.entry_in(&submitted.msg_id, state).await;
+    }
+    daemon.client.resolve("seen", &ResolveRequest { code: 0, desc: None, data: None }).await.unwrap();
+    daemon.client.pause().await.unwrap();
+    for msg_id in ["held", "gone", "waits"] {
+        daemon.client.submit_json(submit(msg_id, msg_id).into_bytes()).await.unwrap();
+    }
+    daemon.client.hold("held", Some("wait for Lena")).await.unwrap();
+    daemon.client.cancel("gone", Some("typo")).await.unwrap();
+    assert_eq!(daemon.term().await, Some(0));
+    daemon
+}
+
+#[tokio::test]
+async fn every_state_survives_the_way_into_another_spool() {
+    let daemon = full_spool().await;
+    let exported = export(&daemon.place.spool).await;
+    assert_eq!(exported.code, Some(0), "{exported:?}");
+    let lines = by_id(&exported);
+    assert_eq!(lines.len(), 10, "{:?}", lines.keys());
+    for (msg_id, state) in [
+        ("failed", "failed"),
+        ("lost", "uncertain"),
+        ("short", "expired"),
+        ("held", "held"),
+        ("waits", "queued"),
+    ] {
+        assert_eq!(lines[msg_id]["record"]["state"], state, "{}", lines[msg_id]);
+        let text: Value = serde_json::from_str(&message(msg_id, "x")).unwrap();
+        assert_eq!(lines[msg_id]["message"]["textElem"], text["textElem"]);
+    }
+    for (msg_id, state) in [("sent", "sent"), ("seen", "sent"), ("gone", "cancelled")] {
+        assert_eq!(lines[msg_id]["receipt"]["state"], state, "{}", lines[msg_id]);
+    }
+
+    let other = daemon.place.path().join("other");
+    let imported = import(&other, &exported.out).await;
+    assert_eq!((imported.code, imported.out.as_str()), (Some(0), ""), "{imported:?}");
+    assert!(imported.err.contains("10 taken in, 0 there already, 0 refused"), "{imported:?}");
+    let mut again = by_id(&export(&other).await);
+    // A held one's clock stood still on the way: what is left of its life is the same.
+    let left = |line: &Value| {
+        let at = |name: &str| line["record"][name].as_str().unwrap().parse::<Time>().unwrap().as_ms();
+        at("deadline") - at("stoppedAt")
+    };
+    assert_eq!(left(&again["held"]), left(&lines["held"]));
+    for name in ["deadline", "stoppedAt"] {
+        again.get_mut("held").unwrap()["record"][name] = lines["held"]["record"][name].clone();
+    }
+    for (msg_id, line) in &lines {
+        assert_eq!(&again[msg_id], line, "{msg_id} comes out as it went in");
+    }
+    let repeated = import(&other, &exported.out).await;
+    assert!(repeated.err.contains("0 taken in, 10 there already, 0 refused"), "{repeated:?}");
+    let checked = outboxd(&["fsck", other.to_str().unwrap()], "").await;
+    assert_eq!((checked.code, checked.out.lines().last()), (Some(0), Some("sound")), "{checked:?}");
+}
+
+#[tokio::test]
+async fn an_imported_spool_is_sent_by_the_next_daemon_with_the_same_tokens_and_in_order() {
+    let mut source = Daemon::start("").await;
+    let lines: String =
+        (0..40).map(|n| submit(&format!("m-{n:02}"), &format!("u{}", n % 3)) + "\n").collect();
+    source.post_lines(&lines).await;
+    source.term().await;
+    let exported = export(&source.place.spool).await;
+    let tokens: BTreeMap<_, _> = by_id(&exported)
+        .into_iter()
+        .map(|(msg_id, line)| (msg_id, line["record"]["token"].as_str().unwrap().to_owned()))
+        .collect();
+
+    let service = service(|_| Reply::Accept).await;
+    let place = crate::harness::Place::new(&http_toml(&service, "", ""));
+    assert_eq!(import(&place.spool, &exported.out).await.code, Some(0));
+    let daemon = Daemon::start_in(place).await;
+    daemon.entry_when_all_sent(40).await;
+    let mut last = BTreeMap::new();
+    for request in service.requests() {
+        assert_eq!(request.header("idempotency-key"), Some(tokens[&request.msg_id].as_str()));
+        let user = request.msg_id[2..].parse::<u32>().unwrap() % 3;
+        assert!(last.insert(user, request.msg_id.clone()) < Some(request.msg_id.clone()), "in order");
+    }
+}
+
+#[tokio::test]
+async fn an_attempt_that_was_under_way_may_have_arrived() {
+    let service = forgetful_service(|_| Reply::Hang).await;
+    let mut daemon = Daemon::start(&http_toml(&service, "", ONCE)).await;
+    daemon.client.submit_json(submit("m", "lena").into_bytes()).await.unwrap();
+    daemon.entry_in("m", State::Sending).await;
+    daemon.kill9().await;
+    let exported = export(&daemon.place.spool).await;
+    assert_eq!(by_id(&exported)["m"]["record"]["state"], "sending", "{exported:?}");
+    let other = daemon.place.path().join("other");
+    assert_eq!(import(&other, &exported.out).await.code, Some(0));
+    let moved = by_id(&export(&other).await).remove("m").unwrap();
+    let record = &moved["record"];
+    assert_eq!((&record["attempts"], &record["possibleDuplicate"]), (&json!(1), &json!(true)), "{moved}");
+    assert!(record["unresolvedSince"].is_string(), "{moved}");
+}
+
+#[tokio::test]
+async fn lines_without_a_record_are_submits_and_a_bad_line_spoils_only_itself() {
+    let place = crate::harness::Place::new("");
+    let lines = [
+        submit("a", "lena"),
+        "not json".to_owned(),
+        String::new(),
+        r#"{"msgID":"b","account":"d","conversation":"c","record":{"state":"sent"}}"#.to_owned(),
+        r#"{"message":{"msgID":"tips","groupID":"g","elemType":9}}"#.to_owned(),
+        submit("c", "lena"),
+    ];
+    let imported = import(&place.spool, &lines.join("\n")).await;
+    assert_eq!(imported.code, Some(1), "{imported:?}");
+    assert!(imported.err.contains("2 taken in, 0 there already, 3 refused"), "{imported:?}");
+    for number in [2, 4, 5] {
+        assert!(imported.err.contains(&format!("line {number} is refused: ")), "{imported:?}");
+    }
+    assert_eq!(by_id(&export(&place.spool).await).into_keys().collect::<Vec<_>>(), ["a", "c"]);
+}
+
+#[tokio::test]
+async fn a_spool_in_use_is_refused_and_a_folder_that_is_none_as_well() {
+    let daemon = Daemon::start("").await;
+    for command in ["export", "import", "fsck"] {
+        let refused = outboxd(&[command, daemon.place.spool.to_str().unwrap()], "").await;
+        assert_eq!(refused.code, Some(1), "{command}: {refused:?}");
+        assert!(refused.err.contains("in use by outboxd") && refused.err.contains("hint:"), "{refused:?}");
+    }
+    let folder = daemon.place.path().to_str().unwrap();
+    for command in ["export", "fsck"] {
+        let refused = outboxd(&[command, folder], "").await;
+        assert_eq!(refused.code, Some(2), "{command}: {refused:?}");
+        let missing = outboxd(&[command, &format!("{folder}/nowhere")], "").await;
+        assert_eq!(missing.code, Some(1), "{command}: {missing:?}");
+        assert!(!Path::new(&format!("{folder}/nowhere")).exists());
+    }
+}
+
+#[tokio::test]
+async fn a_look_changes_nothing() {
+    let mut daemon = full_spool().await;
+    let before = files(&daemon.place.spool);
+    assert_eq!(export(&daemon.place.spool).await.code, Some(0));
+    assert_eq!(outboxd(&["fsck", daemon.place.spool.to_str().unwrap()], "").await.code, Some(0));
+    assert!(files(&daemon.place.spool) == before, "no byte of the spool has changed");
+    daemon.start_again().await;
+    daemon.kill9().await;
+    let before = files(&daemon.place.spool);
+    assert_eq!(export(&daemon.place.spool).await.code, Some(0));
+    assert!(files(&daemon.place.spool) == before, "also after a stop that was not in order");
+}
+
+#[tokio::test]
+async fn damage_is_told_and_never_a_panic() {
+    let daemon = full_spool().await;
+    let spool = &daemon.place.spool;
+    let db = spool.join("store/db");
+    let whole = std::fs::read(&db).unwrap();
+    let used = whole.iter().rposition(|byte| *byte != 0).unwrap();
+    let mut noticed = 0;
+    for part in 1..=24 {
+        let mut damaged = whole.clone();
+        damaged[used * part / 25] ^= 0x10;
+        std::fs::write(&db, &damaged).unwrap();
+        let checked = outboxd(&["fsck", "--json", spool.to_str().unwrap()], "").await;
+        let exported = export(spool).await;
+        for run in [&checked, &exported] {
+            assert!(matches!(run.code, Some(0 | 1)) && !run.err.contains("panicked"), "{run:?}");
+        }
+        noticed += usize::from(checked.code == Some(1));
+        for line in by_id(&exported).values() {
+            assert!(line.get("record").is_some() || line.get("receipt").is_some());
+        }
+    }
+    assert!(noticed > 0, "not one of 24 damages was noticed");
+    std::fs::write(&db, &whole).unwrap();
+    assert_eq!(export(spool).await.code, Some(0));
+}
+
+#[tokio::test]
+async fn a_repair_sets_aside_what_cannot_be_read_and_the_rest_goes_on() {
+    let daemon = full_spool().await;
+    let spool = daemon.place.spool.to_str().unwrap();
+    let payloads = daemon.place.spool.join("payloads");
+    for file in std::fs::read_dir(&payloads).unwrap() {
+        std::fs::write(file.unwrap().path(), b"rubbish").unwrap();
+    }
+    let checked = outboxd(&["fsck", spool], "").await;
+    assert_eq!(checked.code, Some(1), "{checked:?}");
+    assert!(checked.out.contains("1 messages have lost their payload: large"), "{checked:?}");
+    let exported = export(&daemon.place.spool).await;
+    assert_eq!(exported.code, Some(1), "{exported:?}");
+    assert_eq!(by_id(&exported).len(), 10, "what can be read is there all the same");
+}
