@@ -3,10 +3,12 @@
 //! Owns:  the configuration and its defaults.
 //! Never: reads files or the environment.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::chance::{Chance, SystemChance};
 use crate::clock::{Clock, SystemClock};
 use crate::lifecycle::Policy;
 use crate::notice::Notices;
@@ -47,6 +49,34 @@ pub struct Config {
     pub observer: Option<Observer>,
     /// The time.
     pub clock: Arc<dyn Clock>,
+    /// Random numbers.
+    pub chance: Arc<dyn Chance>,
+    /// Who commits.
+    pub committer: Committer,
+}
+
+/// Who commits what has gathered.
+#[derive(Clone, Default)]
+pub enum Committer {
+    /// A thread of the store's own.
+    #[default]
+    Thread,
+    /// Whoever calls [`crate::Outbox::commit`], or waits for a ticket: for simulations, which must be the same
+    /// each time. The store is made for small groups then, and dropping it without closing it leaves what a
+    /// kill would: verbs that were not committed are lost, and the spool is not marked as closed.
+    ByHand {
+        /// Called whenever a verb was queued.
+        queued: Arc<dyn Fn() + Send + Sync>,
+    },
+}
+
+impl fmt::Debug for Committer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Thread => "Thread",
+            Self::ByHand { .. } => "ByHand",
+        })
+    }
 }
 
 /// Whether messages of one conversation wait for one another.
@@ -81,6 +111,8 @@ impl Config {
             policy: Policy::default(),
             observer: None,
             clock: Arc::new(SystemClock::new()),
+            chance: Arc::new(SystemChance),
+            committer: Committer::default(),
         }
     }
 }

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use crate::error::OpenError;
-use crate::limits::{CACHE_BYTES, LOCK_WAIT, SEGMENT_BYTES};
+use crate::limits::{CACHE_BYTES, LOCK_WAIT};
 
 /// The bytes of a value; cheap to clone.
 pub(crate) type Bytes = sled::IVec;
@@ -83,9 +83,9 @@ pub(crate) struct Disk {
 
 impl Disk {
     /// Opens or creates the store in `dir`, which exists, and makes its existence durable.
-    pub(crate) fn open(dir: &Path) -> Result<Self, OpenError> {
+    pub(crate) fn open(dir: &Path, segment_bytes: usize) -> Result<Self, OpenError> {
         remove_unfinished_snapshots(dir)?;
-        let db = open_with_patience(dir)?;
+        let db = open_with_patience(dir, segment_bytes)?;
         let corrupt = |error: sled::Error| OpenError::Corrupt { path: dir.into(), reason: error.to_string() };
         db.flush().map_err(corrupt)?;
         let file_path = dir.join("db");
@@ -167,13 +167,13 @@ fn remove_unfinished_snapshots(dir: &Path) -> Result<(), OpenError> {
 }
 
 /// Opens sled, waiting for a lock that its last process may still hold for a moment.
-fn open_with_patience(dir: &Path) -> Result<sled::Db, OpenError> {
+fn open_with_patience(dir: &Path, segment_bytes: usize) -> Result<sled::Db, OpenError> {
     const PAUSE: Duration = Duration::from_millis(20);
     let started = Instant::now();
     loop {
         let config = sled::Config::new()
             .path(dir)
-            .segment_size(SEGMENT_BYTES)
+            .segment_size(segment_bytes)
             .cache_capacity(CACHE_BYTES)
             // No flusher thread: it would sync for ever while idle, and we flush each group ourselves.
             .flush_every_ms(None);
@@ -242,17 +242,18 @@ pub(crate) fn after_key(key: &[u8]) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limits::SEGMENT_BYTES;
 
     #[test]
     fn what_was_committed_is_there_after_a_reopen() {
         let dir = tempfile::tempdir().unwrap();
-        let disk = Disk::open(dir.path()).unwrap();
+        let disk = Disk::open(dir.path(), SEGMENT_BYTES).unwrap();
         let writes = Writes::from([(b"a1".to_vec(), Some(b"one".as_slice().into())), (b"b".to_vec(), None)]);
         disk.commit(&writes).unwrap();
         assert!(disk.size_bytes() > 0);
         drop(disk);
         std::fs::write(dir.path().join("snap.0000000000000001.generating"), b"half").unwrap();
-        let disk = Disk::open(dir.path()).unwrap();
+        let disk = Disk::open(dir.path(), SEGMENT_BYTES).unwrap();
         assert_eq!(disk.get(b"a1").unwrap().as_deref(), Some(b"one".as_slice()));
         assert_eq!(disk.next(b"a", b"a").unwrap().unwrap().0, b"a1");
         assert_eq!(disk.next(b"a", b"a2").unwrap(), None);
@@ -264,7 +265,7 @@ mod tests {
     fn a_store_that_cannot_be_read_is_an_error_and_not_a_panic() {
         let dir = tempfile::tempdir().unwrap();
         std::fs::create_dir(dir.path().join("db")).unwrap();
-        assert!(matches!(Disk::open(dir.path()), Err(OpenError::Io { .. })));
+        assert!(matches!(Disk::open(dir.path(), SEGMENT_BYTES), Err(OpenError::Io { .. })));
     }
 
     #[test]

@@ -30,6 +30,7 @@
 //! Where to read on: `lifecycle` is the whole life of an entry as one function, `keys` the layout of the
 //! store, `writer` how a group becomes durable.
 
+mod chance;
 mod clock;
 mod config;
 mod disk;
@@ -57,8 +58,9 @@ mod verify;
 mod view;
 mod writer;
 
+pub use chance::{Chance, SystemChance, roll};
 pub use clock::{BootId, Clock, ClockMark, Moment, Reading, SpoolClock, SystemClock, Timestamp, WallTime};
-pub use config::{Config, Observer, Order};
+pub use config::{Committer, Config, Observer, Order};
 pub use entry::{
     Account, AttemptRecord, Cause, Counters, Delivery, End, Entry, Gate, Holder, Identity, LaneKey,
     LastError, Phase, Place, Receipt, SendToken, SettledAs, StoredClass, StoredOutcome, StoredState, Then,

@@ -7,12 +7,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::{Moment, SpoolClock, Timestamp, WallTime};
-use crate::config::Config;
+use crate::config::{Committer, Config};
 use crate::disk::{Disk, Rows};
 use crate::entry::{Account, Counters, Entry, Receipt};
 use crate::error::{Error, OpenError, Result};
 use crate::events::{self, EventPage};
-use crate::limits::{INLINE_BYTES_MAX, LIST_SCAN_MAX};
+use crate::limits::{INLINE_BYTES_MAX, LIST_SCAN_MAX, SEGMENT_BYTES, SEGMENT_BYTES_BY_HAND};
 use crate::outcome::Report;
 use crate::record;
 use crate::spool::{Opened, Spool};
@@ -90,7 +90,10 @@ impl Drop for PreparedSubmit {
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        self.writer.stop();
+        // By hand, only what was asked for is done.
+        if matches!(self.shared.config.committer, Committer::Thread) {
+            self.writer.stop(&self.shared);
+        }
     }
 }
 
@@ -101,7 +104,8 @@ impl Outbox {
     /// # Errors
     /// [`OpenError`], whose `hint` says what to do.
     pub fn open(config: Config) -> std::result::Result<Self, OpenError> {
-        let Opened { spool, disk, clean } = Spool::open(&config.path, &config.holder)?;
+        let Opened { spool, disk, clean } =
+            Spool::open(&config.path, &config.holder, segment_bytes(&config))?;
         let path = config.path.clone();
         let corrupt = |error: Error| OpenError::Corrupt { path: path.clone(), reason: error.to_string() };
         let seal = spool.read_seal().and_then(|bytes| record::decode::<Counters>(keys::SEAL, &bytes).ok());
@@ -119,7 +123,7 @@ impl Outbox {
             counters_lost || (!clean && !verify::agrees(&disk, &counters).map_err(&corrupt)?);
         let before = Before { clean, boot: counters.clock.boot };
         let shared = Arc::new(Shared::new(disk, spool, clock, config, counters));
-        let writer = Writer::start(Arc::clone(&shared)).map_err(|source| OpenError::Io {
+        let writer = Writer::start(&shared).map_err(|source| OpenError::Io {
             action: "starting the writer of",
             path: path.clone(),
             source,
@@ -128,7 +132,7 @@ impl Outbox {
         if let Err(error) = &settled {
             // What was not put right must not be marked as closed in order: the next open checks it again.
             shared.fail(error.to_string());
-            writer.stop();
+            writer.stop(&shared);
         }
         let interrupted = settled.map_err(&corrupt)?;
         let orphans = sweep(&shared.spool, &shared.disk)?;
@@ -164,7 +168,13 @@ impl Outbox {
 
     /// Carries out what is queued and closes the spool in order. Verbs that come later are refused.
     pub fn close(&self) {
-        self.inner.writer.stop();
+        self.inner.writer.stop(&self.inner.shared);
+    }
+
+    /// Commits what has gathered as one group, where that is done by hand ([`Committer::ByHand`]); tells
+    /// whether there was anything.
+    pub fn commit(&self) -> bool {
+        self.inner.shared.commit_by_hand()
     }
 
     fn verb<T: Send + 'static>(
@@ -298,7 +308,8 @@ impl Outbox {
             return Err(Error::TooLarge { bytes: bytes as u64, max: shared.config.max_message_bytes });
         }
         let file = if bytes > INLINE_BYTES_MAX {
-            Some(verbs::write_payload_file(&shared.spool, &message, Some(&web))?)
+            let chance = shared.config.chance.as_ref();
+            Some(verbs::write_payload_file(&shared.spool, chance, &message, Some(&web))?)
         } else {
             None
         };
@@ -360,11 +371,26 @@ impl Outbox {
     }
 
     /// Makes the lane heads due now that wait only because nobody could be reached; answers how many.
+    /// Works in bounded transactions.
     ///
     /// # Errors
     /// [`Error::Unhealthy`] or [`Error::Closed`].
     pub fn wake_not_reached(&self) -> Result<u64> {
         self.sweep(verbs::wake_not_reached)
+    }
+
+    /// The same as [`Self::wake_not_reached`], to be awaited where nothing may block.
+    ///
+    /// # Errors
+    /// [`Error::Unhealthy`] or [`Error::Closed`].
+    pub async fn wake_not_reached_async(&self) -> Result<u64> {
+        let mut swept = self.verb(|tx| verbs::wake_not_reached(tx, None)).await?;
+        let mut changed = swept.changed;
+        while let Some(from) = swept.next {
+            swept = self.verb(move |tx| verbs::wake_not_reached(tx, Some(&from))).await?;
+            changed += swept.changed;
+        }
+        Ok(changed)
     }
 
     /// Pauses everything: no new leases. Survives a restart.
@@ -410,7 +436,8 @@ impl Outbox {
         let large = data.filter(|data| data.len() > INLINE_BYTES_MAX);
         // Where it cannot be written (a full disk), the outcome is recorded without it: a proven success must
         // not wait for room. The receipt says that it is missing.
-        let file = large.and_then(|data| verbs::write_data_file(&shared.spool, data).ok());
+        let chance = shared.config.chance.as_ref();
+        let file = large.and_then(|data| verbs::write_data_file(&shared.spool, chance, data).ok());
         self.inner.writer.submit(shared, move |tx, spool| {
             tx.prepared_file = file;
             let answer = verb(tx, &report);
@@ -552,6 +579,13 @@ impl Outbox {
         let shared = &self.inner.shared;
         let _snapshot = shared.snapshot();
         view::next_wake(&shared.disk, shared.clock.now().time)
+    }
+}
+
+fn segment_bytes(config: &Config) -> usize {
+    match config.committer {
+        Committer::Thread => SEGMENT_BYTES,
+        Committer::ByHand { .. } => SEGMENT_BYTES_BY_HAND,
     }
 }
 

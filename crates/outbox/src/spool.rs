@@ -49,7 +49,7 @@ pub(crate) struct Opened {
 
 impl Spool {
     /// Opens the spool in `path`, or makes one if the directory is missing or empty.
-    pub(crate) fn open(path: &Path, holder: &str) -> Result<Opened, OpenError> {
+    pub(crate) fn open(path: &Path, holder: &str, segment_bytes: usize) -> Result<Opened, OpenError> {
         make_dir(path)?;
         let path = &path.canonicalize().map_err(io_error("opening", path))?;
         let is_ready = path.join("ready").exists();
@@ -63,7 +63,7 @@ impl Spool {
         }
         let clean_mark = path.join("clean");
         let clean = is_ready && clean_mark.exists();
-        let disk = Disk::open(&store)?;
+        let disk = Disk::open(&store, segment_bytes)?;
         if !is_ready {
             finish_creation(path)?;
         }
@@ -285,21 +285,22 @@ fn write_synced(path: &Path, bytes: &[u8]) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limits::SEGMENT_BYTES;
 
     #[test]
     fn a_directory_with_other_files_is_left_alone() {
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join("thesis.txt"), b"years of work").unwrap();
-        assert!(matches!(Spool::open(dir.path(), "me"), Err(OpenError::NotASpool { .. })));
+        assert!(matches!(Spool::open(dir.path(), "me", SEGMENT_BYTES), Err(OpenError::NotASpool { .. })));
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
     }
 
     #[test]
     fn a_newer_format_is_refused_untouched() {
         let dir = tempfile::tempdir().unwrap();
-        drop(Spool::open(dir.path(), "me").ok().unwrap());
+        drop(Spool::open(dir.path(), "me", SEGMENT_BYTES).ok().unwrap());
         fs::write(dir.path().join("format"), "outbox spool 2\n").unwrap();
-        let error = Spool::open(dir.path(), "me").err().unwrap();
+        let error = Spool::open(dir.path(), "me", SEGMENT_BYTES).err().unwrap();
         assert!(matches!(&error, OpenError::Format { found, .. } if found == "2"), "{error}");
     }
 
@@ -309,7 +310,7 @@ mod tests {
         fs::write(dir.path().join("format"), "").unwrap();
         fs::create_dir(dir.path().join("store")).unwrap();
         fs::write(dir.path().join("store/conf"), "half").unwrap();
-        let opened = Spool::open(dir.path(), "me").ok().unwrap();
+        let opened = Spool::open(dir.path(), "me", SEGMENT_BYTES).ok().unwrap();
         assert!(dir.path().join("ready").exists());
         opened.spool.mark_clean().unwrap();
     }
@@ -317,8 +318,8 @@ mod tests {
     #[test]
     fn a_second_open_learns_who_has_it() {
         let dir = tempfile::tempdir().unwrap();
-        let _first = Spool::open(dir.path(), "outboxd, pid 17").ok().unwrap();
-        match Spool::open(dir.path(), "me").err().unwrap() {
+        let _first = Spool::open(dir.path(), "outboxd, pid 17", SEGMENT_BYTES).ok().unwrap();
+        match Spool::open(dir.path(), "me", SEGMENT_BYTES).err().unwrap() {
             OpenError::InUse { holder, .. } => assert_eq!(holder, "outboxd, pid 17"),
             other => panic!("{other}"),
         }
@@ -327,7 +328,7 @@ mod tests {
     #[test]
     fn only_files_that_nothing_names_are_swept() {
         let dir = tempfile::tempdir().unwrap();
-        let spool = Spool::open(dir.path(), "me").ok().unwrap().spool;
+        let spool = Spool::open(dir.path(), "me", SEGMENT_BYTES).ok().unwrap().spool;
         spool.write_payload([1; 16], b"kept").unwrap();
         spool.write_payload([2; 16], b"orphan").unwrap();
         fs::write(dir.path().join("payloads/cut.part"), b"half").unwrap();

@@ -6,12 +6,11 @@
 
 use std::collections::BTreeMap;
 
+use crate::chance::{fresh_token, roll};
 use crate::clock::{BootId, Moment, Timestamp};
 use crate::config::Config;
 use crate::disk::{Bytes, DiskError, Rows, Writes, after_key};
-use crate::entry::{
-    Account, Counters, Delivery, Entry, Gate, Identity, Phase, Receipt, SendToken, StoredEvent,
-};
+use crate::entry::{Account, Counters, Delivery, Entry, Gate, Identity, Phase, Receipt, StoredEvent};
 use crate::error::{Error, Result};
 use crate::keys::{self, Ended, StateIndex};
 use crate::lifecycle::Context;
@@ -254,8 +253,8 @@ impl<'a> Tx<'a> {
             policy: &self.config.policy,
             now: self.now,
             boot: self.boot,
-            roll: roll(),
-            fresh_token: fresh_token(),
+            roll: roll(self.config.chance.as_ref()),
+            fresh_token: fresh_token(self.config.chance.as_ref()),
             ttl_ms: entry.ttl_ms,
             has_payload: entry.payload != crate::entry::Place::Nowhere,
             to_group: entry.identity.to_group,
@@ -460,27 +459,4 @@ impl<'a> Tx<'a> {
 /// Whether an entry's payload stands among those on their way or those that ended.
 pub(crate) const fn ended(delivery: &Delivery) -> Ended {
     if delivery.has_ended() { Ended::Yes } else { Ended::No }
-}
-
-/// A uniform number from 0 to 1.
-fn roll() -> f64 {
-    let mut bytes = [0; 4];
-    match getrandom::fill(&mut bytes) {
-        Ok(()) => f64::from(u32::from_le_bytes(bytes)) / f64::from(u32::MAX),
-        // Without randomness the middle of the range: no jitter, and nothing else is lost.
-        Err(_) => 0.5,
-    }
-}
-
-/// A new send token. It must only differ from all others: where the system has no randomness, hash what
-/// is different at each call.
-pub(crate) fn fresh_token() -> SendToken {
-    let mut bytes = [0; 16];
-    if getrandom::fill(&mut bytes).is_err() {
-        static CALLS: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
-        let call = CALLS.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        let now = std::time::SystemTime::now();
-        bytes = crate::entry::short_hash(&[&format!("{call} {now:?} {}", std::process::id())]);
-    }
-    SendToken(bytes)
 }

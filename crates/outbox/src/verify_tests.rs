@@ -103,7 +103,7 @@ fn look(outbox: &Outbox) -> Seen {
 
 /// Changes rows of a closed spool, and makes it look like one whose process was killed.
 fn damage(path: &Path, change: impl FnOnce(&Disk) -> Writes) {
-    let disk = Disk::open(&path.join("store")).unwrap();
+    let disk = Disk::open(&path.join("store"), crate::limits::SEGMENT_BYTES).unwrap();
     let writes = change(&disk);
     assert!(!writes.is_empty(), "there was nothing to damage");
     disk.commit(&writes).unwrap();

@@ -1,15 +1,16 @@
-//! The writer: one thread changes the store; what has gathered is committed as one group.
+//! The writer: one thread changes the store; what has gathered is committed as one group. A simulation does
+//! without the thread and commits by hand, with the same code.
 //!
 //! Owns:  the queue of verbs, group commit, the seal, the health of the store.
 //! Never: answers before the drive has the group, goes on after a failed flush or sync.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, RwLockReadGuard};
 use std::thread::JoinHandle;
 
-use crate::clock::SpoolClock;
-use crate::config::Config;
+use crate::clock::{SpoolClock, Timestamp};
+use crate::config::{Committer, Config};
 use crate::disk::{Disk, panic_text};
 use crate::entry::Counters;
 use crate::error::{Error, Result};
@@ -29,6 +30,8 @@ pub(crate) struct Shared {
     /// until the group is on the drive, so a reader never sees what a power cut could still take back.
     committed: RwLock<Counters>,
     failure: OnceLock<String>,
+    /// The queue's other end, where no thread has it.
+    by_hand: Mutex<Option<Committing>>,
 }
 
 impl Shared {
@@ -39,7 +42,27 @@ impl Shared {
         config: Config,
         counters: Counters,
     ) -> Self {
-        Self { disk, spool, clock, config, committed: RwLock::new(counters), failure: OnceLock::new() }
+        Self {
+            disk,
+            spool,
+            clock,
+            config,
+            committed: RwLock::new(counters),
+            failure: OnceLock::new(),
+            by_hand: Mutex::new(None),
+        }
+    }
+
+    /// Commits what has gathered as one group, if it is done by hand; tells whether there was anything.
+    pub(crate) fn commit_by_hand(&self) -> bool {
+        let mut by_hand = self.by_hand.lock().unwrap_or_else(PoisonError::into_inner);
+        by_hand.as_mut().is_some_and(|committing| match committing.queue.try_recv() {
+            Ok(Job::Verb(first)) => {
+                committing.group(self, first);
+                true
+            }
+            Ok(Job::Stop) | Err(_) => false,
+        })
     }
 
     /// A view of the last durable group; the writer waits while it is held, so hold it shortly.
@@ -73,7 +96,13 @@ enum Job {
 /// The writer's queue.
 pub(crate) struct Writer {
     jobs: SyncSender<Job>,
-    thread: std::sync::Mutex<Option<JoinHandle<()>>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// The other end of the queue.
+struct Committing {
+    queue: Receiver<Job>,
+    sealed_at: Timestamp,
 }
 
 /// The answer of a verb, once it is durable: wait for it, or await it. No runtime is needed for either.
@@ -92,7 +121,10 @@ impl<T> Ticket<T> {
     /// The verb's own, or [`Error::Unhealthy`] when the store failed under it.
     pub fn wait(self) -> Result<T> {
         let Self(receiver, shared) = self;
-        receiver?.recv().unwrap_or_else(|_| Err(gone(&shared)))
+        let receiver = receiver?;
+        // By hand nobody else would: whoever waits commits what stands before its verb, and the verb.
+        while !receiver.has_message() && shared.commit_by_hand() {}
+        receiver.recv().unwrap_or_else(|_| Err(gone(&shared)))
     }
 }
 
@@ -112,12 +144,22 @@ impl<T: Send + 'static> IntoFuture for Ticket<T> {
 }
 
 impl Writer {
-    /// Starts the thread.
-    pub(crate) fn start(shared: Arc<Shared>) -> std::io::Result<Self> {
+    /// Starts the thread, if there is to be one.
+    pub(crate) fn start(shared: &Arc<Shared>) -> std::io::Result<Self> {
         let (jobs, queue) = sync_channel(QUEUE_VERBS_MAX);
-        let thread =
-            std::thread::Builder::new().name("outbox-writer".into()).spawn(move || run(&shared, &queue))?;
-        Ok(Self { jobs, thread: std::sync::Mutex::new(Some(thread)) })
+        let committing = Committing { queue, sealed_at: shared.clock.now().time };
+        let thread = match shared.config.committer {
+            Committer::Thread => {
+                let shared = Arc::clone(shared);
+                let thread = std::thread::Builder::new().name("outbox-writer".into());
+                Some(thread.spawn(move || committing.run(&shared))?)
+            }
+            Committer::ByHand { .. } => {
+                *shared.by_hand.lock().unwrap_or_else(PoisonError::into_inner) = Some(committing);
+                None
+            }
+        };
+        Ok(Self { jobs, thread: Mutex::new(thread) })
     }
 
     /// Queues a verb. Blocks while the queue is full.
@@ -138,26 +180,43 @@ impl Writer {
                 let _ = sender.send(committed.and(answer));
             })
         }));
-        match self.jobs.send(job) {
-            Ok(()) => Ticket(Ok(receiver), Arc::clone(shared)),
-            Err(_) => Ticket(Err(gone(shared)), Arc::clone(shared)),
+        if self.jobs.send(job).is_err() {
+            return Ticket(Err(gone(shared)), Arc::clone(shared));
         }
+        if let Committer::ByHand { queued } = &shared.config.committer {
+            queued();
+        }
+        Ticket(Ok(receiver), Arc::clone(shared))
     }
 
     /// Carries out what is queued, closes the spool in order, and waits for that.
-    pub(crate) fn stop(&self) {
+    pub(crate) fn stop(&self, shared: &Shared) {
         let _ = self.jobs.send(Job::Stop);
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(thread) = thread {
             let _ = thread.join();
         }
+        let by_hand = shared.by_hand.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(committing) = by_hand {
+            committing.run(shared);
+        }
     }
 }
 
-fn run(shared: &Shared, queue: &Receiver<Job>) {
-    let mut sealed_at = shared.clock.now().time;
-    while let Ok(Job::Verb(first)) = queue.recv() {
-        let group = catch_unwind(AssertUnwindSafe(|| run_group(shared, queue, first)));
+impl Committing {
+    /// Commits until a stop is asked for, then closes the spool in order.
+    fn run(mut self, shared: &Shared) {
+        while let Ok(Job::Verb(first)) = self.queue.recv() {
+            if self.group(shared, first) {
+                break;
+            }
+        }
+        close(shared);
+    }
+
+    /// Commits one group; tells whether a stop was asked for.
+    fn group(&mut self, shared: &Shared, first: Verb) -> bool {
+        let group = catch_unwind(AssertUnwindSafe(|| run_group(shared, &self.queue, first)));
         let stop = match group {
             Ok(stop) => stop,
             Err(panic) => {
@@ -166,14 +225,16 @@ fn run(shared: &Shared, queue: &Receiver<Job>) {
             }
         };
         let now = shared.clock.now().time;
-        if now >= sealed_at.plus(SEAL_EVERY) && shared.failure.get().is_none() {
-            sealed_at = now;
+        if now >= self.sealed_at.plus(SEAL_EVERY) && shared.failure.get().is_none() {
+            self.sealed_at = now;
             seal(shared);
         }
-        if stop {
-            break;
-        }
+        stop
     }
+}
+
+/// Closes the spool in order, unless the store failed.
+fn close(shared: &Shared) {
     if shared.failure.get().is_none() {
         seal(shared);
         if shared.failure.get().is_none()

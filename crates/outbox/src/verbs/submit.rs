@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use crate::chance::{Chance, fresh_token};
 use crate::clock::WallTime;
 use crate::config::{Config, Order};
 use crate::disk::Bytes;
@@ -19,7 +20,7 @@ use crate::notice::EventKind;
 use crate::outcome::{Outcome, Report};
 use crate::spool::Spool;
 use crate::state::State;
-use crate::tx::{Record, Tx, fresh_token, load_message};
+use crate::tx::{Record, Tx, load_message};
 use crate::verbs::{note_own_error, record_attempt};
 use crate::view::state_of;
 
@@ -107,7 +108,8 @@ pub(crate) fn prepare(submit: Submit, config: &Config, spool: &Spool) -> Result<
         if free_bytes < config.min_free_bytes.saturating_add(payload_bytes) {
             return Err(Error::DiskLow { free_bytes, min_bytes: config.min_free_bytes });
         }
-        file = Some(write_payload_file(spool, &submit.message, submit.web_message_instance.as_deref())?);
+        let web = submit.web_message_instance.as_deref();
+        file = Some(write_payload_file(spool, config.chance.as_ref(), &submit.message, web)?);
     }
     Ok(Prepared { submit, fingerprint, payload_bytes, file })
 }
@@ -125,8 +127,13 @@ fn payload_file(message: &[u8], web: Option<&[u8]>) -> Vec<u8> {
 }
 
 /// Writes a payload that is too large for the store to a file of its own.
-pub(crate) fn write_payload_file(spool: &Spool, message: &[u8], web: Option<&[u8]>) -> Result<[u8; 16]> {
-    let name = fresh_token().0;
+pub(crate) fn write_payload_file(
+    spool: &Spool,
+    chance: &dyn Chance,
+    message: &[u8],
+    web: Option<&[u8]>,
+) -> Result<[u8; 16]> {
+    let name = fresh_token(chance).0;
     match spool.write_payload(name, &payload_file(message, web)) {
         Ok(()) => Ok(name),
         Err(error) => {
@@ -137,8 +144,8 @@ pub(crate) fn write_payload_file(spool: &Spool, message: &[u8], web: Option<&[u8
 }
 
 /// Writes a replacement that is too large for the store to a file of its own.
-pub(crate) fn write_data_file(spool: &Spool, data: &[u8]) -> Result<[u8; 16]> {
-    write_payload_file(spool, data, None)
+pub(crate) fn write_data_file(spool: &Spool, chance: &dyn Chance, data: &[u8]) -> Result<[u8; 16]> {
+    write_payload_file(spool, chance, data, None)
 }
 
 /// Reads what [`payload_file`] made.
@@ -248,7 +255,7 @@ fn new_entry(tx: &mut Tx<'_>, prepared: Prepared) -> Result<Entry> {
             starts: 0,
             deaths: 0,
             tried: Tried::default(),
-            token: fresh_token(),
+            token: fresh_token(tx.config.chance.as_ref()),
             deadline: begin.plus(ttl),
             not_before,
             interval_ms: 0,

@@ -3,9 +3,11 @@
 //! Owns:  crash loops, leases over a kill, lost and orphaned payload files.
 //! Never: sleeps.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use outbox::{Class, Error, LeaseRequest, LeaseTo, Outbox, Outcome, Place, State, Submit};
+use outbox::{Class, Committer, Error, LeaseRequest, LeaseTo, Outbox, Outcome, Place, State, Submit};
 
 use crate::support::{Hand, config, entry, message, payload_files, receipt};
 use crate::{kill_and_open, lease, lease_one, settle, submit};
@@ -124,4 +126,39 @@ fn a_payload_that_is_lost_sets_its_message_aside_and_the_lane_goes_on() {
     assert_eq!((counters.quarantined, counters.entries()), (1, 1));
     assert_eq!(counters.payload_bytes, entry(&outbox, "b").entry.identity.payload_bytes);
     assert!(matches!(outbox.get("a"), Err(Error::NotFound { .. })));
+}
+
+#[test]
+fn committed_by_hand_nothing_happens_before_it_and_a_drop_is_a_kill() {
+    let root = tempfile::tempdir().unwrap();
+    let queued = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&queued);
+    let mut config = config(&root.path().join("spool"), &Hand::new());
+    config.committer = Committer::ByHand {
+        queued: Arc::new(move || {
+            counted.fetch_add(1, Ordering::Relaxed);
+        }),
+    };
+    let outbox = Outbox::open(config.clone()).unwrap();
+    let before = queued.load(Ordering::Relaxed);
+    let tickets = [outbox.submit(message("a", "c")), outbox.submit(message("b", "c"))];
+    assert_eq!(queued.load(Ordering::Relaxed) - before, 2);
+    assert!(outbox.get("a").is_err(), "nobody has committed");
+    assert!(outbox.commit(), "both, as one group");
+    assert!(!outbox.commit());
+    for ticket in tickets {
+        ticket.wait().unwrap();
+    }
+    assert_eq!(outbox.submit(message("c", "c")).wait().unwrap().seq, 3, "whoever waits commits");
+    let lost = outbox.submit(message("lost", "c"));
+    drop((outbox, lost));
+    let outbox = Outbox::open(config.clone()).unwrap();
+    assert!(!outbox.report().clean);
+    assert!(outbox.get("c").is_ok() && outbox.get("lost").is_err());
+    let ticket = outbox.submit(message("d", "c"));
+    outbox.close();
+    assert_eq!(ticket.wait().unwrap().seq, 4, "a close carries out what is queued");
+    assert!(matches!(outbox.submit(message("e", "c")).wait(), Err(Error::Closed)));
+    drop(outbox);
+    assert!(Outbox::open(config).unwrap().report().clean);
 }
