@@ -17,7 +17,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::config::{self, Config, TimLogin, TransportKind};
-use crate::engine::{Engine, Events, Quota, Quotas, Sender, Setup, Wake};
+use crate::engine::{Engine, Events, Quota, Quotas, Sender, Setup, Wake, connects};
 use crate::server::{self, Access, AccessError, Context, Socket, SocketError};
 use crate::transport::Transport;
 use crate::transport::http::{HttpOptions, HttpSetupError, HttpTransport};
@@ -126,7 +126,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     tokio::spawn(log_events(wake.listen()));
     let (engine, handle) = Engine::new(Setup {
         outbox: outbox.clone(),
-        probe: probe(&config, &sender),
+        probe: probe(&config, &sender).map(|(host, port)| connects(host, port)),
         sender,
         probe_initial: config.link.probe_initial,
         probe_max: config.link.probe_max,

@@ -18,6 +18,7 @@
 mod app;
 mod link;
 mod pace;
+mod probe;
 mod rates;
 mod start;
 mod wake;
@@ -39,6 +40,7 @@ pub use app::LeaseAsk;
 use app::{AppSide, SLOWED_SHOWN};
 pub use link::{Link, LinkOptions, LinkState, Permit, Scout, Source};
 pub use pace::Pace;
+pub use probe::{Probe, connects};
 use rates::Rates;
 pub use rates::{Quota, Quotas};
 pub use wake::{Events, Wake};
@@ -51,9 +53,6 @@ const LOOK_AROUND: Duration = Duration::from_secs(10);
 
 /// How long attempts under way may go on after a stop was asked for.
 const STOP_GRACE: Duration = Duration::from_secs(10);
-
-/// Longest wait for a probe: as long as a slow mobile network needs for a connection.
-const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Leases taken in one call: enough to keep every core busy, few enough that payloads stay small in memory.
 const LEASE_AT_ONCE: usize = 64;
@@ -168,7 +167,7 @@ pub struct Setup {
     /// Who attempts.
     pub sender: Sender,
     /// What to probe, if anything.
-    pub probe: Option<(String, u16)>,
+    pub probe: Option<Probe>,
     /// Delays between probes.
     pub probe_initial: Duration,
     /// The longest, before jitter.
@@ -188,7 +187,7 @@ pub struct Engine {
     /// When an account that has used up its rate may send again.
     room_at: Option<Timestamp>,
     app: AppSide,
-    probe: Option<(String, u16)>,
+    probe: Option<Probe>,
     link: Link,
     pace: Pace,
     attempts: JoinSet<Report>,
@@ -385,7 +384,7 @@ impl Engine {
     /// What an outcome says about link and pace.
     fn learn(&mut self, outcome: Outcome) {
         let before = self.link.state();
-        self.link.attempt_ended(outcome, self.outbox.now(), roll());
+        self.link.attempt_ended(outcome, self.outbox.now(), self.roll());
         // In this order: the answer that opened the link is the first success of the new pace.
         self.link_changed(before);
         self.pace.attempt_ended(outcome);
@@ -410,10 +409,7 @@ impl Engine {
     /// Whatever waits only because nobody could be reached is due now.
     fn wake_not_reached(&mut self) {
         let outbox = self.outbox.clone();
-        self.call(async move {
-            let woken = task::spawn_blocking(move || outbox.wake_not_reached()).await;
-            Done::Other(woken.unwrap_or(Err(outbox::Error::Closed)).map(drop))
-        });
+        self.call(async move { Done::Other(outbox.wake_not_reached_async().await.map(drop)) });
     }
 
     fn done(&mut self, done: Done) {
@@ -432,7 +428,7 @@ impl Engine {
             }
             Done::Probed(reached) => {
                 let before = self.link.state();
-                self.link.probed(reached, self.outbox.now(), roll());
+                self.link.probed(reached, self.outbox.now(), self.roll());
                 tracing::debug!(reached, "Probed.");
                 self.work = true;
                 self.link_changed(before);
@@ -588,6 +584,11 @@ impl Engine {
         }
     }
 
+    /// A uniform number from 0 to 1, for jitter.
+    fn roll(&self) -> f64 {
+        outbox::roll(self.outbox.config().chance.as_ref())
+    }
+
     fn call(&mut self, call: impl Future<Output = Done> + Send + 'static) {
         self.calls.push(Box::pin(call));
     }
@@ -656,10 +657,4 @@ const fn is_final(error: &outbox::Error) -> bool {
             | outbox::Error::Unhealthy { .. }
             | outbox::Error::Closed
     )
-}
-
-/// A uniform number from 0 to 1, for jitter; without randomness the middle.
-fn roll() -> f64 {
-    let mut bytes = [0; 4];
-    getrandom::fill(&mut bytes).map_or(0.5, |()| f64::from(u32::from_le_bytes(bytes)) / f64::from(u32::MAX))
 }

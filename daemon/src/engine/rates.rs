@@ -3,7 +3,7 @@
 //! Owns:  the times of each account's last leases, and what they leave room for.
 //! Never: reads a clock, knows why an account has its rate.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use outbox::{Room, Timestamp};
 
@@ -60,13 +60,13 @@ pub struct Quotas {
 #[derive(Debug)]
 pub(super) struct Rates {
     quotas: Quotas,
-    logs: HashMap<String, VecDeque<Timestamp>>,
+    logs: BTreeMap<String, VecDeque<Timestamp>>,
 }
 
 impl Rates {
     #[must_use]
     pub(super) fn new(quotas: Quotas) -> Self {
-        Self { quotas, logs: HashMap::new() }
+        Self { quotas, logs: BTreeMap::new() }
     }
 
     fn quota(&self, account: &str) -> Option<Quota> {

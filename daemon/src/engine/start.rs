@@ -5,7 +5,7 @@
 
 use outbox::{LeaseRequest, LeaseTo, Moment};
 
-use super::{Done, Engine, LEASE_AT_ONCE, PROBE_TIMEOUT, Permit, roll};
+use super::{Done, Engine, LEASE_AT_ONCE, Permit};
 
 impl Engine {
     pub(super) fn start_what_can(&mut self) {
@@ -39,15 +39,13 @@ impl Engine {
     }
 
     fn start_probe(&mut self, now: Moment) {
-        self.link.release_canary(now, roll());
+        let roll = self.roll();
+        self.link.release_canary(now, roll);
         if !self.has_backlog() || !self.link.start_probe(now) {
             return;
         }
-        let Some((host, port)) = self.probe.clone() else { return };
-        self.call(async move {
-            let connect = tokio::net::TcpStream::connect((host, port));
-            Done::Probed(matches!(tokio::time::timeout(PROBE_TIMEOUT, connect).await, Ok(Ok(_))))
-        });
+        let Some(probe) = self.probe.clone() else { return };
+        self.call(async move { Done::Probed(probe().await) });
     }
 
     /// Whether anything waits that the link keeps back: without it, being offline costs nothing at all.
