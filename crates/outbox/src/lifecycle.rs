@@ -128,11 +128,8 @@ pub(crate) enum Event<'a> {
     Report(&'a Report),
     /// The holder of a lapsed lease reports after all, and no newer attempt has begun.
     LateReport(&'a Report),
-    /// Its process died, or was stopped, during the attempt.
-    Death {
-        /// In the same boot, so that the message may be the reason.
-        suspect: bool,
-    },
+    /// Nothing more will be heard of its attempt.
+    Death(Death),
     /// Its lease never reached the one who asked for it.
     TakeBack,
     /// Its payload cannot be read now.
@@ -155,6 +152,17 @@ pub(crate) enum Event<'a> {
     },
     /// A person saw it arrive.
     Resolve,
+}
+
+/// How an attempt ended of which nothing more will be heard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Death {
+    /// Its lease lapsed, or its process was stopped in order.
+    Silent,
+    /// Its process died in this boot: the message may be the reason.
+    Suspect,
+    /// The machine was restarted: how long ago it began is not known.
+    Reboot,
 }
 
 /// What comes next.
@@ -214,7 +222,7 @@ pub(crate) fn step(delivery: &Delivery, event: &Event<'_>, context: &Context<'_>
         Event::Lease(holder) => life.lease(*holder),
         Event::Report(report) => life.report(report),
         Event::LateReport(report) => Ok(life.late_report(report)),
-        Event::Death { suspect } => life.death(*suspect),
+        Event::Death(death) => life.death(*death),
         Event::TakeBack => life.take_back(),
         Event::Postpone => life.postpone(),
         Event::Timer => life.timer(),
@@ -230,6 +238,14 @@ pub(crate) fn step(delivery: &Delivery, event: &Event<'_>, context: &Context<'_>
 #[must_use]
 pub(crate) fn window_end(since: Timestamp, window: Duration) -> Timestamp {
     since.plus(window - WINDOW_MARGIN.min(window / 2))
+}
+
+/// When an entry whose outcome stays unknown would be tried again.
+#[derive(Clone, Copy)]
+enum Again {
+    At(Timestamp),
+    /// Its attempts are used up; what failed the last one.
+    Never(Class),
 }
 
 /// One entry on its way through one step.
@@ -256,7 +272,7 @@ impl Life<'_> {
     }
 
     fn report(mut self, report: &Report) -> Stepped {
-        let Phase::Sending { started, ref then, .. } = self.delivery.phase else {
+        let Phase::Sending { ref then, .. } = self.delivery.phase else {
             return Err(Refusal::WrongState);
         };
         let then = then.clone();
@@ -265,7 +281,7 @@ impl Life<'_> {
         if matches!(report.outcome, Outcome::Sent | Outcome::Duplicate) {
             return Ok(self.end(Ending::Sent));
         }
-        self.note_unresolved(report.outcome, started);
+        self.note_unresolved(report.outcome);
         if let Then::Cancel { reason } = then {
             return Ok(self.end(Ending::Cancelled { reason }));
         }
@@ -284,7 +300,9 @@ impl Life<'_> {
             Outcome::NotReached => self.clone_life().wait(Cause::NotReached, None, report.class),
             Outcome::Limited => self.clone_life().wait_until(self.context.now.time, Cause::Limited),
             Outcome::GateShut => self.clone_life().wait_until(self.context.now.time, Cause::GateShut),
-            Outcome::MaybeReached | Outcome::ProvesNothing if used_up => self.clone_life().fail(report.class),
+            Outcome::MaybeReached | Outcome::ProvesNothing if used_up => {
+                self.clone_life().declare(Again::Never(report.class))
+            }
             Outcome::MaybeReached | Outcome::ProvesNothing => self.clone_life().after_unresolved(report),
             Outcome::Retry => {
                 let unknown_used_up =
@@ -310,12 +328,12 @@ impl Life<'_> {
         self.go_on()
     }
 
-    fn death(mut self, suspect: bool) -> Stepped {
-        let Phase::Sending { started, ref then, .. } = self.delivery.phase else {
+    fn death(mut self, death: Death) -> Stepped {
+        let Phase::Sending { ref then, .. } = self.delivery.phase else {
             return Err(Refusal::WrongState);
         };
         let then = then.clone();
-        if suspect {
+        if death == Death::Suspect {
             self.delivery.deaths = self.delivery.deaths.saturating_add(1);
         }
         let lost = Report {
@@ -327,7 +345,10 @@ impl Life<'_> {
             replacement: None,
         };
         self.count(lost.outcome, lost.class);
-        self.note_unresolved(lost.outcome, started);
+        self.note_unresolved(lost.outcome);
+        if let (Death::Reboot, Some(unresolved)) = (death, &mut self.delivery.unresolved) {
+            unresolved.window_end = unresolved.since;
+        }
         if let Then::Cancel { reason } = then {
             return Ok(self.end(Ending::Cancelled { reason }));
         }
@@ -365,11 +386,13 @@ impl Life<'_> {
             }
             Phase::Waiting { due, .. } => match self.delivery.unresolved {
                 Some(_) if !self.delivery.possible_duplicate && !self.inside_window() => {
-                    Ok(self.declare(due))
+                    Ok(self.declare(Again::At(due)))
                 }
                 _ => Ok(self.go_on()),
             },
-            Phase::Sending { holder: Holder::App { until, .. }, .. } if now >= until => self.death(false),
+            Phase::Sending { holder: Holder::App { until, .. }, .. } if now >= until => {
+                self.death(Death::Silent)
+            }
             Phase::Failed { keep_until, .. } | Phase::Expired { keep_until, .. } if now >= keep_until => {
                 Ok(self.end(Ending::Retired))
             }
@@ -414,7 +437,7 @@ impl Life<'_> {
         let due = self.delivery.not_before.map_or(now, |not_before| not_before.max(now));
         match self.delivery.phase {
             Phase::Waiting { .. } => Ok(self.wait_until(due, Cause::Asked)),
-            Phase::Held { .. } => Ok(self.let_go(due)),
+            Phase::Held { .. } => Ok(self.let_go_in_doubt(due)),
             Phase::Sending { .. } => Ok(self.go_on()),
             Phase::Uncertain { .. } => {
                 self.delivery.possible_duplicate = true;
@@ -478,14 +501,16 @@ impl Life<'_> {
         }
     }
 
-    fn note_unresolved(&mut self, outcome: Outcome, started: Timestamp) {
+    /// Notes the start of the attempt under way, if it is the first whose outcome is unknown.
+    fn note_unresolved(&mut self, outcome: Outcome) {
+        let Phase::Sending { since, started, .. } = self.delivery.phase else { return };
         if !matches!(outcome, Outcome::MaybeReached | Outcome::ProvesNothing)
             || self.delivery.unresolved.is_some()
         {
             return;
         }
         self.delivery.unresolved = Some(Unresolved {
-            at: self.context.now.wall_of(started),
+            at: since,
             since: started,
             boot: self.context.boot,
             window_end: window_end(started, self.context.policy.dedup_window.of(self.context.to_group)),
@@ -504,18 +529,21 @@ impl Life<'_> {
         if self.inside_window() && !proves_nothing && !self.delivery.possible_duplicate {
             return self.wait_until(due, Cause::Unresolved);
         }
-        self.declare(due)
+        self.declare(Again::At(due))
     }
 
-    /// The outcome stays unknown: the policy decides. `due` is the next attempt under `resend`.
-    fn declare(mut self, due: Timestamp) -> Step {
+    /// The outcome stays unknown: the policy decides. `again` is for `resend`.
+    fn declare(mut self, again: Again) -> Step {
         let first = !self.delivery.possible_duplicate;
         let policy = self.context.policy;
         let mut step = match policy.on_uncertain {
-            OnUncertain::Resend => {
-                self.delivery.possible_duplicate = true;
-                self.wait_until(due, Cause::Unresolved)
-            }
+            OnUncertain::Resend => match again {
+                Again::At(due) => {
+                    self.delivery.possible_duplicate = true;
+                    self.wait_until(due, Cause::Unresolved)
+                }
+                Again::Never(class) => self.fail(class),
+            },
             OnUncertain::Hold => {
                 self.delivery.phase = Phase::Uncertain { since: self.context.now.wall };
                 self.delivery.in_lane = policy.on_failed_head == OnFailedHead::Hold;
@@ -560,6 +588,14 @@ impl Life<'_> {
             self.delivery.deadline = self.delivery.deadline.plus_ms(now.since_ms(stopped));
         }
         self.wait_until(due.max(now), Cause::Asked)
+    }
+
+    /// The same by a resend. Whoever asks for it has decided, also where the window has passed meanwhile.
+    fn let_go_in_doubt(mut self, due: Timestamp) -> Step {
+        let in_doubt =
+            self.delivery.unresolved.is_some() && !self.delivery.possible_duplicate && !self.inside_window();
+        self.delivery.possible_duplicate |= in_doubt;
+        Step { uncertain: in_doubt, ..self.let_go(due) }
     }
 
     fn fail(mut self, class: Class) -> Step {

@@ -135,7 +135,7 @@ fn table() -> String {
         events.push(("late report Sent".into(), Event::LateReport(&reports[0])));
         events.push(("late report Retry".into(), Event::LateReport(&reports[5])));
         events.push(("late report Reject".into(), Event::LateReport(&reports[8])));
-        events.push(("death".into(), Event::Death { suspect: true }));
+        events.push(("death".into(), Event::Death(Death::Suspect)));
         events.push(("take back".into(), Event::TakeBack));
         events.push(("postpone".into(), Event::Postpone));
         events.push(("timer, too early".into(), Event::Timer));
@@ -251,16 +251,16 @@ fn two_deaths_are_forgiven_and_the_third_quarantines_but_an_answer_forgets_them(
     let policy = Policy::default();
     let mut delivery = delivery(sending(Then::GoOn));
     for deaths in 1..3 {
-        let after = entry(step(&delivery, &Event::Death { suspect: true }, &context(&policy)));
+        let after = entry(step(&delivery, &Event::Death(Death::Suspect), &context(&policy)));
         assert_eq!(after.deaths, deaths);
         assert!(matches!(after.phase, Phase::Waiting { .. }));
         delivery = entry(step(&after, &Event::Lease(Holder::Process), &context(&policy)));
     }
     let answered = report(Outcome::Retry, Class::TransientServer);
     assert_eq!(entry(step(&delivery, &Event::Report(&answered), &context(&policy))).deaths, 0);
-    let third = entry(step(&delivery, &Event::Death { suspect: true }, &context(&policy)));
+    let third = entry(step(&delivery, &Event::Death(Death::Suspect), &context(&policy)));
     assert!(matches!(third.phase, Phase::Failed { class, .. } if class == Class::CrashLoop.into()));
-    let rebooted = entry(step(&delivery, &Event::Death { suspect: false }, &context(&policy)));
+    let rebooted = entry(step(&delivery, &Event::Death(Death::Reboot), &context(&policy)));
     assert_eq!(rebooted.deaths, 2);
 }
 

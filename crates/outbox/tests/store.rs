@@ -1,4 +1,4 @@
-//! The store from outside: sharing, limits, order, settles; gates and kills in files of their own.
+//! The store from outside: sharing, limits, order, settles; gates, kills, time and doubt in files of their own.
 //!
 //! Owns:  one test for each promise that the model does not reach.
 //! Never: sleeps, looks into the spool's rows.
@@ -15,6 +15,8 @@ mod gates;
 mod kills;
 #[path = "support/mod.rs"]
 mod support;
+#[path = "store/uncertain.rs"]
+mod uncertain;
 
 use std::collections::BTreeSet;
 use std::path::Path;

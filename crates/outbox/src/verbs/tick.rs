@@ -9,7 +9,7 @@ use crate::disk::{Rows, after_key};
 use crate::entry::{Entry, Holder, Phase};
 use crate::error::{Error, Result};
 use crate::keys::{self, StateIndex};
-use crate::lifecycle::{Event, step};
+use crate::lifecycle::{Death, Event, step};
 use crate::limits::SWEEP_MAX;
 use crate::tx::{Record, Tx, load_message};
 use crate::verbs::{Became, apply, ending, lost_report, record_attempt, under_way};
@@ -137,7 +137,12 @@ pub(crate) fn recover(tx: &mut Tx<'_>, before: Before, from: Option<Vec<u8>>) ->
         {
             continue;
         }
-        let suspect = holder == Holder::Process && !before.clean && before.boot == tx.boot;
+        let death = match holder {
+            Holder::App { .. } => Death::Reboot,
+            Holder::Process if before.boot != tx.boot => Death::Reboot,
+            Holder::Process if before.clean => Death::Silent,
+            Holder::Process => Death::Suspect,
+        };
         let mut new = entry.clone();
         let what = match holder {
             Holder::Process => "the process ended during the attempt",
@@ -145,7 +150,7 @@ pub(crate) fn recover(tx: &mut Tx<'_>, before: Before, from: Option<Vec<u8>>) ->
         };
         let took_ms = (before.boot == tx.boot).then(|| tx.now.time.since_ms(started));
         record_attempt(&mut new, attempt, since, took_ms, &lost_report(what), tx.now.wall);
-        if let Ok(stepped) = step(&entry.delivery, &Event::Death { suspect }, &tx.context(&entry)) {
+        if let Ok(stepped) = step(&entry.delivery, &Event::Death(death), &tx.context(&entry)) {
             apply(tx, &entry, new, stepped, None)?;
         }
     }
