@@ -13,6 +13,8 @@ mod files;
 mod gates;
 #[path = "store/kills.rs"]
 mod kills;
+#[path = "store/late.rs"]
+mod late;
 #[path = "support/mod.rs"]
 mod support;
 #[path = "store/uncertain.rs"]

@@ -14,7 +14,7 @@ use crate::outcome::{CODE_CANCELLED, CODE_EXPIRED, Report};
 use crate::state::State;
 use crate::tx::{Record, Tx, load_message};
 
-use super::cut;
+use super::{cut, record_late};
 
 impl Receipt {
     /// The state to a reader.
@@ -75,7 +75,10 @@ pub(crate) fn finish(
 /// A success that arrives after a receipt of another end was written: the truth replaces it.
 pub(crate) fn correct(tx: &mut Tx<'_>, old: Receipt, report: &Report) -> Result<Receipt> {
     let new_msg_id = new_msg_id_of(&old.identity.msg_id, Some(report));
+    let mut history = old.history.clone();
+    record_late(&mut history, &mut None, old.attempts, report, tx.now.wall);
     let receipt = Receipt {
+        history,
         seq: tx.counters.next_event,
         end: End::Sent { new_msg_id, by_person: false },
         at: tx.now.wall,

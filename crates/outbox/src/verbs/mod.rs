@@ -137,21 +137,52 @@ pub(crate) fn record_attempt(
     report: &Report,
     now: WallTime,
 ) {
-    let desc = cut(&report.desc, DESC_BYTES_MAX);
-    if !matches!(report.outcome, Outcome::Sent | Outcome::Duplicate) {
-        let class = report.class.into();
-        entry.last_error = Some(LastError { code: report.code, desc: desc.clone(), class, at: now });
-    }
-    entry.history.push(AttemptRecord {
+    let record = AttemptRecord {
         attempt,
         at: begun,
         outcome: report.outcome.into(),
         code: report.code,
-        desc,
+        desc: cut(&report.desc, DESC_BYTES_MAX),
         took_ms,
-    });
-    let excess = entry.history.len().saturating_sub(HISTORY_MAX);
-    entry.history.drain(..excess);
+    };
+    note_error(&mut entry.last_error, &record, report, now);
+    push_record(&mut entry.history, record);
+}
+
+/// The same for an answer that came after its lease was over. It is about the last counted attempt, whose
+/// start the history still knows.
+pub(crate) fn record_late(
+    history: &mut Vec<AttemptRecord>,
+    last_error: &mut Option<LastError>,
+    attempts: u32,
+    report: &Report,
+    now: WallTime,
+) {
+    let attempt = attempts.max(1);
+    let known = history.iter().rev().find(|record| record.attempt == attempt);
+    let record = AttemptRecord {
+        attempt,
+        at: known.map_or(now, |record| record.at),
+        outcome: report.outcome.into(),
+        code: report.code,
+        desc: cut(&report.desc, DESC_BYTES_MAX),
+        took_ms: None,
+    };
+    note_error(last_error, &record, report, now);
+    push_record(history, record);
+}
+
+fn note_error(last_error: &mut Option<LastError>, record: &AttemptRecord, report: &Report, now: WallTime) {
+    if !matches!(report.outcome, Outcome::Sent | Outcome::Duplicate) {
+        let class = report.class.into();
+        *last_error = Some(LastError { code: record.code, desc: record.desc.clone(), class, at: now });
+    }
+}
+
+fn push_record(history: &mut Vec<AttemptRecord>, record: AttemptRecord) {
+    history.push(record);
+    let excess = history.len().saturating_sub(HISTORY_MAX);
+    history.drain(..excess);
 }
 
 /// The report of an attempt whose holder was never heard of again.

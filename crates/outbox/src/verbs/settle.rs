@@ -14,7 +14,7 @@ use crate::outcome::{Outcome, Report};
 use crate::state::State;
 use crate::tx::{Record, Tx, load_message};
 use crate::verbs::accounts::announce_account;
-use crate::verbs::{Became, LeaseId, apply, cut, ending, record_attempt, under_way};
+use crate::verbs::{Became, LeaseId, apply, cut, ending, record_attempt, record_late, under_way};
 use crate::view::state_of;
 
 /// The answer to a settle.
@@ -88,8 +88,7 @@ fn on_time(
 /// The lease had lapsed, or its message had ended otherwise, when its answer arrived.
 fn late(tx: &mut Tx<'_>, id: &LeaseId, old: Entry, report: &Report) -> Result<Settled> {
     let mut new = old.clone();
-    let attempt = old.delivery.attempts.max(1);
-    record_attempt(&mut new, attempt, tx.now.wall, None, report, tx.now.wall);
+    record_late(&mut new.history, &mut new.last_error, old.delivery.attempts, report, tx.now.wall);
     let stepped = step(&old.delivery, &Event::LateReport(report), &tx.context(&old))
         .map_err(|refusal| refused(&old, refusal))?;
     let became = apply(tx, &old, new, stepped, Some(report))?;
@@ -110,13 +109,25 @@ fn settle_receipt(tx: &mut Tx<'_>, id: &LeaseId, old: Receipt, report: &Report) 
         return Ok(known(settled.state.into()));
     }
     if old.starts == id.start() {
-        return Ok(known(old.state()));
+        return record_on_receipt(tx, id, old, report);
     }
     Err(Error::WrongState {
         msg_id: old.identity.msg_id.clone(),
         state: old.state(),
         why: "a newer attempt has begun",
     })
+}
+
+/// The first word on the newest attempt of a message that has ended otherwise.
+fn record_on_receipt(
+    tx: &mut Tx<'_>,
+    id: &LeaseId,
+    mut receipt: Receipt,
+    report: &Report,
+) -> Result<Settled> {
+    // The last error stays that of the end: it is what the message became.
+    record_late(&mut receipt.history, &mut None, receipt.attempts, report, tx.now.wall);
+    remember(tx, id, Became::Receipt(receipt))
 }
 
 /// Keeps the answer, so that a repetition of the settle gets the same.
