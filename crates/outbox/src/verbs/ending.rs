@@ -4,13 +4,13 @@
 //! Never: decides that an entry ends (`lifecycle`).
 
 use crate::disk::Rows;
-use crate::entry::{End, Entry, Phase, Place, Receipt, StoredData, StoredEvent};
+use crate::entry::{End, Entry, LastError, Phase, Place, Receipt, StoredData, StoredEvent};
 use crate::error::Result;
 use crate::keys;
 use crate::lifecycle::Ending;
 use crate::limits::{DESC_BYTES_MAX, INLINE_BYTES_MAX, PRUNE_MAX};
 use crate::notice::{Event, EventKind};
-use crate::outcome::{CODE_CANCELLED, CODE_EXPIRED, Report};
+use crate::outcome::{CODE_CANCELLED, CODE_EXPIRED, Class, Report};
 use crate::state::State;
 use crate::tx::{Record, Tx, load_message};
 
@@ -50,6 +50,7 @@ pub(crate) fn finish(
     let (end, code, desc) = end_of(new, ending, report);
     let delivery = &new.delivery;
     let is_sent = matches!(end, End::Sent { .. });
+    let last_error = last_error_of(tx, new, &end, &desc);
     let receipt = Receipt {
         identity: new.identity.clone(),
         seq: tx.counters.next_event,
@@ -64,7 +65,7 @@ pub(crate) fn finish(
         desc,
         data_bytes: 0,
         data: Place::Nowhere,
-        last_error: new.last_error.clone(),
+        last_error,
         history: new.history.clone(),
         settled: new.settled,
     };
@@ -130,6 +131,15 @@ fn write(tx: &mut Tx<'_>, mut receipt: Receipt, report: Option<&Report>) -> Resu
     announce(tx, &receipt)?;
     prune(tx)?;
     Ok(receipt)
+}
+
+/// A cancel has a code of its own, as an expiry has; what the service said before stays in the history.
+fn last_error_of(tx: &Tx<'_>, entry: &Entry, end: &End, desc: &str) -> Option<LastError> {
+    if !matches!(end, End::Cancelled { .. }) {
+        return entry.last_error.clone();
+    }
+    let class = Class::Cancelled.into();
+    Some(LastError { code: CODE_CANCELLED, desc: desc.to_owned(), class, at: tx.now.wall })
 }
 
 fn end_of(entry: &Entry, ending: Ending, report: Option<&Report>) -> (End, i64, String) {
