@@ -68,7 +68,7 @@ impl RetryPolicy {
         floor: Option<Duration>,
     ) -> Delay {
         let max = self.max.max(initial);
-        let current = if interval_ms == 0 { initial } else { Duration::from_millis(interval_ms).min(max) };
+        let current = Duration::from_millis(interval_ms).clamp(initial, max);
         let mut growth = ExponentialBackoff {
             current_interval: current,
             initial_interval: initial,
@@ -129,6 +129,15 @@ mod tests {
         assert_eq!(policy.delay(0, 0.0, Some(Duration::from_secs(7))).wait_ms, 7_000);
         assert_eq!(policy.delay(0, 0.5, Some(Duration::from_millis(3))).wait_ms, 1_000);
         assert_eq!(policy.delay(0, 0.5, Some(Duration::from_secs(86_400))).wait_ms, 3_600_000);
+    }
+
+    #[test]
+    fn another_first_delay_holds_wherever_the_schedule_stands() {
+        let policy = RetryPolicy::default();
+        let upload = Duration::from_secs(30);
+        for (interval_ms, wait_ms) in [(0, 30_000), (2_000, 30_000), (64_000, 64_000)] {
+            assert_eq!(policy.delay_from(upload, interval_ms, 0.5, None).wait_ms, wait_ms, "{interval_ms}");
+        }
     }
 
     #[test]

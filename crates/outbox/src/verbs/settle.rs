@@ -198,7 +198,9 @@ fn limited(tx: &Tx<'_>, before: &Gate, report: &Report) -> Gate {
         Gate::Paused { .. } => return before.clone(),
         Gate::Open => millis(LIMITED_INITIAL),
     };
-    let asked_ms = report.retry_after.map(|wait| millis(wait.min(RETRY_AFTER_MAX)));
+    // "Again at once" after "too fast" says nothing: taken at its word, it would be asked without end.
+    let asked = report.retry_after.filter(|wait| !wait.is_zero());
+    let asked_ms = asked.map(|wait| millis(wait.min(RETRY_AFTER_MAX)));
     let (wait_ms, interval_ms) = match asked_ms {
         Some(asked_ms) => (asked_ms, own_ms),
         None => (own_ms, own_ms.saturating_mul(2).min(millis(LIMITED_MAX))),

@@ -49,6 +49,26 @@ fn a_limited_account_waits_five_seconds_doubled_up_to_five_minutes_and_obeys_ret
 }
 
 #[test]
+fn an_account_that_may_go_on_at_once_after_being_too_fast_is_slowed_all_the_same() {
+    let root = tempfile::tempdir().unwrap();
+    let hand = Hand::new();
+    let outbox = Outbox::open(config(&root.path().join("spool"), &hand)).unwrap();
+    submit(&outbox, message("a", "c"));
+    let mut waits = Vec::new();
+    for _ in 0..3 {
+        let at_once = outbox::Report {
+            retry_after: Some(Duration::ZERO),
+            ..report(Outcome::Limited, Class::RateLimited)
+        };
+        outbox.settle(lease_one(&outbox).id, at_once).wait().unwrap();
+        assert!(lease(&outbox, 1).is_empty(), "else it would be asked without end");
+        waits.push(shut_for(&outbox).as_secs());
+        hand.pass(shut_for(&outbox));
+    }
+    assert_eq!(waits, [5, 10, 20]);
+}
+
+#[test]
 fn a_paused_account_tries_one_message_after_a_minute_doubled_up_to_a_quarter_of_an_hour() {
     let root = tempfile::tempdir().unwrap();
     let hand = Hand::new();
