@@ -17,6 +17,8 @@ mod kills;
 mod late;
 #[path = "support/mod.rs"]
 mod support;
+#[path = "store/time.rs"]
+mod time;
 #[path = "store/uncertain.rs"]
 mod uncertain;
 
