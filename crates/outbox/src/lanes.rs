@@ -124,6 +124,24 @@ impl Tx<'_> {
         Ok(None)
     }
 
+    /// What it means for the others of a lane that this entry goes no further by itself, in words; `None`
+    /// where none stands behind it.
+    pub(crate) fn said_of_lane(&self, identity: &Identity, delivery: &Delivery) -> Option<&'static str> {
+        let stuck = match delivery.phase {
+            Phase::Failed { .. } | Phase::Held { .. } | Phase::Uncertain { .. } | Phase::Expired { .. } => {
+                true
+            }
+            Phase::Waiting { .. } | Phase::Sending { .. } => false,
+        };
+        // A lane that cannot be read says nothing; it is made anew when it is next looked at.
+        let lane = load::<Lane>(self, &keys::lane(identity.lane)).ok().flatten().filter(|_| stuck)?;
+        if delivery.in_lane {
+            let keeps = lane.head == identity.seq && lane.count > 1;
+            return keeps.then_some("its conversation waits for it");
+        }
+        (lane.head > identity.seq).then_some("its conversation goes on without it")
+    }
+
     fn unseat(&mut self, id: LaneKey, account: keys::AccountHash, slot: Slot) {
         match slot {
             Slot::None => {}

@@ -410,9 +410,11 @@ impl<'a> Tx<'a> {
         let delivery = &entry.delivery;
         let has_error = matches!(kind, EventKind::Failed | EventKind::Deferred | EventKind::Uncertain);
         let error = entry.last_error.as_ref().filter(|_| has_error);
-        let reason = match &delivery.phase {
-            Phase::Held { reason, .. } => reason.clone(),
-            _ => None,
+        // A hold's reason is a person's; what becomes of the lane stands beside it.
+        let of_lane = self.said_of_lane(&entry.identity, delivery).map(ToOwned::to_owned);
+        let (reason, of_hold) = match &delivery.phase {
+            Phase::Held { reason, .. } => (reason.clone(), of_lane),
+            _ => (of_lane, None),
         };
         self.emit(Event {
             seq: None,
@@ -423,7 +425,7 @@ impl<'a> Tx<'a> {
             conversation: Some(entry.identity.conversation.clone()),
             state: Some(state),
             code: error.map(|error| error.code),
-            desc: error.map(|error| error.desc.clone()),
+            desc: error.map(|error| error.desc.clone()).or(of_hold),
             new_msg_id: None,
             reason,
             may_have_arrived: delivery.has_ended() && delivery.unresolved.is_some(),

@@ -11,6 +11,8 @@ mod events;
 mod files;
 #[path = "store/gates.rs"]
 mod gates;
+#[path = "store/heads.rs"]
+mod heads;
 #[path = "store/kills.rs"]
 mod kills;
 #[path = "store/late.rs"]
