@@ -9,12 +9,14 @@
 
 mod app;
 mod bad_input;
+mod cancel;
 mod configuration;
 mod connection;
 mod corners;
 mod crash;
 mod delivery;
 mod harness;
+mod heard;
 mod idle;
 mod lines;
 mod messages;
