@@ -14,6 +14,7 @@ mod configuration;
 mod connection;
 mod corners;
 mod crash;
+mod crash_loop;
 mod delivery;
 mod harness;
 mod heard;
