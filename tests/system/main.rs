@@ -16,6 +16,7 @@ mod corners;
 mod crash;
 mod crash_loop;
 mod delivery;
+mod doubt;
 mod harness;
 mod heard;
 mod idle;

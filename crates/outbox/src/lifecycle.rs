@@ -444,6 +444,10 @@ impl Life<'_> {
                 Ok(self.wait_until(due, Cause::Asked))
             }
             Phase::Failed { .. } | Phase::Expired { .. } => {
+                // What was put before a person is not put before them again at the window's end.
+                let uncertain = Class::Uncertain.into();
+                let was_uncertain =
+                    matches!(self.delivery.phase, Phase::Failed { class, .. } if class == uncertain);
                 if !self.context.has_payload {
                     return Err(Refusal::NoPayload);
                 }
@@ -453,7 +457,7 @@ impl Life<'_> {
                 self.delivery.deadline = self.delivery.deadline.max(now.plus_ms(self.context.ttl_ms));
                 if self.delivery.unresolved.is_none() {
                     self.delivery.token = self.context.fresh_token;
-                } else if !self.inside_window() {
+                } else if was_uncertain || !self.inside_window() {
                     self.delivery.possible_duplicate = true;
                 }
                 Ok(self.wait_until(due, Cause::Asked))

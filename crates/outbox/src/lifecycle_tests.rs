@@ -294,6 +294,19 @@ fn a_resend_of_an_unresolved_message_keeps_its_token_and_admits_the_possible_dup
 }
 
 #[test]
+fn a_message_that_failed_as_uncertain_inside_its_window_is_not_uncertain_again_after_a_resend() {
+    let window = DedupWindow::same(Duration::from_secs(50));
+    let policy = Policy { on_uncertain: OnUncertain::Fail, dedup_window: window, ..Policy::default() };
+    let no_proof = report(Outcome::ProvesNothing, Class::Ok);
+    let failed = entry(step(&delivery(sending(Then::GoOn)), &Event::Report(&no_proof), &context(&policy)));
+    let again = entry(step(&failed, &Event::Resend, &context(&policy)));
+    assert!(again.possible_duplicate && again.token == failed.token);
+    let mut over = context(&policy);
+    over.now.time = NOW.plus_ms(50_000);
+    assert_eq!(entry(step(&again, &Event::Timer, &over)), again);
+}
+
+#[test]
 fn hold_stops_the_clock_and_release_gives_the_rest_back() {
     let policy = Policy::default();
     let before = delivery(waiting());
