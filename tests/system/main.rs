@@ -7,6 +7,7 @@
 //! for what it wants to see, with a deadline; the daemon's log is printed where one fails.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod accounts;
 mod app;
 mod bad_input;
 mod cancel;
