@@ -27,6 +27,7 @@ mod offline;
 mod outcomes;
 mod places;
 mod program;
+mod resend;
 mod submitting;
 mod tencent;
 mod tidy;
