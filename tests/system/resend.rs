@@ -93,8 +93,7 @@ async fn a_failed_one_goes_before_those_that_came_after_it_or_behind_the_one_und
     daemon.entry_in("b", State::Sending).await;
     let entry = resend(&daemon, "a").await;
     assert_eq!((entry.state, entry.seq, entry.attempts), (State::Blocked, failed.seq, 1), "{entry:?}");
-    let why = daemon.client.why("a").await.unwrap();
-    assert_eq!(why.blocked_by.as_deref(), Some("b"), "one of a conversation at a time");
+    assert_eq!(entry.blocked_by.as_deref(), Some("b"), "one of a conversation at a time");
     let why = daemon.client.why("c").await.unwrap();
     assert_eq!(why.blocked_by.as_deref(), Some("b"));
     gate.open();
@@ -207,7 +206,9 @@ async fn a_resend_of_a_blocked_one_makes_it_due_and_lets_it_overtake_nobody() {
     daemon.entry_in("head", State::Deferred).await;
     daemon.post("/v1/messages", submit("next", "bob")).await;
     let entry = resend(&daemon, "next").await;
-    assert_eq!(entry.state, State::Blocked, "{entry:?}");
+    assert_eq!((entry.state, entry.blocked_by.as_deref()), (State::Blocked, Some("head")), "{entry:?}");
+    let shown = daemon.ctl(&["show", "next"]).await;
+    assert!(shown.out.contains("blocked behind head"), "{shown:?}");
     let answer = daemon.post("/v1/messages/next/resend?wait=1s", "").await;
     assert_eq!((answer.status, &answer.json()["state"]), (202, &json!("blocked")));
     let wait = Duration::from_secs(20);

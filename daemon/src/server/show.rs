@@ -108,6 +108,7 @@ fn base(identity: &Identity, state: types::State) -> types::Entry {
         online_user_only: identity.online_user_only,
         attempts: 0,
         starts: 0,
+        blocked_by: None,
         submitted_at: time(identity.submitted_at),
         not_before: None,
         next_attempt_at: None,
@@ -140,6 +141,7 @@ pub(super) fn entry(
     types::Entry {
         attempts: delivery.attempts,
         starts: delivery.starts,
+        blocked_by: view.blocked_by.clone(),
         not_before: delivery.not_before.map(|at| scheduled(now, at)),
         next_attempt_at,
         expires_at: has_deadline.then(|| scheduled(now, delivery.deadline)),

@@ -40,6 +40,9 @@ pub struct Entry {
     /// Leases given out, counted attempts or not.
     #[serde(default)]
     pub starts: u32,
+    /// For a blocked one, the message of its conversation that goes first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub blocked_by: Option<String>,
     /// When it was accepted.
     #[serde(default)]
     pub submitted_at: Time,

@@ -123,6 +123,9 @@ pub(super) fn page(style: &Style, entry: &Entry) -> String {
 /// The state, and everything that limits it.
 fn state_words(style: &Style, entry: &Entry) -> String {
     let mut words = style.state(entry.state);
+    if let Some(head) = &entry.blocked_by {
+        words += &format!(" behind {head}");
+    }
     let mut add = |applies: bool, more: &str| {
         if applies {
             words += more;
