@@ -353,6 +353,34 @@ fn a_failed_upload_waits_half_a_minute_first() {
 }
 
 #[test]
+fn uploads_have_a_schedule_of_their_own_and_fail_after_ten() {
+    let policy = Policy::default();
+    let upload = report(Outcome::Retry, Class::FileUpload);
+    let mut delivery = delivery(sending(Then::GoOn));
+    let mut waits = Vec::new();
+    loop {
+        delivery = entry(step(&delivery, &Event::Report(&upload), &context(&policy)));
+        let Phase::Waiting { due, .. } = delivery.phase else { break };
+        waits.push(due.since_ms(NOW) / 1000);
+        delivery = entry(step(&delivery, &Event::Lease(Holder::Process), &context(&policy)));
+    }
+    assert_eq!(waits, [30, 60, 120, 240, 300, 300, 300, 300, 300]);
+    assert!(matches!(delivery.phase, Phase::Failed { class, .. } if class == Class::FileUpload.into()));
+    assert_eq!(delivery.attempts, 10);
+}
+
+#[test]
+fn an_upload_that_fails_after_other_failures_waits_half_a_minute_too() {
+    let policy = Policy::default();
+    let busy = report(Outcome::Retry, Class::TransientServer);
+    let upload = report(Outcome::Retry, Class::FileUpload);
+    let waiting = entry(step(&delivery(sending(Then::GoOn)), &Event::Report(&busy), &context(&policy)));
+    let again = entry(step(&waiting, &Event::Lease(Holder::Process), &context(&policy)));
+    let after = entry(step(&again, &Event::Report(&upload), &context(&policy)));
+    assert!(matches!(after.phase, Phase::Waiting { due, .. } if due == NOW.plus_ms(30_000)));
+}
+
+#[test]
 fn under_hold_a_failed_head_keeps_its_place_and_an_expired_one_never_does() {
     let policy = Policy { on_failed_head: OnFailedHead::Hold, ..Policy::default() };
     let reject = report(Outcome::Reject, Class::PermanentContent);

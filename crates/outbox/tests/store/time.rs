@@ -144,6 +144,32 @@ fn a_machine_that_slept_finds_due_what_became_due_and_expired_what_outlived_its_
 }
 
 #[test]
+fn the_schedule_of_retries_goes_on_over_kills_and_reboots() {
+    let root = tempfile::tempdir().unwrap();
+    let hand = Hand::new();
+    let mut config = config(&root.path().join("spool"), &hand);
+    config.policy.retry.jitter = 0.0;
+    let mut outbox = Outbox::open(config.clone()).unwrap();
+    submit(&outbox, message("m", "c"));
+    let mut waits = Vec::new();
+    for round in 0..11 {
+        settle(&outbox, &crate::lease_one(&outbox), Outcome::Retry);
+        let due = outbox.next_wake().unwrap().unwrap();
+        if round % 3 == 2 {
+            hand.reboot(0);
+        }
+        let name = format!("round-{round}");
+        (outbox, config) = kill_and_open(outbox, &config, root.path(), &name);
+        assert_eq!(outbox.next_wake().unwrap(), Some(due), "the time of the next attempt is on disk");
+        let wait_ms = due.since_ms(outbox.now().time);
+        assert!(lease(&outbox, 1).is_empty());
+        waits.push(wait_ms / 1000);
+        hand.pass_ms(wait_ms);
+    }
+    assert_eq!(waits, [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300]);
+}
+
+#[test]
 fn gates_open_after_their_time_whatever_the_wall_clock_does_and_over_a_reboot() {
     for jump_ms in [-86_400_000, 86_400_000] {
         let root = tempfile::tempdir().unwrap();

@@ -23,17 +23,24 @@ enum Way {
     NoWindow,
     WindowOver,
     NoProof,
+    DeathWithoutWindow,
     RebootDuringTheAttempt,
     RebootAfterTheAttempt,
 }
 
-const WAYS: [Way; 5] =
-    [Way::NoWindow, Way::WindowOver, Way::NoProof, Way::RebootDuringTheAttempt, Way::RebootAfterTheAttempt];
+const WAYS: [Way; 6] = [
+    Way::NoWindow,
+    Way::WindowOver,
+    Way::NoProof,
+    Way::DeathWithoutWindow,
+    Way::RebootDuringTheAttempt,
+    Way::RebootAfterTheAttempt,
+];
 
 fn setting(root: &Path, hand: &Arc<Hand>, policy: OnUncertain, way: Way) -> Config {
     let mut config = config(&root.join("spool"), hand);
     config.policy.on_uncertain = policy;
-    if way != Way::NoWindow {
+    if !matches!(way, Way::NoWindow | Way::DeathWithoutWindow) {
         config.policy.dedup_window =
             DedupWindow { one_to_one: Duration::from_secs(120), group: Duration::from_secs(300) };
     }
@@ -56,6 +63,7 @@ fn lose(outbox: Outbox, config: &Config, root: &Path, hand: &Hand, way: Way, win
             settle(&outbox, &lost, Outcome::ProvesNothing);
             return outbox;
         }
+        Way::DeathWithoutWindow => return kill_and_open(outbox, config, root, "killed").0,
         Way::RebootDuringTheAttempt => {
             hand.reboot(1_000);
             return kill_and_open(outbox, config, root, "rebooted").0;
