@@ -28,7 +28,12 @@ struct Desk {
 impl Desk {
     /// Starts both; `tim` goes into `[transport.tim]`, `more` are tables.
     async fn start(tim: &str, more: &str) -> Self {
-        let double = TimDouble::start(Settings::default()).await;
+        Self::start_with(Settings::default(), tim, more).await
+    }
+
+    /// The same with other limits of the service.
+    async fn start_with(settings: Settings, tim: &str, more: &str) -> Self {
+        let double = TimDouble::start(settings).await;
         let place = Place::new("");
         let (key_file, ca_file) = (place.path().join("key"), place.path().join("ca.pem"));
         write_key(&key_file, KEY);

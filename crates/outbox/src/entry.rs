@@ -216,6 +216,8 @@ pub enum Cause {
     TakenBack,
     /// Its payload could not be read.
     Postponed,
+    /// Its transport sends it at a pace of its own.
+    Paced,
 }
 
 /// Who attempts a leased entry.

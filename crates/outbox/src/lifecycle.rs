@@ -132,6 +132,8 @@ pub(crate) enum Event<'a> {
     Death(Death),
     /// Its lease never reached the one who asked for it.
     TakeBack,
+    /// Nothing was sent: the transport sends it at its own pace, not before this moment.
+    PutOff(Timestamp),
     /// Its payload cannot be read now.
     Postpone,
     /// Its timer may have come.
@@ -218,12 +220,14 @@ pub(crate) type Stepped = Result<Step, Refusal>;
 /// or cancel applies and changes nothing.
 pub(crate) fn step(delivery: &Delivery, event: &Event<'_>, context: &Context<'_>) -> Stepped {
     let life = Life { delivery: delivery.clone(), context };
+    let now = context.now.time;
     match event {
         Event::Lease(holder) => life.lease(*holder),
         Event::Report(report) => life.report(report),
         Event::LateReport(report) => Ok(life.late_report(report)),
         Event::Death(death) => life.death(*death),
-        Event::TakeBack => life.take_back(),
+        Event::TakeBack => life.take_back(now, Cause::TakenBack),
+        Event::PutOff(until) => life.take_back(*until, Cause::Paced),
         Event::Postpone => life.postpone(),
         Event::Timer => life.timer(),
         Event::Hold { reason } => life.hold(reason.clone()),
@@ -359,7 +363,8 @@ impl Life<'_> {
         Ok(self.settled(step, then))
     }
 
-    fn take_back(self) -> Stepped {
+    /// No attempt was made after all.
+    fn take_back(self, due: Timestamp, cause: Cause) -> Stepped {
         let Phase::Sending { ref then, .. } = self.delivery.phase else {
             return Err(Refusal::WrongState);
         };
@@ -367,7 +372,7 @@ impl Life<'_> {
         if let Then::Cancel { reason } = then {
             return Ok(self.end(Ending::Cancelled { reason }));
         }
-        let step = self.clone_life().wait_until(self.context.now.time, Cause::TakenBack);
+        let step = self.clone_life().wait_until(due, cause);
         Ok(self.settled(step, then))
     }
 

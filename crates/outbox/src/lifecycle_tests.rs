@@ -137,6 +137,7 @@ fn table() -> String {
         events.push(("late report Reject".into(), Event::LateReport(&reports[8])));
         events.push(("death".into(), Event::Death(Death::Suspect)));
         events.push(("take back".into(), Event::TakeBack));
+        events.push(("put off".into(), Event::PutOff(NOW.plus_ms(500))));
         events.push(("postpone".into(), Event::Postpone));
         events.push(("timer, too early".into(), Event::Timer));
         events.push(("hold".into(), Event::Hold { reason: None }));

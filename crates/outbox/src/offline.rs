@@ -6,14 +6,16 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::chance::{SystemChance, fresh_token};
 use crate::clock::{Moment, Timestamp, WallTime};
 use crate::disk::{Disk, io_error};
 use crate::entry::{Counters, Entry, Phase, Place, Receipt, Unresolved, hex};
 use crate::error::{Error, OpenError, Result};
 use crate::keys;
+use crate::limits::SEGMENT_BYTES;
 use crate::record;
 use crate::spool::Spool;
-use crate::tx::{Record, decode_message, fresh_token, load_message};
+use crate::tx::{Record, decode_message, load_message};
 use crate::verify::{self, Lost};
 use crate::view::{self, Payload};
 use crate::writer::read_counters;
@@ -98,7 +100,7 @@ impl Offline {
     pub fn open(path: &Path) -> std::result::Result<Self, OpenError> {
         let spool = Spool::look(path)?;
         let copy = Scratch::copy_of(&spool.path().join("store"))?;
-        let disk = Disk::open(&copy.path)?;
+        let disk = Disk::open(&copy.path, SEGMENT_BYTES)?;
         let corrupt = |error: Error| OpenError::Corrupt { path: path.into(), reason: error.to_string() };
         let counters = match read_counters(&disk) {
             Ok(counters) => counters.unwrap_or_default(),
@@ -246,7 +248,7 @@ struct Scratch {
 impl Scratch {
     /// Copies the files of a folder; sled has no folders within but `blobs`.
     fn copy_of(source: &Path) -> std::result::Result<Self, OpenError> {
-        let path = std::env::temp_dir().join(format!("outbox-copy-{}", hex(&fresh_token().0)));
+        let path = std::env::temp_dir().join(format!("outbox-copy-{}", hex(&fresh_token(&SystemChance).0)));
         let mut builder = fs::DirBuilder::new();
         #[cfg(unix)]
         std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);

@@ -258,6 +258,12 @@ impl Outbox {
         self.verb(move |tx| verbs::take_back(tx, &lease))
     }
 
+    /// Takes back a lease whose attempt was not begun because its transport has no turn for it yet; the
+    /// attempt does not count, and the entry is due after `wait`.
+    pub fn put_off(&self, lease: LeaseId, wait: Duration) -> Ticket<State> {
+        self.verb(move |tx| verbs::put_off(tx, &lease, wait))
+    }
+
     /// Holds an entry back until it is released; its clock stops.
     pub fn hold(&self, id: String, reason: Option<String>) -> Ticket<EntryView> {
         self.verb(move |tx| verbs::hold(tx, &id, reason))

@@ -35,7 +35,7 @@ use tokio::task::{self, JoinError, JoinSet};
 use tokio::time::Instant;
 
 use crate::transport::verdict::maybe_reached;
-use crate::transport::{Attempt, Transport};
+use crate::transport::{Attempt, Transport, Turn};
 pub use app::LeaseAsk;
 use app::{AppSide, SLOWED_SHOWN};
 pub use link::{Link, LinkOptions, LinkState, Permit, Scout, Source};
@@ -474,11 +474,6 @@ impl Engine {
                 return self.note_failure("lease", Some(error));
             }
         };
-        let now = self.outbox.now().time;
-        for lease in &leases {
-            self.rates.take(&lease.account, 1, now);
-        }
-        self.room_at = self.rates.next_room(now);
         if leases.is_empty() {
             return;
         }
@@ -487,12 +482,20 @@ impl Engine {
         if self.link.permit() == Permit::Nothing || self.stop_by.is_some() {
             return self.take_back(leases.into_iter().map(|lease| lease.id).collect());
         }
-        self.link.attempt_began();
         for lease in leases {
             self.begin_attempt(lease);
         }
+        self.await_room();
     }
 
+    /// Remembers when an account that has none now has room again. A moment that was remembered before stays:
+    /// the lease that is under way was asked for without that account, even if it has room meanwhile.
+    pub(super) fn await_room(&mut self) {
+        let next = self.rates.next_room(self.outbox.now().time);
+        self.room_at = [self.room_at, next].into_iter().flatten().min();
+    }
+
+    /// Begins an attempt, or puts it off if its transport has no turn for it.
     fn begin_attempt(&mut self, lease: Lease) {
         let Some(transport) = self.push.clone() else { return };
         let id = lease.id.clone();
@@ -507,6 +510,13 @@ impl Engine {
             web_message_instance: lease.web_message_instance,
             message: lease.message,
         };
+        if let Turn::After(wait) = transport.turn(&attempt) {
+            // Up to the next millisecond: a schedule has no finer steps, and must not come too early.
+            let ticket = self.outbox.put_off(id, wait + Duration::from_millis(1));
+            return self.call(async move { Done::Other(ticket.await.map(drop)) });
+        }
+        self.link.attempt_began();
+        self.rates.take(&attempt.account, 1, self.outbox.now().time);
         let task = self.attempts.spawn(async move { transport.attempt(attempt).await });
         self.leases.insert(task.id(), id);
     }

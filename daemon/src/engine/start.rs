@@ -75,6 +75,7 @@ impl Engine {
         }
         self.work = false;
         self.leasing = true;
+        self.await_room();
         let request = LeaseRequest {
             max: room.min(LEASE_AT_ONCE),
             room: self.rates.room(now),

@@ -171,6 +171,7 @@ pub(super) enum CauseName {
     Asked,
     TakenBack,
     Postponed,
+    Paced,
 }
 
 impl From<Cause> for CauseName {
@@ -186,6 +187,7 @@ impl From<Cause> for CauseName {
             Cause::Asked => Self::Asked,
             Cause::TakenBack => Self::TakenBack,
             Cause::Postponed => Self::Postponed,
+            Cause::Paced => Self::Paced,
         }
     }
 }
@@ -203,6 +205,7 @@ impl From<CauseName> for Cause {
             CauseName::Asked => Self::Asked,
             CauseName::TakenBack => Self::TakenBack,
             CauseName::Postponed => Self::Postponed,
+            CauseName::Paced => Self::Paced,
         }
     }
 }

@@ -61,7 +61,14 @@ fn cure(code: i64, class: Class, whose: Whose<'_>) -> String {
 fn login_cure(code: i64, transport: TransportKind) -> &'static str {
     match (transport, code) {
         (TransportKind::Tim, CODE_NOT_REACHED) => "correct the account's section [transport.tim]",
-        (TransportKind::Tim, 6206 | 20_002 | 70_001..=70_016 | 70_052) => {
+        (TransportKind::Tim, 300..=499) => "correct transport.tim.host: what answers there is something else",
+        (TransportKind::Tim, 70_050) => "correct the key in secret_key_file, and wait a minute",
+        (
+            TransportKind::Tim,
+            60_000..=60_999 | 70_020 | 70_051 | 70_114 | 70_403 | 72_000 | 80_005 | 90_009,
+        ) => codes::cure(code, codes::Class::Auth),
+        (TransportKind::Tim, 10_026 | -10_108) => codes::cure(code, codes::Class::Auth),
+        (TransportKind::Tim, _) => {
             "correct sdk_app_id, identifier and the key in secret_key_file, and see that the clock is right"
         }
         (TransportKind::Http, 401) => "correct the credentials in transport.http.headers",
@@ -73,6 +80,11 @@ fn login_cure(code: i64, transport: TransportKind) -> &'static str {
 /// The outbox's own codes: name, meaning, cure.
 const fn own(code: i64, class: Class) -> Option<(&'static str, &'static str, &'static str)> {
     Some(match (code, class) {
+        (0 | 200..=299, Class::Unknown) => (
+            "OUTBOX_NO_PROOF",
+            "the service answered without an error and without a proof that it took the message",
+            "look at what the service answers; meanwhile delivery.on_uncertain decides",
+        ),
         (CODE_NOT_REACHED, Class::Auth) => (
             "OUTBOX_ACCOUNT_NOT_READY",
             "the daemon cannot send for this account as it is set up",
@@ -129,8 +141,14 @@ mod tests {
         assert_eq!(app.name.as_deref(), Some("ERR_USER_SIG_EXPIRED"));
         assert!(app.meaning.unwrap().starts_with("UserSig expired"));
         assert_eq!(app.cure, "get a new UserSig and log in again, then `outboxctl account resume desk`");
-        let tim = words(70_001, Class::Auth, TransportKind::Tim);
-        assert!(tim.cure.contains("secret_key_file") && tim.cure.ends_with("resume desk`"), "{}", tim.cure);
+        for code in [6014, 6206, 6208, 70_001, 70_101, -10_004, 424_242] {
+            let tim = words(code, Class::Auth, TransportKind::Tim).cure;
+            assert!(tim.contains("secret_key_file") && tim.ends_with("resume desk`"), "{code}: {tim}");
+        }
+        for code in [302, 404, 60_020, 70_051] {
+            let tim = words(code, Class::Auth, TransportKind::Tim).cure;
+            assert!(!tim.contains("secret_key_file") && !tim.contains("log in"), "{code}: {tim}");
+        }
         let http = words(401, Class::Auth, TransportKind::Http);
         assert_eq!(http.name.as_deref(), Some("HTTP Unauthorized"));
         assert!(http.cure.starts_with("correct the credentials"), "{}", http.cure);

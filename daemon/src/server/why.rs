@@ -8,7 +8,7 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::Uri;
-use outbox::{Account, EntryView, Gate, Message, Moment, Phase};
+use outbox::{Account, Cause, EntryView, Gate, Message, Moment, Phase};
 use outbox_control::Time;
 use outbox_control::types::{WaitsFor, Why};
 
@@ -110,14 +110,15 @@ pub(super) struct LookedUp {
 pub(super) fn surroundings_of(context: &Context, looked_up: LookedUp) -> Surroundings {
     let LookedUp { account, paused, blocker_keeps } = looked_up;
     let config = &context.config;
-    let probe = match (&config.link.probe, &config.transport.http.url) {
+    let probe = match (&config.link.probe, config.transport.kind) {
         (Some(probe), _) => format!("{}:{}", probe.host, probe.port),
-        // Host and port alone: a user's name in a URL is nobody's business here.
-        (None, Some(url)) => match (url.host(), url.port_u16()) {
-            (Some(host), Some(port)) => format!("{host}:{port}"),
-            (host, _) => host.unwrap_or_default().to_owned(),
-        },
-        (None, None) => String::new(),
+        (None, TransportKind::App) => String::new(),
+        (None, TransportKind::Http) => config.transport.http.url.as_ref().map(authority).unwrap_or_default(),
+        (None, TransportKind::Tim) => {
+            let first = config.transport.tim.logins.values().next();
+            let url = first.and_then(|login| login.base_url.parse().ok());
+            url.as_ref().map(authority).unwrap_or_default()
+        }
     };
     Surroundings {
         now: context.outbox.now(),
@@ -127,6 +128,14 @@ pub(super) fn surroundings_of(context: &Context, looked_up: LookedUp) -> Surroun
         engine: context.engine.view(),
         account,
         blocker_keeps,
+    }
+}
+
+/// Host and port alone: a user's name in a URL is nobody's business here.
+fn authority(url: &Uri) -> String {
+    match (url.host(), url.port_u16()) {
+        (Some(host), Some(port)) => format!("{host}:{port}"),
+        (host, _) => host.unwrap_or_default().to_owned(),
     }
 }
 
@@ -268,12 +277,26 @@ fn waiting_reason(view: &EntryView, around: &Surroundings, since: Time) -> Reaso
         && *until > now.time
     {
         let next = Some(due.map_or(scheduled(now, *until), |due| due.max(scheduled(now, *until))));
-        return reason(WaitsFor::Rate, next, format!("The service slowed the account {account}."), None);
+        let error = view.entry.last_error.as_ref();
+        let error =
+            error.map(|error| show::last_error(error, Whose { account, transport: around.transport }));
+        let said = error.as_ref().map(in_words).unwrap_or_default();
+        let detail = format!("The service slowed the account {account}{said}.");
+        return reason(WaitsFor::Rate, next, detail, error.and_then(|error| error.cure));
     }
     let slowed = around.engine.slowed.iter().find(|(name, _)| name == account);
     if let (None, Some((_, at))) = (due, slowed) {
-        let detail = format!("The app asks for more than transport.app.rate allows {account}.");
+        let detail = match around.transport {
+            TransportKind::App => {
+                format!("The app asks for more than transport.app.rate allows {account}.")
+            }
+            _ => format!("The account {account} sends as much as its rate allows."),
+        };
         return reason(WaitsFor::Rate, Some(scheduled(now, *at)), detail, None);
+    }
+    if let (Some(due), Phase::Waiting { cause: Cause::Paced, .. }) = (due, &view.entry.delivery.phase) {
+        let detail = "Its group gets as many messages as transport.tim.group_rate allows.".to_owned();
+        return reason(WaitsFor::Rate, Some(due), detail, None);
     }
     match due {
         Some(due) => {

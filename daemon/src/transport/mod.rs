@@ -14,6 +14,7 @@ pub mod verdict;
 pub use exchange::ClientError;
 
 use std::fmt;
+use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use outbox::{Report, SendToken};
@@ -54,10 +55,26 @@ impl fmt::Debug for Attempt {
     }
 }
 
+/// When an attempt may be made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Turn {
+    /// Now; it is counted as made.
+    Now,
+    /// After so long it may be asked for again.
+    After(Duration),
+}
+
 /// A way to a messaging service that the engine can call.
 pub trait Transport: Send + Sync {
     /// Its name in the configuration and in `status`.
     fn kind(&self) -> &'static str;
+
+    /// Whether an attempt may be made now. A transport with a pace of its own, beyond that of its accounts,
+    /// says when to ask again; nothing is under way meanwhile.
+    fn turn(&self, attempt: &Attempt) -> Turn {
+        let _ = attempt;
+        Turn::Now
+    }
 
     /// Makes one attempt. Always ends within the transport's own time-out, and never fails: every ending has
     /// an outcome. Dropping the future gives the attempt up; it may then have reached the service.

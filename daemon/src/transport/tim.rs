@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
+use http::StatusCode;
 use http::header::{CONTENT_TYPE, HeaderMap, HeaderValue, USER_AGENT};
 use hyper::body::Bytes;
 use outbox::{CODE_CANNOT_CARRY, CODE_NOT_REACHED, Class, Clock, Outcome, Report};
@@ -24,7 +25,7 @@ use tokio::time::Instant;
 
 use super::exchange::{self, CaFile, ClientError, Exchange};
 use super::verdict::{AnswerBody, Classes, HttpAnswer, judge_answer};
-use super::{Attempt, Transport};
+use super::{Attempt, Transport, Turn};
 use crate::config::TimLogin;
 use groups::Groups;
 use login::Login;
@@ -61,7 +62,6 @@ pub struct TimTransport {
     exchange: Exchange,
     logins: BTreeMap<String, Login>,
     groups: Groups,
-    timeout: Duration,
     classes: Classes,
     clock: Arc<dyn Clock>,
 }
@@ -84,8 +84,7 @@ impl TimTransport {
         let tls = logins.values().any(|login| login.base().scheme() == "https");
         let ca_file = CaFile { option: "transport.tim.ca_file", path: options.ca_file.as_deref() };
         let exchange = Exchange::new(tls, ca_file, options.timeout)?;
-        let timeout = options.timeout;
-        Ok(Self { exchange, logins, groups: Groups::default(), timeout, classes, clock })
+        Ok(Self { exchange, logins, groups: Groups::default(), classes, clock })
     }
 
     async fn run(&self, attempt: Attempt) -> Report {
@@ -101,11 +100,6 @@ impl TimTransport {
             Ok(call) => call,
             Err(error) => return cannot_carry(&error),
         };
-        if let Some(group) = &call.group
-            && let Err(report) = self.wait_for_turn(login, group).await
-        {
-            return report;
-        }
         let now_s = self.clock.read().wall.0.div_euclid(1000);
         let url = match login.url(call.command.path(), now_s, options.random) {
             Ok(url) => url,
@@ -117,27 +111,6 @@ impl TimTransport {
             login.forget_signature();
         }
         report
-    }
-
-    /// Waits until the group may have another message. Its conversation has one under way at most, so that
-    /// only spools without an order ever queue here.
-    async fn wait_for_turn(&self, login: &Login, group: &str) -> Result<(), Report> {
-        let rate = login.group_rate();
-        match self.groups.turn((login.sdk_app_id(), group), rate, self.timeout, Instant::now()) {
-            Ok(turn) => {
-                tokio::time::sleep_until(turn).await;
-                Ok(())
-            }
-            Err(wait) => Err(Report {
-                retry_after: Some(wait),
-                ..report(
-                    Outcome::Limited,
-                    Class::RateLimited,
-                    CODE_NOT_REACHED,
-                    format!("group {group} has as many messages before this one as {rate} a second allow"),
-                )
-            }),
-        }
     }
 
     async fn post(
@@ -156,12 +129,13 @@ impl TimTransport {
             Err(report) => return report,
         };
         let answer = self.exchange.answer(response, deadline).await;
-        if answer.status.is_redirection() {
-            let desc =
-                format!("HTTP {}: the interface moved; set transport.tim.host", answer.status.as_u16());
-            return report(Outcome::Retry, Class::Unknown, i64::from(answer.status.as_u16()), desc);
+        let reply = reply(&answer);
+        if reply.is_none()
+            && let Some(report) = no_interface(&answer)
+        {
+            return report;
         }
-        let callback = reply(&answer).map(|reply| reply.to_callback(message, options, call.command));
+        let callback = reply.map(|reply| reply.to_callback(message, options, call.command));
         judge_answer(&self.classes, &answer, callback.as_ref(), self.clock.read().wall.0)
     }
 }
@@ -173,6 +147,19 @@ impl Transport for TimTransport {
 
     fn attempt(&self, attempt: Attempt) -> BoxFuture<'_, Report> {
         Box::pin(self.run(attempt))
+    }
+
+    /// The pace into a group: several conversations may be of one group (its topics, or several accounts).
+    fn turn(&self, attempt: &Attempt) -> Turn {
+        let Some(login) = self.logins.get(&attempt.account) else { return Turn::Now };
+        // What cannot be carried is told by the attempt.
+        let Ok(call) = rest::call(&attempt.message, &call_options(attempt)) else { return Turn::Now };
+        let Some(group) = call.group else { return Turn::Now };
+        let group = (login.sdk_app_id(), group.as_str());
+        match self.groups.turn(group, attempt.send_token, login.group_rate(), Instant::now()) {
+            Ok(()) => Turn::Now,
+            Err(wait) => Turn::After(wait),
+        }
     }
 
     /// The first account's: all of one application have the same, and there is seldom more than one.
@@ -211,6 +198,19 @@ fn reply(answer: &HttpAnswer) -> Option<Reply> {
 fn cannot_carry(error: &rest::CannotCarry) -> Report {
     let desc = format!("{error}: {}", error.hint());
     report(Outcome::Reject, Class::PermanentContent, CODE_CANNOT_CARRY, desc)
+}
+
+/// An answer that is not the interface's. It says HTTP 200 to whatever is wrong with a message, so another
+/// status is the word of something that stands between, or of another server: no message is to blame for it.
+fn no_interface(answer: &HttpAnswer) -> Option<Report> {
+    let status = answer.status;
+    let is_of_message = matches!(status, StatusCode::PAYLOAD_TOO_LARGE | StatusCode::REQUEST_TIMEOUT)
+        || matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::TOO_EARLY);
+    if is_of_message || !(status.is_redirection() || status.is_client_error()) {
+        return None;
+    }
+    let desc = format!("HTTP {}: no answer of the REST interface", status.as_u16());
+    Some(report(Outcome::GateShut, Class::Auth, i64::from(status.as_u16()), desc))
 }
 
 /// Nothing was sent, and nothing can be until somebody mends the account.

@@ -34,8 +34,9 @@ pub struct NotAServiceClass {
 }
 
 impl Classes {
-    /// Puts overrides in front of the built-in table. They also decide for codes after which a message may
-    /// have arrived.
+    /// Puts overrides in front of the built-in table. One that says when to try again leaves it open whether
+    /// the message has arrived; one that says that it never will be sent, or that the account is the reason,
+    /// also says that it has not.
     ///
     /// # Errors
     ///
@@ -49,14 +50,14 @@ impl Classes {
 
     /// The class of a code, and the outcome of an attempt that ended with it.
     fn of(&self, code: i64) -> (Class, Outcome) {
-        if let Some(&class) = self.overrides.get(&code) {
-            return (class, outcome_of(class));
+        let built_in = || codes::class(code).as_str().parse().unwrap_or(Class::Unknown);
+        let class = self.overrides.get(&code).copied().unwrap_or_else(built_in);
+        match outcome_of(class) {
+            Outcome::NotReached | Outcome::Retry if codes::may_have_arrived(code) => {
+                (class, Outcome::MaybeReached)
+            }
+            outcome => (class, outcome),
         }
-        let class = codes::class(code).as_str().parse().unwrap_or(Class::Unknown);
-        if codes::may_have_arrived(code) {
-            return (class, Outcome::MaybeReached);
-        }
-        (class, outcome_of(class))
     }
 }
 

@@ -453,6 +453,16 @@ pub(crate) fn take_back(tx: &mut Tx<'_>, id: &LeaseId) -> Result<State> {
     }
 }
 
+/// Takes back a lease whose attempt was never begun, because its transport has no turn for it before a moment.
+pub(crate) fn put_off(tx: &mut Tx<'_>, id: &LeaseId, wait: Duration) -> Result<State> {
+    let entry = current(tx, id)?;
+    let until = tx.now.time.plus(wait);
+    match step(&entry.delivery, &Event::PutOff(until), &tx.context(&entry)) {
+        Ok(stepped) => Ok(apply(tx, &entry, entry.clone(), stepped, None)?.state()),
+        Err(_) => Err(lapsed(tx, &entry)?),
+    }
+}
+
 /// The entry that a lease holds now.
 fn current(tx: &Tx<'_>, id: &LeaseId) -> Result<Entry> {
     let no_lease = || Error::NoLease { lease: crate::verbs::cut(&id.to_string(), 64) };

@@ -18,7 +18,7 @@ pub(crate) use ask::NewPayload;
 pub use ask::{Cancelled, Changed, Overrides, Resolution};
 pub(crate) use ask::{cancel, hold, release, resend, resolve};
 pub use lease::{Lease, LeaseId, LeaseRequest, LeaseTo, Room};
-pub(crate) use lease::{extend, lease, take_back};
+pub(crate) use lease::{extend, lease, put_off, take_back};
 pub use restore::Restored;
 pub(crate) use restore::{restore_entry, restore_receipt};
 pub use settle::Settled;

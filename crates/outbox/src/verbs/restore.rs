@@ -7,7 +7,7 @@ use crate::disk::{Bytes, Rows};
 use crate::entry::{Counters, Entry, LaneKey, Phase, Place, Receipt, StoredPayload, Unresolved};
 use crate::error::{Error, Result};
 use crate::keys::{self, Ended};
-use crate::lifecycle::{Context, DedupWindow, Event, Policy, step};
+use crate::lifecycle::{Context, Death, DedupWindow, Event, Policy, step};
 use crate::limits::{HISTORY_MAX, INLINE_BYTES_MAX};
 use crate::notice::EventKind;
 use crate::offline::{on_wall_clock, wall_of};
@@ -93,7 +93,8 @@ pub(crate) fn restore_receipt(
     // Readers resume by this number: the old one stays wherever it can.
     tx.counters.next_event = tx.counters.next_event.max(receipt.seq);
     let large = data.filter(|data| data.len() > INLINE_BYTES_MAX);
-    tx.prepared_file = large.map(|data| write_data_file(spool, data)).transpose()?;
+    let chance = tx.config.chance.as_ref();
+    tx.prepared_file = large.map(|data| write_data_file(spool, chance, data)).transpose()?;
     if let Some(id) = receipt.identity.id.clone() {
         let (seq, msg_id) = (receipt.identity.seq, receipt.identity.msg_id.as_bytes().into());
         tx.put_bytes(keys::alias(&id, seq), msg_id);
@@ -139,7 +140,8 @@ fn place(tx: &mut Tx<'_>, spool: &Spool, entry: &mut Entry, payload: Option<Payl
     entry.identity.payload_bytes = bytes as u64;
     let msg_id = entry.identity.msg_id.clone();
     let stored = if bytes > INLINE_BYTES_MAX {
-        let name = write_payload_file(spool, &message, web_message_instance.as_deref())?;
+        let name =
+            write_payload_file(spool, tx.config.chance.as_ref(), &message, web_message_instance.as_deref())?;
         tx.put_bytes(keys::file(name), Bytes::default());
         entry.payload = Place::File(name);
         StoredPayload { msg_id, message: Vec::new(), web_message_instance: None }
@@ -157,7 +159,7 @@ fn end_interrupted(tx: &mut Tx<'_>, entry: &Entry) -> Result<()> {
     let Some((attempt, since, _)) = under_way(entry) else { return Ok(()) };
     let no_window = Policy { dedup_window: DedupWindow::default(), ..tx.config.policy };
     let context = Context { policy: &no_window, ..tx.context(entry) };
-    let Ok(stepped) = step(&entry.delivery, &Event::Death { suspect: false }, &context) else {
+    let Ok(stepped) = step(&entry.delivery, &Event::Death(Death::Silent), &context) else {
         return Ok(());
     };
     let mut new = entry.clone();

@@ -6,7 +6,7 @@
 use outbox_control::types::{AttemptRecord, DEFAULT_ACCOUNT, Entry, ResolvedBy, State, Why};
 
 use super::table::{Fit, Line, table as plain_table};
-use super::text::{Fields, age, bytes, columns, error, relative, safe, sentence, short};
+use super::text::{Fields, age, bytes, columns, error, relative, safe, sentence, short, wrap};
 use super::{Style, Tone, outcome_is_good, state_tone};
 
 /// Ids up to this many columns leave room for everything on a terminal.
@@ -14,6 +14,9 @@ const SHORT_ID_COLUMNS: usize = 14;
 
 /// Ids up to this many columns stay whole on a terminal, so that they can be copied: those of Tencent IM do.
 const ID_COLUMNS: usize = 40;
+
+/// Columns of words beside the names of the fields.
+const WORDS_COLUMNS: usize = 64;
 
 /// A table of entries, one a line. On a terminal a long id is more important than the other columns.
 pub(super) fn table(style: &Style, entries: &[Entry]) -> String {
@@ -104,11 +107,14 @@ pub(super) fn page(style: &Style, entry: &Entry) -> String {
     }
     if let Some(last) = &entry.last_error {
         let class = safe(&last.class);
-        let name = last.name.as_deref().map(|name| format!("{} ", safe(name))).unwrap_or_default();
-        fields.add("last error", format!("{} {name}({class}), {}", last.code, style.moment(last.at)));
+        fields.add("last error", format!("{} {class}, {}", last.code, style.moment(last.at)));
         fields.add_some("", Some(safe(&last.desc)).filter(|desc| !desc.is_empty()));
-        fields.add_some("meaning", last.meaning.as_deref().map(safe));
-        fields.add_some("cure", last.cure.as_deref().map(safe));
+        if let (Some(name), Some(meaning)) = (&last.name, &last.meaning) {
+            fields.add_lines("meaning", wrap(&safe(&format!("{name}: {meaning}")), WORDS_COLUMNS));
+        }
+        if let Some(cure) = &last.cure {
+            fields.add_lines("cure", wrap(&safe(cure), WORDS_COLUMNS));
+        }
     }
     fields.add_some("new msgID", entry.new_msg_id.as_deref().map(safe));
     fields.add_some("sent", entry.sent_at.map(|time| style.moment(time)));

@@ -73,8 +73,10 @@ fn account_lines(style: &Style, accounts: &[Account]) -> Vec<String> {
     }
     for account in shut.iter().take(ACCOUNTS_SHOWN) {
         let what = account.reason.as_deref().map(|reason| format!(": {}", safe(reason))).unwrap_or_default();
+        let opens = account.until.map(|until| format!(", opens {}", relative(style.now, until)));
         let time = age(style.now, account.since);
-        lines.push(format!("{} {} for {time}{what}", safe(&account.account), account.state.as_str()));
+        let (name, state) = (safe(&account.account), account.state.as_str());
+        lines.push(format!("{name} {state} for {time}{}{what}", opens.unwrap_or_default()));
     }
     // Of one alone: what is wrong with several at once most often has one cure.
     if let Some(hint) = shut.iter().find_map(|account| account.hint.as_deref()) {
@@ -152,11 +154,11 @@ pub(super) fn accounts(style: &Style, accounts: &[Account]) -> String {
         ("REASON", Fit::Cut),
     ];
     let mut text = table(style, &headings, &lines);
-    for account in accounts.iter().take(ACCOUNTS_SHOWN) {
-        if let Some(hint) = &account.hint {
-            let line = format!("{}: {}", safe(&account.account), sentence(hint));
-            text += &format!("\n{}", wrap(&line, COLUMNS.into()).join("\n  "));
-        }
+    if let Some((account, hint)) = accounts.iter().find_map(|account| Some((account, account.hint.as_ref()?)))
+    {
+        let line = format!("{}: {}", safe(&account.account), sentence(hint));
+        text += &wrap(&line, COLUMNS.into()).join("\n");
+        text.push('\n');
     }
     text
 }
@@ -205,8 +207,7 @@ mod tests {
             "link:       down for 5m (says: probe)",
             "transport:  http, attempts 3, url https://push.example.com/v4/send",
             "kiosk-4 paused for 5m: login expired (70001)",
-            "then `outboxctl account\n",
-            "resume kiosk`.\n",
+            "`outboxctl account resume kiosk`.\n",
             "1,200 queued, 32 sending, 1 deferred, 1,999,999 blocked, 5 uncertain",
             "ended:      12 failed\n",
             "3.2 GiB of 4.0 GiB; 1.0 TiB free",
@@ -219,7 +220,11 @@ mod tests {
     #[test]
     fn accounts_fit_the_terminal() {
         let text = accounts(&style(), &status().accounts);
-        assert_eq!(text.lines().count(), 11, "{text}");
+        assert_eq!(
+            text.lines().count(),
+            13,
+            "a line for each, the heading, and the first one's cure: {text}"
+        );
         assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
     }
 }

@@ -132,17 +132,23 @@ pub(super) fn sentence(text: &str) -> String {
     if text.is_empty() || text.ends_with(['.', '!', '?']) { text } else { text + "." }
 }
 
-/// Words in lines of so many columns; a word that is longer has a line of its own.
+/// Words in lines of so many columns. A word that is longer has a line of its own, and so does a command in
+/// backticks, which must be copied in one piece.
 pub(super) fn wrap(text: &str, columns_max: usize) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
+    let mut in_command = false;
     for word in text.split_whitespace() {
+        let begins_command = !in_command && word.starts_with('`');
         match lines.last_mut() {
-            Some(line) if columns(line) + 1 + columns(word) <= columns_max => {
+            Some(line)
+                if in_command || columns(line) + 1 + columns(word) <= columns_max && !begins_command =>
+            {
                 line.push(' ');
                 line.push_str(word);
             }
             _ => lines.push(word.to_owned()),
         }
+        in_command ^= word.matches('`').count() % 2 == 1;
     }
     lines
 }
@@ -154,6 +160,12 @@ pub(super) struct Fields(Vec<(&'static str, String)>);
 impl Fields {
     pub(super) fn add(&mut self, key: &'static str, value: impl Into<String>) {
         self.0.push((key, value.into()));
+    }
+
+    pub(super) fn add_lines(&mut self, key: &'static str, lines: Vec<String>) {
+        for (index, line) in lines.into_iter().enumerate() {
+            self.add(if index == 0 { key } else { "" }, line);
+        }
     }
 
     pub(super) fn add_some(&mut self, key: &'static str, value: Option<impl Into<String>>) {
@@ -217,6 +229,7 @@ mod tests {
         assert_eq!(wrap("a bc def  g", 4), ["a bc", "def", "g"]);
         assert_eq!(wrap("abcdef g", 4), ["abcdef", "g"]);
         assert_eq!(wrap(" ", 4), Vec::<String>::new());
+        assert_eq!(wrap("then `a b c` d e", 6), ["then", "`a b c`", "d e"], "a command stays in one piece");
     }
 
     #[test]

@@ -159,8 +159,12 @@ async fn what_happens_below_the_interface_is_told_apart() {
     let (report, _) = against(Answer::status(503), &to_lena()).await;
     assert_eq!(report.outcome, Outcome::Retry);
     let (report, requests) = against(Answer::redirect(307, "/elsewhere"), &to_lena()).await;
-    assert_eq!(summary(&report), (Outcome::Retry, Class::Unknown, 307));
+    assert_eq!(summary(&report), (Outcome::GateShut, Class::Auth, 307), "no message is to blame");
     assert_eq!(requests.len(), 1, "a signature is not carried elsewhere");
+    for (status, outcome) in [(404, Outcome::GateShut), (407, Outcome::GateShut), (413, Outcome::Reject)] {
+        let (report, _) = against(Answer::status(status), &to_lena()).await;
+        assert_eq!((report.outcome, report.code), (outcome, i64::from(status)));
+    }
     let mut service = Service::start(|_| Answer::Accept).await.unwrap();
     service.stop().await;
     let (_folder, transport) = transport(&service.url(), LONG);
@@ -216,17 +220,15 @@ async fn after_a_refused_signature_the_next_attempt_reads_the_key_again() {
 }
 
 #[tokio::test]
-async fn a_group_with_too_many_waiting_tells_when_there_is_room() {
-    let service = Service::start(|_| {
-        Answer::json(200, r#"{"ActionStatus":"OK","ErrorCode":0,"MsgTime":1,"MsgSeq":1}"#)
-    })
-    .await
-    .unwrap();
-    let (_folder, transport) = transport(&service.url(), Duration::from_millis(10));
-    let first = transport.groups.turn((1_400_000_000, "pier"), 1, Duration::ZERO, Instant::now());
-    assert!(first.is_ok());
-    let report = transport.attempt(attempt(&to_pier())).await;
-    assert_eq!((report.outcome, report.class), (Outcome::Limited, Class::RateLimited));
-    assert!(report.retry_after.is_some_and(|wait| wait > Duration::from_millis(10)));
-    assert!(service.requests().is_empty());
+async fn a_message_for_a_busy_group_has_no_turn_and_one_for_a_person_always_has() {
+    let (_folder, transport) = transport("http://127.0.0.1:1/send", LONG);
+    let to_pier = attempt(&to_pier());
+    let turns: Vec<_> = (0..3).map(|_| transport.turn(&to_pier)).collect();
+    assert_eq!(turns[0], Turn::Now);
+    assert!(matches!(turns[1], Turn::After(wait) if wait <= Duration::from_millis(27)), "{turns:?}");
+    for _ in 0..100 {
+        assert_eq!(transport.turn(&attempt(&to_lena())), Turn::Now);
+    }
+    let stranger = Attempt { account: "nobody".into(), ..to_pier };
+    assert_eq!(transport.turn(&stranger), Turn::Now, "the attempt itself says what is wrong");
 }

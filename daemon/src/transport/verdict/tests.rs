@@ -252,3 +252,21 @@ fn a_lost_body_matters_only_where_the_body_decides() {
     assert_eq!(judge(200, None, AnswerBody::TooLong).outcome, Outcome::ProvesNothing);
     assert_eq!(judge(400, None, AnswerBody::TooLong).outcome, Outcome::Reject);
 }
+
+#[test]
+fn a_configured_class_says_when_to_try_again_and_leaves_open_whether_it_arrived() {
+    let outcome = |code: i64, class: Class| {
+        let classes = Classes::new([(code, class)].into()).unwrap();
+        let callback = V2TimValueCallback::new(code, "said", None);
+        let report = judge_callback(&classes, &callback);
+        assert_eq!(report.class, class);
+        report.outcome
+    };
+    for class in [Class::TransientServer, Class::TransientNetwork, Class::FileUpload, Class::Unknown] {
+        assert_eq!(outcome(60_008, class), Outcome::MaybeReached, "{class}");
+    }
+    assert_eq!(outcome(60_008, Class::PermanentRequest), Outcome::Reject);
+    assert_eq!(outcome(9520, Class::Auth), Outcome::GateShut);
+    assert_eq!(outcome(9520, Class::RateLimited), Outcome::Limited);
+    assert_eq!(outcome(9508, Class::TransientServer), Outcome::Retry, "this one never left");
+}
