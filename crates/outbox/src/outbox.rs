@@ -544,14 +544,14 @@ impl Outbox {
         crate::tx::load(&shared.disk, &keys::account(name))
     }
 
-    /// Accounts that have entries or a gate that is not open, those not open first.
+    /// Accounts that have entries or a gate that is not open, those that may not send now first.
     ///
     /// # Errors
     /// [`Error::Unhealthy`].
     pub fn accounts(&self, limit: usize) -> Result<Vec<Account>> {
         let shared = &self.inner.shared;
         let _snapshot = shared.snapshot();
-        view::accounts(&shared.disk, limit.min(LIST_SCAN_MAX))
+        view::accounts(&shared.disk, limit.min(LIST_SCAN_MAX), shared.clock.now().time)
     }
 
     /// Counts. Costs the same whatever the backlog.

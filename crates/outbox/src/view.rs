@@ -6,7 +6,7 @@
 use crate::clock::{Moment, Timestamp};
 use crate::disk::{Rows, after_key};
 use crate::entry::{
-    Account, Counters, Entry, Lane, Phase, Place, Receipt, Slot, StoredData, StoredEvent, StoredPayload,
+    Account, Counters, Entry, Gate, Lane, Phase, Place, Receipt, Slot, StoredData, StoredEvent, StoredPayload,
 };
 use crate::error::{Error, Result};
 use crate::keys::{self, Ended, StateIndex};
@@ -337,8 +337,9 @@ pub(crate) fn replaced_by(rows: &dyn Rows, new_msg_id: &str) -> Result<Vec<Recei
     Ok(receipts)
 }
 
-/// All accounts that have entries or a gate that is not open, those not open first, at most `limit`.
-pub(crate) fn accounts(rows: &dyn Rows, limit: usize) -> Result<Vec<Account>> {
+/// All accounts that have entries or a gate that is not open, those that may not send now first, at most
+/// `limit`.
+pub(crate) fn accounts(rows: &dyn Rows, limit: usize, now: Timestamp) -> Result<Vec<Account>> {
     let mut accounts: Vec<Account> = Vec::new();
     let mut from = b"g".to_vec();
     for _ in 0..LIST_SCAN_MAX {
@@ -346,7 +347,11 @@ pub(crate) fn accounts(rows: &dyn Rows, limit: usize) -> Result<Vec<Account>> {
         from = after_key(&key);
         accounts.extend(decode::<Account>(&key, &bytes).ok());
     }
-    accounts.sort_by_key(|account| account.gate == crate::entry::Gate::Open);
+    accounts.sort_by_key(|account| match account.gate {
+        Gate::Open => true,
+        Gate::Limited { until, .. } => until <= now,
+        Gate::Paused { .. } => false,
+    });
     accounts.truncate(limit);
     Ok(accounts)
 }
@@ -381,10 +386,10 @@ pub(crate) fn oldest_waiting(rows: &dyn Rows) -> Result<Option<Timestamp>> {
 pub(crate) fn next_wake(rows: &dyn Rows, now: Timestamp) -> Result<Option<Timestamp>> {
     let deferred = rows.next(b"d", b"d")?.map(|(key, _)| Timestamp(keys::number_at(&key, 1)));
     let timer = rows.next(b"x", b"x")?.map(|(key, _)| Timestamp(keys::number_at(&key, 1)));
-    let gates = accounts(rows, LIST_SCAN_MAX)?.into_iter().filter_map(|account| match account.gate {
-        crate::entry::Gate::Limited { until, .. } => Some(until),
-        crate::entry::Gate::Paused { try_at, .. } => try_at,
-        crate::entry::Gate::Open => None,
+    let gates = accounts(rows, LIST_SCAN_MAX, now)?.into_iter().filter_map(|account| match account.gate {
+        Gate::Limited { until, .. } => Some(until),
+        Gate::Paused { try_at, .. } => try_at,
+        Gate::Open => None,
     });
     // A gate whose time has come opens with the next lease; it is nothing to wait for.
     let gate = gates.filter(|at| *at > now).min();

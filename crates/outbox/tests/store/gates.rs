@@ -94,6 +94,30 @@ fn a_paused_account_tries_one_message_after_a_minute_doubled_up_to_a_quarter_of_
 }
 
 #[test]
+fn accounts_whose_limit_is_over_stand_behind_those_that_may_not_send() {
+    let root = tempfile::tempdir().unwrap();
+    let hand = Hand::new();
+    let outbox = Outbox::open(config(&root.path().join("spool"), &hand)).unwrap();
+    for n in 0..12 {
+        let account = format!("a{n:02}");
+        submit(&outbox, outbox::Submit { account: account.clone(), ..message(&account, "c") });
+    }
+    for slowed in lease(&outbox, 12) {
+        settle(&outbox, &slowed, Outcome::Limited);
+    }
+    hand.pass(Duration::from_secs(5));
+    for paused in ["a03", "a11"] {
+        let change = GateChange::Pause { reason: None };
+        outbox.set_account(paused.into(), change).wait().unwrap();
+    }
+    let mut first: Vec<String> =
+        outbox.accounts(2).unwrap().into_iter().map(|account| account.name).collect();
+    first.sort_unstable();
+    assert_eq!(first, ["a03", "a11"]);
+    assert_eq!(outbox.accounts(100).unwrap().len(), 12);
+}
+
+#[test]
 fn an_account_that_a_person_paused_stays_so_over_a_restart() {
     let root = tempfile::tempdir().unwrap();
     let hand = Hand::new();
