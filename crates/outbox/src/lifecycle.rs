@@ -301,7 +301,9 @@ impl Life<'_> {
         match report.outcome {
             Outcome::Sent | Outcome::Duplicate => self.clone_life().end(Ending::Sent),
             Outcome::Reject => self.clone_life().fail(report.class),
-            Outcome::NotReached => self.clone_life().wait(Cause::NotReached, None, report.class),
+            Outcome::NotReached => {
+                self.clone_life().wait(Cause::NotReached, report.retry_after, report.class)
+            }
             Outcome::Limited => self.clone_life().wait_until(self.context.now.time, Cause::Limited),
             Outcome::GateShut => self.clone_life().wait_until(self.context.now.time, Cause::GateShut),
             Outcome::MaybeReached | Outcome::ProvesNothing if used_up => {

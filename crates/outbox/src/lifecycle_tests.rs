@@ -354,6 +354,17 @@ fn a_failed_upload_waits_half_a_minute_first() {
 }
 
 #[test]
+fn a_stated_delay_is_a_floor_for_every_attempt_that_is_repeated() {
+    let policy = Policy { dedup_window: DedupWindow::same(Duration::from_secs(600)), ..Policy::default() };
+    for outcome in [Outcome::NotReached, Outcome::MaybeReached, Outcome::Retry] {
+        let said =
+            Report { retry_after: Some(Duration::from_secs(40)), ..report(outcome, class_of(outcome)) };
+        let after = entry(step(&delivery(sending(Then::GoOn)), &Event::Report(&said), &context(&policy)));
+        assert!(matches!(after.phase, Phase::Waiting { due, .. } if due == NOW.plus_ms(40_000)), "{outcome}");
+    }
+}
+
+#[test]
 fn uploads_have_a_schedule_of_their_own_and_fail_after_ten() {
     let policy = Policy::default();
     let upload = report(Outcome::Retry, Class::FileUpload);
