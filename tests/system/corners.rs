@@ -89,6 +89,55 @@ async fn failed_expired_and_held_messages_can_be_cancelled() {
     assert_eq!(daemon.client.status().await.unwrap().spool.messages, 0);
 }
 
+#[tokio::test]
+async fn what_has_ended_can_be_neither_held_nor_released_and_says_what_it_is() {
+    let service = service(|received| match received.msg_id.as_str() {
+        "failed" => Reply::status(400),
+        _ => Reply::Accept,
+    })
+    .await;
+    let daemon = Daemon::start(&http_toml(&service, "", QUICK)).await;
+    for msg_id in ["sent", "failed"] {
+        daemon.post("/v1/messages", submit(msg_id, msg_id)).await;
+    }
+    daemon.entry_in("sent", State::Sent).await;
+    daemon.entry_in("failed", State::Failed).await;
+    daemon.client.pause().await.unwrap();
+    daemon.post("/v1/messages", submit_with("expired", "b", r#""ttl":"1s""#)).await;
+    daemon.post("/v1/messages", submit("cancelled", "c")).await;
+    daemon.client.cancel("cancelled", None).await.unwrap();
+    daemon.entry_in("expired", State::Expired).await;
+    for state in ["sent", "failed", "expired", "cancelled"] {
+        for verb in ["hold", "release"] {
+            let answer = daemon.post(&format!("/v1/messages/{state}/{verb}"), "").await;
+            assert_eq!(answer.problem(409, "wrong_state")["state"], state, "{verb}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_failed_one_that_was_kept_long_enough_is_known_without_its_payload() {
+    let service = service(|_| Reply::Callback { code: 80_001, desc: "bad word".into() }).await;
+    let tables =
+        format!("[spool]\nfailed_retention = \"1s\"\n[delivery]\non_failed_head = \"hold\"\n{QUICK}");
+    let daemon = Daemon::start(&http_toml(&service, "", &tables)).await;
+    daemon.post("/v1/messages", submit("m-1", "bob")).await;
+    daemon.post("/v1/messages", submit("behind", "bob")).await;
+    let failed = daemon.entry_in("m-1", State::Failed).await;
+    // The lane that it kept goes on once it is gone.
+    daemon.entry_in("behind", State::Failed).await;
+    let receipt = daemon.client.receipt("m-1").await.unwrap();
+    assert_eq!((receipt.state, receipt.code, receipt.desc.as_str()), (State::Failed, 80_001, "bad word"));
+    let entry = daemon.client.message("m-1").await.unwrap();
+    assert_eq!((entry.state, &entry.history), (State::Failed, &failed.history), "{entry:?}");
+    daemon.get("/v1/messages/m-1/payload").await.problem(409, "wrong_state");
+    let problem = daemon.post("/v1/messages/m-1/resend", "").await.problem(409, "wrong_state");
+    assert_eq!(problem["state"], "failed");
+    let again = daemon.post("/v1/messages", submit("m-1", "bob")).await;
+    assert_eq!((again.status, &again.json()["state"]), (200, &json!("failed")));
+    assert_eq!(daemon.client.cancel("m-1", None).await.unwrap().outcome, CancelOutcome::Cancelled);
+}
+
 fn wait_ms(entry: &Entry) -> i64 {
     entry.next_attempt_at.unwrap().ms_since(entry.submitted_at)
 }
