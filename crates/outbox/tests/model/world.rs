@@ -420,6 +420,9 @@ impl World {
                 let known = self.known.get_mut(&msg_id).unwrap();
                 known.attempts += 1;
                 known.current = None;
+                if reboot_off_ms.is_some() {
+                    no_window_outlives_a_reboot(&after)?;
+                }
                 continue;
             }
             match (before, after) {
@@ -455,4 +458,13 @@ impl World {
             }
         }
     }
+}
+
+/// How long ago an attempt began that a reboot interrupted is not known: the policy has decided.
+fn no_window_outlives_a_reboot(after: &Message) -> Checked {
+    if let Message::Entry(view) = after {
+        let waits = matches!(view.entry.delivery.phase, Phase::Waiting { .. });
+        prop_assert!(!waits || view.entry.delivery.possible_duplicate, "{:?}", view);
+    }
+    Ok(())
 }
