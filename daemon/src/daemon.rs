@@ -260,14 +260,6 @@ async fn run_until_signal(config: Config) -> Result<ExitCode, StartError> {
 pub(crate) fn store_config(config: &Config, wake: &Arc<Wake>) -> outbox::Config {
     let (spool, retry, delivery) = (&config.spool, &config.retry, &config.delivery);
     let wake = Arc::clone(wake);
-    let transport = &config.transport;
-    let dedup_window = match transport.kind {
-        TransportKind::App => DedupWindow::same(transport.app.dedup_window),
-        TransportKind::Http => DedupWindow::same(transport.http.dedup_window),
-        TransportKind::Tim => {
-            DedupWindow { one_to_one: transport.tim.dedup_window, group: transport.tim.group_dedup_window }
-        }
-    };
     outbox::Config {
         holder: format!("outboxd, pid {}, socket {}", std::process::id(), config.control.socket.display()),
         max_messages: spool.max_messages,
@@ -289,13 +281,25 @@ pub(crate) fn store_config(config: &Config, wake: &Arc<Wake>) -> outbox::Config 
                 max_attempts: retry.max_attempts.map_or(0, std::num::NonZeroU32::get),
                 unknown_max_attempts: retry.unknown_max_attempts.get(),
             },
-            dedup_window,
+            dedup_window: dedup_window(config),
             on_uncertain: delivery.on_uncertain,
             on_failed_head: delivery.on_failed_head,
             failed_retention: spool.failed_retention,
         },
         observer: Some(Arc::new(move |notices: &Notices| wake.observe(notices))),
         ..outbox::Config::new(&spool.path)
+    }
+}
+
+/// How long the configured transport's service recognizes a repeated token.
+const fn dedup_window(config: &Config) -> DedupWindow {
+    let transport = &config.transport;
+    match transport.kind {
+        TransportKind::App => DedupWindow::same(transport.app.dedup_window),
+        TransportKind::Http => DedupWindow::same(transport.http.dedup_window),
+        TransportKind::Tim => {
+            DedupWindow { one_to_one: transport.tim.dedup_window, group: transport.tim.group_dedup_window }
+        }
     }
 }
 
@@ -439,5 +443,29 @@ const fn sentence(kind: EventKind) -> &'static str {
         EventKind::Uncertain => "Uncertain: it may have arrived.",
         EventKind::Quarantined => "A record could not be read and was set aside.",
         EventKind::Account => "An account's gate changed.",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::config::{FileChoice, Flags, Sources, User, load};
+
+    #[test]
+    fn each_transport_has_the_windows_of_its_own_service() {
+        let environment = [("HOME", "/home/ada"), ("XDG_RUNTIME_DIR", "/run/user/7")].into_iter().collect();
+        let nothing = FileChoice::Nothing;
+        let sources = Sources { file: nothing, flags: Flags::default(), environment, user: User::Other };
+        let mut config = load(sources).unwrap().config;
+        config.transport.http.dedup_window = Duration::from_secs(7);
+        let mut windows = Vec::new();
+        for kind in [TransportKind::App, TransportKind::Http, TransportKind::Tim] {
+            config.transport.kind = kind;
+            let window = dedup_window(&config);
+            windows.push((window.of(false).as_secs(), window.of(true).as_secs()));
+        }
+        assert_eq!(windows, [(0, 0), (7, 7), (120, 300)]);
     }
 }
