@@ -103,7 +103,8 @@ fn settle_receipt(tx: &mut Tx<'_>, id: &LeaseId, old: Receipt, report: &Report) 
         if old.state() == State::Sent {
             return Ok(known(State::Sent));
         }
-        return Ok(news(ending::correct(tx, old, report)?.state()));
+        let corrected = ending::correct(tx, old, report)?;
+        return remember(tx, id, Became::Receipt(corrected));
     }
     if let Some(settled) = old.settled.filter(|settled| settled.start == id.start()) {
         return Ok(known(settled.state.into()));

@@ -171,6 +171,24 @@ fn a_repetition_of_a_settle_is_answered_as_the_first_while_the_next_attempt_is_u
 }
 
 #[test]
+fn a_success_of_an_older_lease_corrects_a_receipt_and_is_remembered() {
+    let root = tempfile::tempdir().unwrap();
+    let hand = Hand::new();
+    let mut config = config(&root.path().join("spool"), &hand);
+    config.policy.failed_retention = Duration::ZERO;
+    let outbox = Outbox::open(config).unwrap();
+    submit(&outbox, message("m", "c"));
+    let first = app_lease(&outbox);
+    lapse(&outbox, &hand);
+    hand.pass(Duration::from_secs(2));
+    settle(&outbox, &lease_one(&outbox), Outcome::Reject);
+    outbox.tick().wait().unwrap();
+    assert_eq!(receipt(&outbox, "m").state(), State::Failed, "no longer kept as an entry");
+    assert_eq!(settle(&outbox, &first, Outcome::Sent), State::Sent);
+    assert_eq!(settle(&outbox, &first, Outcome::Retry), State::Sent, "what its holder was answered before");
+}
+
+#[test]
 fn a_success_of_a_lease_that_was_reported_as_failed_is_believed() {
     let root = tempfile::tempdir().unwrap();
     let outbox = Outbox::open(config(&root.path().join("spool"), &Hand::new())).unwrap();
