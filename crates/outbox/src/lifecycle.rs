@@ -411,7 +411,8 @@ impl Life<'_> {
         match &mut self.delivery.phase {
             Phase::Waiting { due, .. } => {
                 let due = *due;
-                Ok(self.keep_back(reason, due))
+                let now = self.context.now.time;
+                Ok(self.keep_back(reason, due, now))
             }
             Phase::Held { .. } | Phase::Sending { then: Then::Hold { .. }, .. } => Ok(self.go_on()),
             Phase::Sending { then, .. } if *then == Then::GoOn => {
@@ -585,9 +586,8 @@ impl Life<'_> {
         self.go_on()
     }
 
-    fn keep_back(mut self, reason: Option<String>, due: Timestamp) -> Step {
-        let now = self.context.now;
-        self.delivery.phase = Phase::Held { reason, since: now.wall, stopped: now.time, due };
+    fn keep_back(mut self, reason: Option<String>, due: Timestamp, stopped: Timestamp) -> Step {
+        self.delivery.phase = Phase::Held { reason, since: self.context.now.wall, stopped, due };
         self.delivery.in_lane = self.context.policy.on_failed_head == OnFailedHead::Hold;
         self.go_on()
     }
@@ -629,20 +629,29 @@ impl Life<'_> {
         self.go_on()
     }
 
-    /// After an attempt: a deadline that passed meanwhile, then a hold that was asked for meanwhile.
+    /// After an attempt: a hold that was asked for meanwhile, then a deadline that passed meanwhile.
     fn settled(&self, step: Step, then: Then) -> Step {
         let Next::Entry(delivery) = &step.next else { return step };
-        let open = matches!(delivery.phase, Phase::Waiting { .. } | Phase::Uncertain { .. });
+        let is_over = self.context.now.time >= delivery.deadline;
         let life = Life { delivery: delivery.clone(), context: self.context };
-        if open && self.context.now.time >= delivery.deadline {
-            return Step { uncertain: step.uncertain, ..life.expire() };
-        }
-        match (then, &delivery.phase) {
+        let after = match (then, &delivery.phase) {
             (Then::Hold { reason }, Phase::Waiting { due, .. }) => {
                 let due = *due;
-                Step { uncertain: step.uncertain, ..life.keep_back(reason, due) }
+                // Its clock could have been stopped when the hold was asked for: then the attempt costs no time.
+                let stopped = if is_over { self.began() } else { self.context.now.time };
+                life.keep_back(reason, due, stopped)
             }
-            _ => step,
+            (_, Phase::Waiting { .. } | Phase::Uncertain { .. }) if is_over => life.expire(),
+            _ => return step,
+        };
+        Step { uncertain: step.uncertain, ..after }
+    }
+
+    /// When the attempt under way began.
+    const fn began(&self) -> Timestamp {
+        match self.delivery.phase {
+            Phase::Sending { started, .. } => started,
+            _ => self.context.now.time,
         }
     }
 

@@ -337,6 +337,22 @@ fn a_deadline_that_passes_during_an_attempt_takes_effect_after_it() {
 }
 
 #[test]
+fn a_hold_that_was_asked_for_during_an_attempt_outweighs_a_deadline_that_passed_meanwhile() {
+    let policy = Policy::default();
+    let mut late = context(&policy);
+    late.now.time = NOW.plus_ms(70_000);
+    let before = delivery(sending(Then::Hold { reason: None }));
+    let again = report(Outcome::Retry, Class::TransientServer);
+    let held = entry(step(&before, &Event::Report(&again), &late));
+    assert!(matches!(held.phase, Phase::Held { .. }), "{held:?}");
+    let mut later = late;
+    later.now.time = NOW.plus_ms(500_000);
+    let resent = entry(step(&held, &Event::Resend, &later));
+    assert_eq!(resent.deadline, NOW.plus_ms(560_000), "what was left when the attempt began");
+    assert_eq!(entry(step(&resent, &Event::Timer, &later)), resent);
+}
+
+#[test]
 fn not_before_is_not_overridden_by_a_resend() {
     let policy = Policy::default();
     let mut delivery = delivery(waiting());
