@@ -629,11 +629,14 @@ fn settle_in(shared: &Arc<Shared>, writer: &Writer, must_rebuild: bool, before: 
         step = writer.submit(shared, move |tx, _| verify::rebuild(tx, part)).wait()?;
     }
     let interrupted = shared.snapshot().sending;
-    let mut from = None;
-    loop {
-        from = writer.submit(shared, move |tx, _| verbs::recover(tx, before, from)).wait()?;
-        if from.is_none() {
-            return Ok(interrupted.saturating_sub(shared.snapshot().sending));
+    for part in [verbs::recover, verbs::end_windows] {
+        let mut from = None;
+        loop {
+            from = writer.submit(shared, move |tx, _| part(tx, before, from)).wait()?;
+            if from.is_none() {
+                break;
+            }
         }
     }
+    Ok(interrupted.saturating_sub(shared.snapshot().sending))
 }

@@ -113,6 +113,38 @@ fn promote(tx: &mut Tx<'_>) -> Result<bool> {
     Ok(true)
 }
 
+/// After a reboot no window is open any more: ends those of waiting entries; returns where to go on. Each has a
+/// timer at its window's end, which is no later than a whole window from now.
+pub(crate) fn end_windows(tx: &mut Tx<'_>, before: Before, from: Option<Vec<u8>>) -> Result<Option<Vec<u8>>> {
+    let window = tx.config.policy.dedup_window;
+    let last = tx.now.time.plus(window.one_to_one.max(window.group));
+    let mut from = from.unwrap_or_else(|| b"x".to_vec());
+    for _ in 0..SWEEP_MAX {
+        let Some((key, msg_id)) = tx.next(b"x", &from)? else { return Ok(None) };
+        if before.boot == tx.boot || keys::number_at(&key, 1) > last.0 {
+            return Ok(None);
+        }
+        from = after_key(&key);
+        let found = load_message(tx, &String::from_utf8_lossy(&msg_id));
+        if let Ok(Some(Record::Entry(entry))) = found
+            && has_window(&entry)
+            // What has expired meanwhile is for the first tick.
+            && tx.now.time < entry.delivery.deadline
+        {
+            on_timer(tx, &entry)?;
+        }
+    }
+    Ok(Some(from))
+}
+
+/// Whether an entry waits inside its de-duplication window.
+fn has_window(entry: &Entry) -> bool {
+    let delivery = &entry.delivery;
+    matches!(delivery.phase, Phase::Waiting { .. })
+        && delivery.unresolved.is_some()
+        && !delivery.possible_duplicate
+}
+
 /// How the process before this one ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Before {

@@ -80,7 +80,7 @@ fn lose(outbox: Outbox, config: &Config, root: &Path, hand: &Hand, way: Way, win
     if way == Way::RebootAfterTheAttempt {
         hand.reboot(1_000);
         let outbox = kill_and_open(outbox, config, root, "rebooted").0;
-        hand.pass(Duration::from_secs(2));
+        assert_eq!(events_of(&outbox, EventKind::Uncertain).len(), 1, "at once, not at its next attempt");
         return outbox;
     }
     hand.pass(window - Duration::from_secs(10) - Duration::from_secs(5) - Duration::from_millis(1));
