@@ -29,6 +29,7 @@ pub mod c_shape;
 pub mod callback;
 pub mod codes;
 pub mod convert;
+mod envelope;
 mod fields;
 mod fingerprint;
 mod json;

@@ -1,12 +1,13 @@
 //! What submit needs to know of a message: its ids, its conversation, and what makes it the same payload.
 //!
-//! Owns:  the two shapes of a V2TimMessage (camelCase, and the C SDK's snake_case), which messages can never
-//!        be sent, and which fields do not count for a fingerprint.
-//! Never: changes a message, checks the length or the characters of an id, chooses between several accounts.
+//! Owns:  which messages can never be sent, and which fields do not count for a fingerprint.
+//! Never: tells the two shapes apart or reads a receiver (`envelope` does), changes a message, checks the length
+//!        or the characters of an id, chooses between several accounts.
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
-use crate::json::exact::{self, Exact};
+use crate::envelope::{self, Destination, Envelope, MessageShape};
+use crate::json::exact;
 use crate::{fingerprint, json, mend};
 
 /// What submit needs to know of a message.
@@ -60,6 +61,14 @@ pub enum MessageError {
     HalfCharacter {
         /// The field, as it is spelt in the message.
         field: &'static str,
+    },
+    /// Two fields name different receivers.
+    #[error("`{one}` names one receiver and `{other}` another: who is to get this message?")]
+    TwoReceivers {
+        /// A field, as it is spelt in the message.
+        one: &'static str,
+        /// The field that contradicts it.
+        other: &'static str,
     },
     /// A note of the service about its group; no client can send one.
     #[error("`{field}` says that this is a group-tips message, which no client can send")]
@@ -118,21 +127,22 @@ const ELEM_TYPE_C_GROUP_TIPS: i64 = 5;
 ///
 /// # Errors
 /// [`MessageError`]: not a JSON object, a field that is read here has a type that the SDK never writes or an id
-/// half of a character, a group-tips message, or one that somebody else sent.
+/// half of a character, fields that name different receivers, a group-tips message, or one that somebody else
+/// sent.
 pub fn inspect(message: &[u8]) -> Result<Inspected, MessageError> {
     let value = mend::parse_value(message).map_err(|error| MessageError::of_parser(&error))?;
     let Value::Object(object) = &value else {
         return Err(MessageError::NotAnObject { found: json::kind(&value) });
     };
     let exact = exact::read_fields(message).ok_or_else(MessageError::of_exact_reader)?;
-    let fields = Fields { object, exact: &exact };
-    refuse_group_tips(fields)?;
-    refuse_received(fields)?;
+    let envelope = Envelope::new(object, &exact);
+    refuse_group_tips(envelope)?;
+    refuse_received(envelope)?;
     Ok(Inspected {
-        msg_id: first(fields.text("msgID")?, fields.text("message_msg_id")?),
-        id: first(fields.text("id")?, None),
-        conversation: conversation(fields)?,
-        fingerprint: fingerprint_of(fields),
+        msg_id: first(envelope.text("msgID")?, envelope.text("message_msg_id")?),
+        id: first(envelope.text("id")?, None),
+        conversation: envelope.destination()?.map(conversation),
+        fingerprint: fingerprint_of(envelope),
     })
 }
 
@@ -141,17 +151,17 @@ fn first(preferred: Option<&str>, other: Option<&str>) -> Option<String> {
 }
 
 /// In the C shape the elements decide; the top-level `elem_type` only says something where there are none.
-fn refuse_group_tips(fields: Fields<'_>) -> Result<(), MessageError> {
-    if fields.number("elemType")? == Some(ELEM_TYPE_GROUP_TIPS) {
+fn refuse_group_tips(envelope: Envelope<'_>) -> Result<(), MessageError> {
+    if envelope.number("elemType")? == Some(ELEM_TYPE_GROUP_TIPS) {
         return Err(MessageError::GroupTips { field: "elemType" });
     }
-    let elements = fields.elements()?;
+    let elements = envelope.elements()?;
     for element in elements {
         if element_type(element)? == Some(ELEM_TYPE_C_GROUP_TIPS) {
             return Err(MessageError::GroupTips { field: "message_elem_array[].elem_type" });
         }
     }
-    let top = fields.number("elem_type")?;
+    let top = envelope.number("elem_type")?;
     if elements.is_empty() && top == Some(ELEM_TYPE_GROUP_TIPS) {
         return Err(MessageError::GroupTips { field: "elem_type" });
     }
@@ -166,96 +176,31 @@ fn element_type(element: &Value) -> Result<Option<i64>, MessageError> {
             found: json::kind(element),
         });
     };
-    number("message_elem_array[].elem_type", object.get("elem_type"))
+    envelope::number("message_elem_array[].elem_type", object.get("elem_type"))
 }
 
-fn refuse_received(fields: Fields<'_>) -> Result<(), MessageError> {
+fn refuse_received(envelope: Envelope<'_>) -> Result<(), MessageError> {
     for field in ["isSelf", "message_is_from_self"] {
-        if fields.flag(field)? == Some(false) {
+        if envelope.flag(field)? == Some(false) {
             return Err(MessageError::NotOwn { field });
         }
     }
     Ok(())
 }
 
-/// A message with both a group and a user is shown in the group, to that user alone: it belongs to the group.
-fn conversation(fields: Fields<'_>) -> Result<Option<String>, MessageError> {
-    let group = fields.text("groupID")?;
-    let user = fields.text("userID")?;
-    let kind = fields.number("message_conv_type")?;
-    let peer = fields.text("message_conv_id")?;
-    Ok(match (group, user, kind, peer) {
-        (Some(group), ..) | (None, None, Some(2), Some(group)) => Some(format!("group:{group}")),
-        (None, Some(user), ..) | (None, None, Some(1), Some(user)) => Some(format!("c2c:{user}")),
-        _ => None,
-    })
+fn conversation(destination: Destination<'_>) -> String {
+    match destination {
+        Destination::Person(user) => format!("c2c:{user}"),
+        Destination::Group(group) => format!("group:{group}"),
+    }
 }
 
-fn fingerprint_of(fields: Fields<'_>) -> [u8; 32] {
-    let is_c_shape = fields.exact.keys().any(|name| name.starts_with(b"message_"));
+fn fingerprint_of(envelope: Envelope<'_>) -> [u8; 32] {
+    let is_c_shape = envelope.shape() == MessageShape::C;
     let is_in = |names: &[&str], name: &[u8]| names.iter().any(|ignored| ignored.as_bytes() == name);
     let ignored = |name: &[u8]| is_in(&IGNORED, name) || (is_c_shape && is_in(&IGNORED_C, name));
-    let all = fields.exact.iter().map(|(name, value)| (name.as_ref(), value));
+    let all = envelope.exact().iter().map(|(name, value)| (name.as_ref(), value));
     fingerprint::of_object(all.filter(|(name, _)| !ignored(name)))
-}
-
-/// The top-level fields of a message, read with the types that they must have.
-#[derive(Clone, Copy)]
-struct Fields<'a> {
-    /// With U+FFFD for halves of characters.
-    object: &'a Map<String, Value>,
-    /// As they were written.
-    exact: &'a exact::Fields<'a>,
-}
-
-impl<'a> Fields<'a> {
-    /// `None` for a missing, null or empty text: the SDKs write all three for "not set".
-    fn text(self, field: &'static str) -> Result<Option<&'a str>, MessageError> {
-        match self.object.get(field) {
-            None | Some(Value::Null) => Ok(None),
-            Some(Value::String(_))
-                if self.exact.get(field.as_bytes()).is_some_and(Exact::is_text_with_half) =>
-            {
-                Err(MessageError::HalfCharacter { field })
-            }
-            Some(Value::String(text)) => Ok(Some(text.as_str()).filter(|text| !text.is_empty())),
-            Some(other) => Err(wrong_type(field, "a string or null", other)),
-        }
-    }
-
-    fn flag(self, field: &'static str) -> Result<Option<bool>, MessageError> {
-        match self.object.get(field) {
-            None | Some(Value::Null) => Ok(None),
-            Some(Value::Bool(flag)) => Ok(Some(*flag)),
-            Some(other) => Err(wrong_type(field, "a boolean or null", other)),
-        }
-    }
-
-    fn number(self, field: &'static str) -> Result<Option<i64>, MessageError> {
-        number(field, self.object.get(field))
-    }
-
-    fn elements(self) -> Result<&'a [Value], MessageError> {
-        const FIELD: &str = "message_elem_array";
-        match self.object.get(FIELD) {
-            None | Some(Value::Null) => Ok(&[]),
-            Some(Value::Array(elements)) => Ok(elements),
-            Some(other) => Err(wrong_type(FIELD, "an array or null", other)),
-        }
-    }
-}
-
-/// A number with a fraction counts as none: it equals no constant of the SDK.
-fn number(field: &'static str, value: Option<&Value>) -> Result<Option<i64>, MessageError> {
-    match value {
-        None | Some(Value::Null) => Ok(None),
-        Some(Value::Number(number)) => Ok(json::whole(number)),
-        Some(other) => Err(wrong_type(field, "a number or null", other)),
-    }
-}
-
-const fn wrong_type(field: &'static str, expected: &'static str, found: &Value) -> MessageError {
-    MessageError::WrongType { field, expected, found: json::kind(found) }
 }
 
 impl MessageError {
@@ -276,6 +221,7 @@ impl MessageError {
         match self {
             Self::WrongType { field, .. }
             | Self::HalfCharacter { field }
+            | Self::TwoReceivers { other: field, .. }
             | Self::GroupTips { field }
             | Self::NotOwn { field } => Some(field),
             Self::Json { .. } | Self::TooDeep | Self::NotAnObject { .. } => None,
@@ -293,6 +239,9 @@ impl MessageError {
             }
             Self::WrongType { .. } => "give the field the type that the SDK gives it, or leave it out",
             Self::HalfCharacter { .. } => "give the id as the SDK gave it; only texts may be cut like this",
+            Self::TwoReceivers { .. } => {
+                "give the message in one shape and with one receiver, as the SDK's toJson writes it"
+            }
             Self::GroupTips { .. } => "do not submit group tips: the service makes them by itself",
             Self::NotOwn { .. } => "submit only messages that this account tried to send",
         }

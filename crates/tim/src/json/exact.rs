@@ -33,6 +33,18 @@ impl Exact<'_> {
     pub(crate) fn is_text_with_half(&self) -> bool {
         matches!(self, Self::Text(text) if std::str::from_utf8(text).is_err())
     }
+
+    /// The type, with its article, for an error text.
+    pub(crate) const fn kind(&self) -> &'static str {
+        match self {
+            Self::Null => "null",
+            Self::Bool(_) => "a boolean",
+            Self::Number(_) => "a number",
+            Self::Text(_) => "a string",
+            Self::Array(_) => "an array",
+            Self::Object(_) => "an object",
+        }
+    }
 }
 
 /// Reads an object; `None` if it is none, or nothing that the parser would take.

@@ -3,6 +3,8 @@
 //! Owns:  what each example and each shape must read as.
 //! Never: tests the canonical form itself (`fingerprint` does).
 
+use serde_json::Map;
+
 use super::*;
 
 const MESSAGES: &str = include_str!("../../../../tests/fixtures/messages.jsonl");
@@ -130,15 +132,88 @@ fn a_conversation_is_the_group_then_the_peer_then_that_of_the_c_shape() {
         (r#"{"groupID": "g", "userID": "u"}"#, Some("group:g")),
         (r#"{"groupID": "", "userID": "u"}"#, Some("c2c:u")),
         (r#"{"groupID": null, "userID": null}"#, None),
-        (r#"{"userID": "u", "message_conv_type": 2, "message_conv_id": "g"}"#, Some("c2c:u")),
         (r#"{"userID": "", "message_conv_type": 2, "message_conv_id": "g"}"#, Some("group:g")),
         (r#"{"message_conv_type": 1.0, "message_conv_id": "u"}"#, Some("c2c:u")),
         (r#"{"message_conv_type": 3, "message_conv_id": "u"}"#, None),
         (r#"{"message_conv_type": 1, "message_conv_id": ""}"#, None),
         (r#"{"message_conv_id": "u"}"#, None),
+        // The fields of the other shape may say the same, or nothing.
+        (r#"{"userID": "u", "message_conv_type": 1, "message_conv_id": "u"}"#, Some("c2c:u")),
+        (
+            r#"{"groupID": "g", "userID": "u", "message_conv_type": "2", "message_conv_id": "g"}"#,
+            Some("group:g"),
+        ),
+        (r#"{"userID": "u", "message_conv_type": 0, "message_conv_id": "", "elemType": 1}"#, Some("c2c:u")),
+        (r#"{"userID": "u", "message_elem_array": [{"elem_type": 0}]}"#, Some("c2c:u")),
+        (r#"{"userID": "u", "message_unique_id": 5, "elemType": 1}"#, Some("c2c:u")),
     ] {
         assert_eq!(conversation(message).as_deref(), expected, "{message}");
     }
+}
+
+#[test]
+fn fields_that_name_different_receivers_are_refused_and_nobody_is_guessed() {
+    let two = |one, other| MessageError::TwoReceivers { one, other };
+    for (message, error) in [
+        (
+            r#"{"groupID":"g","message_conv_type":1,"message_conv_id":"victim","message_elem_array":[]}"#,
+            two("groupID", "message_conv_id"),
+        ),
+        (
+            r#"{"userID": "u", "message_conv_type": 2, "message_conv_id": "g"}"#,
+            two("userID", "message_conv_id"),
+        ),
+        // A person may be called as a group is.
+        (
+            r#"{"userID": "a", "message_conv_type": 2, "message_conv_id": "a"}"#,
+            two("userID", "message_conv_type"),
+        ),
+        (
+            r#"{"groupID": "g", "userID": "u", "message_conv_type": 1, "message_conv_id": "u", "elemType": 1}"#,
+            two("groupID", "message_conv_id"),
+        ),
+        (r#"{"groupID": "g", "message_conv_type": 1}"#, two("groupID", "message_conv_type")),
+        (r#"{"userID": "u", "message_conv_id": "v"}"#, two("userID", "message_conv_id")),
+    ] {
+        assert_eq!(refusal(message), error, "{message}");
+        assert!(error.to_string().contains("message_conv_"), "{error}");
+    }
+}
+
+#[test]
+fn a_message_in_camel_case_stays_one_whatever_the_app_adds_to_it() {
+    let message = MESSAGES.lines().next().unwrap();
+    let added = with(message, "message_unique_id", "5");
+    for field in ["ui_status", "message_status"] {
+        assert_ne!(
+            fingerprint(&added),
+            fingerprint(&with(&added, field, "77")),
+            "{field} means nothing there"
+        );
+    }
+    let both = with(&with(message, "message_conv_id", r#""ferry_desk""#), "message_elem_array", "[]");
+    assert_ne!(fingerprint(&both), fingerprint(&with(&both, "ui_status", "77")), "elemType decides");
+    let user_alone = r#"{"userID":"u","message_elem_array":[{"elem_type":0}],"ui_status":1}"#;
+    assert_eq!(fingerprint(user_alone), fingerprint(&with(user_alone, "ui_status", "77")));
+}
+
+#[test]
+fn flags_and_numbers_may_be_spelt_as_the_models_read_them() {
+    for received in [r#"{"isSelf": 0}"#, r#"{"isSelf": "false"}"#, r#"{"isSelf": "0"}"#] {
+        assert_eq!(refusal(received), MessageError::NotOwn { field: "isSelf" }, "{received}");
+    }
+    assert_eq!(refusal(r#"{"elemType": "9"}"#), MessageError::GroupTips { field: "elemType" });
+    let tips = r#"{"message_elem_array": [{"elem_type": "5"}]}"#;
+    assert_eq!(refusal(tips), MessageError::GroupTips { field: "message_elem_array[].elem_type" });
+    for own in [
+        r#"{"isSelf": 1, "elemType": "1"}"#,
+        r#"{"isSelf": "true", "elem_type": "", "message_is_from_self": ""}"#,
+        r#"{"message_is_from_self": "1", "message_elem_array": [{"elem_type": "0"}]}"#,
+    ] {
+        assert!(inspect(own.as_bytes()).is_ok(), "{own}");
+    }
+    let to_group = r#"{"message_conv_type": "2", "message_conv_id": "g"}"#;
+    assert_eq!(conversation(to_group).as_deref(), Some("group:g"));
 }
 
 #[test]
@@ -181,16 +256,16 @@ fn a_field_of_the_wrong_type_is_named_with_the_type_that_it_must_have() {
         (r#"{"id": true}"#, "`id` must be a string or null, not a boolean"),
         (r#"{"userID": {}}"#, "`userID` must be a string or null, not an object"),
         (r#"{"groupID": 1}"#, "`groupID` must be a string or null, not a number"),
-        (r#"{"isSelf": "true"}"#, "`isSelf` must be a boolean or null, not a string"),
-        (r#"{"message_is_from_self": 1}"#, "`message_is_from_self` must be a boolean or null, not a number"),
-        (r#"{"elemType": "1"}"#, "`elemType` must be a number or null, not a string"),
-        (r#"{"elem_type": "1"}"#, "`elem_type` must be a number or null, not a string"),
-        (r#"{"message_conv_type": "1"}"#, "`message_conv_type` must be a number or null, not a string"),
+        (r#"{"isSelf": "maybe"}"#, "`isSelf` must be a boolean or null, not a string"),
+        (r#"{"message_is_from_self": 2}"#, "`message_is_from_self` must be a boolean or null, not a number"),
+        (r#"{"elemType": "text"}"#, "`elemType` must be a number or null, not a string"),
+        (r#"{"elem_type": []}"#, "`elem_type` must be a number or null, not an array"),
+        (r#"{"message_conv_type": "c2c"}"#, "`message_conv_type` must be a number or null, not a string"),
         (r#"{"message_conv_id": 1}"#, "`message_conv_id` must be a string or null, not a number"),
         (r#"{"message_elem_array": {}}"#, "`message_elem_array` must be an array or null, not an object"),
         (r#"{"message_elem_array": [1]}"#, "`message_elem_array[]` must be an object, not a number"),
         (
-            r#"{"message_elem_array": [{"elem_type": "5"}]}"#,
+            r#"{"message_elem_array": [{"elem_type": "tips"}]}"#,
             "`message_elem_array[].elem_type` must be a number or null, not a string",
         ),
     ] {
@@ -230,7 +305,8 @@ fn nesting_is_limited_and_the_error_says_so() {
 
 #[test]
 fn every_error_says_what_to_do() {
-    let errors = ["", "[]", r#"{"id": 1}"#, r#"{"elemType": 9}"#, r#"{"isSelf": false}"#].map(refusal);
+    let two = r#"{"userID": "a", "message_conv_id": "b"}"#;
+    let errors = ["", "[]", r#"{"id": 1}"#, two, r#"{"elemType": 9}"#, r#"{"isSelf": false}"#].map(refusal);
     for error in errors.iter().chain([&MessageError::TooDeep]) {
         assert!(error.hint().len() > 20, "{error}");
     }

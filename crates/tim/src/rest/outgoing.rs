@@ -11,7 +11,10 @@ use serde_json::Value;
 use super::body::OfflinePush;
 use super::parts::Part;
 use super::refusal::{CannotCarry, TARGETS_MAX};
+use crate::envelope::{self, Destination, MessageShape};
 use crate::fields::Shape;
+use crate::json::exact;
+use crate::message::MessageError;
 use crate::{c_shape, mend, model};
 
 /// A message on its way, in no SDK's shape.
@@ -43,22 +46,65 @@ pub(super) enum To {
     },
 }
 
+/// What a message says besides its content, whichever shape it has.
+#[derive(Debug)]
+struct Envelope {
+    sender: Option<String>,
+    to: To,
+    at: Vec<String>,
+}
+
 /// Reads a message. A half of a character in a text is sent as U+FFFD: no service takes it otherwise.
 pub(super) fn read(message: &[u8]) -> Result<Outgoing, CannotCarry> {
     let value =
         mend::parse_value(message).map_err(|error| CannotCarry::Json { reason: error.to_string() })?;
     let Value::Object(object) = &value else { return Err(CannotCarry::not_an_object(&value)) };
-    let outgoing = if is_c_shape(object) {
-        c::read(&c_shape::Message::read_object(object))?
-    } else {
-        camel::read(&model::V2TimMessage::read_object(object))?
+    let exact = exact::read_fields(message)
+        .ok_or_else(|| CannotCarry::Json { reason: "its fields cannot be told apart".to_owned() })?;
+    let fields = envelope::Envelope::new(object, &exact);
+    let outgoing = match fields.shape() {
+        MessageShape::C => {
+            let envelope = envelope(fields, "message_sender", "message_group_at_user_array")?;
+            c::read(&c_shape::Message::read_object(object), envelope)?
+        }
+        MessageShape::Camel => {
+            let envelope = envelope(fields, "sender", "groupAtUserList")?;
+            camel::read(&model::V2TimMessage::read_object(object), envelope)?
+        }
     };
     check(outgoing)
 }
 
-/// Fields of the C shape begin with `message_`; no field of the other does.
-pub(super) fn is_c_shape(object: &serde_json::Map<String, Value>) -> bool {
-    object.keys().any(|name| name.starts_with("message_"))
+/// Who sends, who gets it and who is called by name. The receiver is the one that submit took for its lane:
+/// both ask the same reader.
+fn envelope(
+    fields: envelope::Envelope<'_>,
+    sender: &'static str,
+    at: &'static str,
+) -> Result<Envelope, CannotCarry> {
+    let to = match fields.destination()?.ok_or(CannotCarry::NoDestination)? {
+        Destination::Group(id) => To::Group { id: id.to_owned(), members: fields.members()? },
+        Destination::Person(id) => person(id, fields)?,
+    };
+    let at = fields.mentioned(at).into_iter().map(mentioned).collect();
+    Ok(Envelope { sender: fields.text(sender)?.map(str::to_owned), to, at })
+}
+
+/// A list of members beside a person must not name anybody else.
+fn person(id: &str, fields: envelope::Envelope<'_>) -> Result<To, CannotCarry> {
+    if fields.members()?.iter().any(|member| member != id) {
+        return Err(MessageError::TwoReceivers {
+            one: "message_conv_id",
+            other: "message_target_group_member_array",
+        }
+        .into());
+    }
+    Ok(To::Person(id.to_owned()))
+}
+
+/// The tag for all has two spellings.
+fn mentioned(user: String) -> String {
+    if user == c_shape::AT_ALL_TAG { model::AT_ALL_TAG.to_owned() } else { user }
 }
 
 fn check(outgoing: Outgoing) -> Result<Outgoing, CannotCarry> {

@@ -4,6 +4,7 @@
 //! Never: finds them (`outgoing` does).
 
 use crate::json;
+use crate::message::MessageError;
 
 /// Members of a targeted group message: the service's limit.
 pub(super) const TARGETS_MAX: usize = 50;
@@ -26,6 +27,9 @@ pub enum CannotCarry {
     /// It names neither a peer nor a group.
     #[error("the message names no peer (userID) and no group (groupID)")]
     NoDestination,
+    /// It does not say clearly who sends it or who gets it: whatever was sent might go to others.
+    #[error(transparent)]
+    Receiver(#[from] MessageError),
     /// It has no element.
     #[error("the message has no element that elemType names")]
     NoElement,
@@ -76,6 +80,7 @@ impl CannotCarry {
             Self::Json { .. } | Self::NotAnObject { .. } | Self::Missing { .. } | Self::NoElement => {
                 "submit the V2TimMessage as the SDK's toJson writes it"
             }
+            Self::Receiver(error) => error.hint(),
             Self::NoDestination => "submit the message with its userID or groupID",
             Self::LocalFile { .. } => {
                 "let the app send it (transport.kind = \"app\"), which can upload, or submit it with a URL"

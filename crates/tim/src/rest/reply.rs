@@ -7,9 +7,9 @@ use serde::Deserialize;
 use serde_json::value::to_raw_value;
 use serde_json::{Map, Value};
 
-use super::outgoing::is_c_shape;
 use super::{CallOptions, Command};
 use crate::V2TimValueCallback;
+use crate::envelope::MessageShape;
 use crate::mend;
 use crate::model::MessageStatus;
 
@@ -94,7 +94,8 @@ impl Reply {
         let told = [&self.msg_id, &self.msg_key].into_iter().flatten().find(|id| !id.is_empty());
         let msg_id = told.cloned().unwrap_or_else(|| format!("{seq}_{}_{time}", options.random));
         let sent = MessageStatus::Sent.number();
-        let fields: [(&str, Value); 7] = if is_c_shape(&message) {
+        let is_there = |name: &str| message.get(name).is_some_and(|value| !value.is_null());
+        let fields: [(&str, Value); 7] = if MessageShape::of(is_there) == MessageShape::C {
             [
                 ("message_msg_id", msg_id.into()),
                 ("message_server_time", time.into()),

@@ -6,21 +6,18 @@
 use super::super::body::{AndroidInfo, ApnsInfo, OfflinePush};
 use super::super::parts::{self, Clip, Custom, Image, Location, Media, Part, Picture};
 use super::super::refusal::CannotCarry;
-use super::{Outgoing, To, said};
-use crate::c_shape::{
-    AT_ALL_TAG, ConvType, ElemType, Element, Message, OfflinePushConfig, Priority, PushFlag,
-};
-use crate::model;
+use super::{Envelope, Outgoing, said};
+use crate::c_shape::{ElemType, Element, Message, OfflinePushConfig, Priority, PushFlag};
 
 /// Formats of pictures that have a number; REST has the same.
 const IMAGE_FORMATS: std::ops::RangeInclusive<i64> = 1..=4;
 
-pub(super) fn read(message: &Message) -> Result<Outgoing, CannotCarry> {
+pub(super) fn read(message: &Message, envelope: Envelope) -> Result<Outgoing, CannotCarry> {
     let yes = |flag: Option<bool>| flag == Some(true);
     let elements = message.elem_array.as_deref().unwrap_or_default();
     Ok(Outgoing {
-        sender: said(message.sender.as_ref()),
-        to: destination(message)?,
+        sender: envelope.sender,
+        to: envelope.to,
         parts: elements.iter().map(part).collect::<Result<_, _>>()?,
         priority: message.priority.and_then(|priority| match priority {
             Priority::High => Some("High"),
@@ -30,28 +27,12 @@ pub(super) fn read(message: &Message) -> Result<Outgoing, CannotCarry> {
         }),
         cloud_custom_data: said(message.cloud_custom_str.as_ref()),
         push: message.offline_push_config.as_deref().map(push).unwrap_or_default(),
-        at: message.group_at_user_array.iter().flatten().map(|user| mentioned(user)).collect(),
+        at: envelope.at,
         needs_read_receipt: yes(message.need_read_receipt),
         supports_extension: yes(message.support_message_extension),
         is_not_unread: yes(message.is_excluded_from_unread_count),
         is_not_last: yes(message.excluded_from_last_message),
     })
-}
-
-fn destination(message: &Message) -> Result<To, CannotCarry> {
-    let id = said(message.conv_id.as_ref()).ok_or(CannotCarry::NoDestination)?;
-    match message.conv_type {
-        Some(ConvType::C2c) => Ok(To::Person(id)),
-        Some(ConvType::Group) => {
-            Ok(To::Group { id, members: message.target_group_member_array.clone().unwrap_or_default() })
-        }
-        _ => Err(CannotCarry::NoDestination),
-    }
-}
-
-/// The tag for all has a spelling of its own in this shape.
-fn mentioned(user: &str) -> String {
-    if user == AT_ALL_TAG { model::AT_ALL_TAG.to_owned() } else { user.to_owned() }
 }
 
 fn part(elem: &Element) -> Result<Part, CannotCarry> {

@@ -6,17 +6,17 @@
 use super::super::body::{AndroidInfo, ApnsInfo, OfflinePush};
 use super::super::parts::{self, Clip, Custom, Image, Location, Media, Part, Picture};
 use super::super::refusal::CannotCarry;
-use super::{Outgoing, To, said};
+use super::{Envelope, Outgoing, said};
 use crate::model::{
     Elem, ImageType, OfflinePushInfo, Priority, V2TimFileElem, V2TimImage, V2TimImageElem, V2TimMessage,
     V2TimSoundElem, V2TimVideoElem,
 };
 
-pub(super) fn read(message: &V2TimMessage) -> Result<Outgoing, CannotCarry> {
+pub(super) fn read(message: &V2TimMessage, envelope: Envelope) -> Result<Outgoing, CannotCarry> {
     let yes = |flag: Option<bool>| flag == Some(true);
     Ok(Outgoing {
-        sender: said(message.sender.as_ref()),
-        to: destination(message)?,
+        sender: envelope.sender,
+        to: envelope.to,
         parts: message.elements().map(part).collect::<Result<_, _>>()?,
         priority: message.priority.and_then(|priority| match priority {
             Priority::High => Some("High"),
@@ -26,25 +26,12 @@ pub(super) fn read(message: &V2TimMessage) -> Result<Outgoing, CannotCarry> {
         }),
         cloud_custom_data: said(message.cloud_custom_data.as_ref()),
         push: message.offline_push_info.as_deref().map(push).unwrap_or_default(),
-        at: message.group_at_user_list.clone().unwrap_or_default(),
+        at: envelope.at,
         needs_read_receipt: yes(message.need_read_receipt),
         supports_extension: yes(message.is_support_message_extension),
         is_not_unread: yes(message.is_excluded_from_unread_count),
         is_not_last: yes(message.is_excluded_from_last_message),
     })
-}
-
-/// A message with both a group and a user is shown in the group, to that user alone.
-fn destination(message: &V2TimMessage) -> Result<To, CannotCarry> {
-    let user = said(message.user_id.as_ref());
-    match said(message.group_id.as_ref()) {
-        Some(id) => {
-            let listed = message.target_group_member_list.clone().unwrap_or_default();
-            let members = if listed.is_empty() { user.into_iter().collect() } else { listed };
-            Ok(To::Group { id, members })
-        }
-        None => user.map(To::Person).ok_or(CannotCarry::NoDestination),
-    }
 }
 
 fn part(elem: Elem<'_>) -> Result<Part, CannotCarry> {
