@@ -1,6 +1,6 @@
 //! Halves of characters: escapes from `\ud800` to `\udfff` that stand without their other half.
 //!
-//! Owns:  finding them in JSON text, and the U+FFFD that is read in their place.
+//! Owns:  finding them in JSON text, and the U+FFFD that is read in their place; numbers beyond all floats.
 //! Never: changes bytes that are kept or sent; mends anything else that may be wrong with a text.
 //!
 //! JavaScript's texts are UTF-16, and cutting one can cut an emoji in two. What is left is written as an escape
@@ -9,10 +9,13 @@
 //!
 //! A mended copy has `\ufffd` where the original has such an escape, and thereby the same length: all else stands
 //! at the same place in both, and an error in it has the same line and column.
+//!
+//! A message may also have a number that the grammar allows and no float can hold, such as 1e400. Where a message
+//! is read as a value, null stands for it: no field of the SDKs can mean it.
 
 use std::ops::Range;
 
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
@@ -36,9 +39,52 @@ pub fn parse<T: DeserializeOwned>(json: &[u8]) -> Result<T, serde_json::Error> {
     })
 }
 
-/// Parses any JSON.
+/// Parses any JSON; numbers beyond all floats are read as null. A text that the parser refuses is copied once.
 pub(crate) fn parse_value(json: &[u8]) -> Result<Value, serde_json::Error> {
-    parse(json)
+    serde_json::from_slice(json).or_else(|error| {
+        let mut copy = json.to_vec();
+        let has_halves = mend(&mut copy);
+        let has_numbers = drop_numbers(&mut copy);
+        if has_halves || has_numbers { serde_json::from_slice(&copy) } else { Err(error) }
+    })
+}
+
+/// Writes null, and blanks, over numbers that the parser has no float for, and says whether there were any. The
+/// bytes must begin outside of a text. Linear: each number is looked at once.
+fn drop_numbers(json: &mut [u8]) -> bool {
+    const NULL: &[u8] = b"null";
+    let is_part = |byte: &u8| byte.is_ascii_digit() || b"+-.eE".contains(byte);
+    let mut has_dropped = false;
+    let mut is_text = false;
+    let mut at = 0;
+    while let Some(byte) = json.get(at) {
+        at += match byte {
+            b'"' => {
+                is_text = !is_text;
+                1
+            }
+            b'\\' if is_text => 2,
+            b'-' | b'0'..=b'9' if !is_text => {
+                let length = json.iter().skip(at).take_while(|byte| is_part(byte)).count();
+                if let Some(number) = json.get_mut(at..at + length)
+                    && is_beyond_floats(number)
+                {
+                    number.fill(b' ');
+                    // The shortest such number has five characters.
+                    number.iter_mut().zip(NULL).for_each(|(byte, letter)| *byte = *letter);
+                    has_dropped = true;
+                }
+                length
+            }
+            _ => 1,
+        };
+    }
+    has_dropped
+}
+
+/// The parser skips any number that the grammar allows, and reads only what a float can hold.
+fn is_beyond_floats(number: &[u8]) -> bool {
+    serde_json::from_slice::<IgnoredAny>(number).is_ok() && serde_json::from_slice::<f64>(number).is_err()
 }
 
 /// Reads a text; `None` for a value of any other type.
@@ -188,6 +234,27 @@ mod tests {
         assert_eq!(text(r#" "a\ud83d" "#.trim()).as_deref(), Some("a\u{fffd}"));
         for json in ["null", "1", "{}", "[\"a\"]", r#"["\ud83d"]"#] {
             assert_eq!(text(json), None, "{json}");
+        }
+    }
+
+    #[test]
+    fn numbers_beyond_all_floats_are_read_as_null_and_all_else_as_it_is() {
+        let read = |json: &str| parse_value(json.as_bytes()).map(|value| value.to_string()).ok();
+        for (json, expected) in [
+            ("1e400", "null"),
+            ("-1.5E+999", "null"),
+            (
+                r#"{"a":1e400,"b":[-9e308 , 1e308,1e309],"c":"1e400"}"#,
+                r#"{"a":null,"b":[null,1e+308,null],"c":"1e400"}"#,
+            ),
+            (r#"{"1e400":"\"1e400","\ud83d":1e400}"#, "{\"1e400\":\"\\\"1e400\",\"\u{fffd}\":null}"),
+            ("1e-400", "0.0"),
+        ] {
+            assert_eq!(read(json).as_deref(), Some(expected), "{json}");
+        }
+        assert_eq!(read(&format!("1{}", "0".repeat(400))).as_deref(), Some("null"));
+        for json in ["1e400e", "1e", "--1e400", "01e400", "1e400 x", "[1e400", "+1e400", r#""1e400"#] {
+            assert_eq!(read(json), None, "{json}");
         }
     }
 

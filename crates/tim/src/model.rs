@@ -223,8 +223,9 @@ impl ModelError {
 impl V2TimMessage {
     /// Reads a message. No field can make this fail: what is not understood stays in `rest`.
     ///
-    /// Two things are not written back to the letter: half of a character, an escape from `\ud800` to
-    /// `\udfff` without its other half, is read as U+FFFD; a number of more than 64 bits is a float.
+    /// Some things are not written back to the letter: half of a character, an escape from `\ud800` to
+    /// `\udfff` without its other half, is read as U+FFFD; a number of more than 64 bits is a float, and one
+    /// beyond all floats null.
     ///
     /// # Errors
     /// [`ModelError`] if the bytes are not one JSON object, or nest deeper than 127 levels, where the parser

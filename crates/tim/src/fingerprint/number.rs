@@ -8,7 +8,7 @@
 pub(super) enum Number {
     /// A whole number that fits into 64 bits, with or without a sign.
     Integer(i128),
-    /// A whole number with more digits than a float tells apart: its digits, `e`, and the count of zeros that
+    /// A whole number with more digits than a float tells apart, or any beyond all floats: its digits, `e`, and the count of zeros that
     /// follow them.
     Digits(String),
     /// Any other number.
@@ -33,9 +33,9 @@ impl Number {
         if let Some(integer) = decimal.integer() {
             return Self::Integer(integer);
         }
-        // The parser refuses what is beyond the range of floats.
+        // Beyond the range of floats it is infinite, and the digits alone tell one from the other.
         let float: f64 = text.parse().unwrap_or(f64::NAN);
-        if !decimal.is_whole() {
+        if !decimal.is_whole() && float.is_finite() {
             return Self::of_fraction(float);
         }
         // The shortest digits from which the float is read again, such as 1e30.
@@ -126,6 +126,8 @@ mod tests {
             ("1e-400", Number::Integer(0)),
             ("1e-99999999999999999999", Number::Integer(0)),
             ("1.00000000000000000000001", Number::Integer(1)),
+            ("1e400", digits("1e400")),
+            ("-1.5e400", digits("-15e399")),
             ("12345678901234567890123.5", Number::Float(12_345_678_901_234_567_890_123.5)),
         ] {
             assert_eq!(Number::read(text), expected, "{text}");

@@ -47,6 +47,29 @@ impl Exact<'_> {
     }
 }
 
+/// A field as it is spelt in the text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Spelt<'a> {
+    /// With its quotes.
+    pub(crate) name: &'a [u8],
+    pub(crate) value: &'a [u8],
+}
+
+/// The fields of an object by their names, as they are spelt.
+pub(crate) type SpeltFields<'a> = BTreeMap<Cow<'a, [u8]>, Spelt<'a>>;
+
+/// Takes an object apart and changes nothing in it; `None` if it is none, or nothing that the parser would take.
+pub(crate) fn spelt_fields(json: &[u8]) -> Option<SpeltFields<'_>> {
+    let mut reader = Reader { rest: json };
+    let mut fields = SpeltFields::new();
+    reader.each_field(|name, spelt, reader| {
+        let value = reader.spelt(|reader| reader.value(LEVELS_MAX - 1))?.1;
+        fields.insert(name, Spelt { name: spelt, value });
+        Some(())
+    })?;
+    Some(fields)
+}
+
 /// Reads an object; `None` if it is none, or nothing that the parser would take.
 pub(crate) fn read_fields(json: &[u8]) -> Option<Fields<'_>> {
     let mut reader = Reader { rest: json };
@@ -78,20 +101,39 @@ impl<'a> Reader<'a> {
 
     fn fields(&mut self, levels: usize) -> Option<Fields<'a>> {
         let mut fields = Fields::new();
+        self.each_field(|name, _, reader| {
+            fields.insert(name, reader.value(levels)?);
+            Some(())
+        })?;
+        Some(fields)
+    }
+
+    /// Reads an object; `value` gets each name, as it reads and as it is spelt, and reads what belongs to it.
+    fn each_field(
+        &mut self,
+        mut value: impl FnMut(Cow<'a, [u8]>, &'a [u8], &mut Self) -> Option<()>,
+    ) -> Option<()> {
         self.expect(b'{')?;
         if self.has(b'}') {
-            return Some(fields);
+            return Some(());
         }
         loop {
-            self.skip_space();
-            let name = self.text()?;
+            let (name, spelt) = self.spelt(Self::text)?;
             self.expect(b':')?;
-            fields.insert(name, self.value(levels)?);
+            value(name, spelt, self)?;
             if !self.has(b',') {
-                self.expect(b'}')?;
-                return Some(fields);
+                return self.expect(b'}');
             }
         }
+    }
+
+    /// Reads something, and tells how it is spelt.
+    fn spelt<T>(&mut self, read: impl FnOnce(&mut Self) -> Option<T>) -> Option<(T, &'a [u8])> {
+        self.skip_space();
+        let before = self.rest;
+        let read = read(self)?;
+        let length = before.len().checked_sub(self.rest.len())?;
+        Some((read, before.get(..length)?))
     }
 
     fn items(&mut self, levels: usize) -> Option<Vec<Exact<'a>>> {
@@ -240,6 +282,22 @@ mod tests {
         let fields = read_fields(br#"{"a":12345678901234567890123, "b":-1.50E+03}"#).unwrap();
         let numbers: Vec<_> = fields.values().collect();
         assert_eq!(numbers, [&Exact::Number("12345678901234567890123"), &Exact::Number("-1.50E+03")]);
+    }
+
+    #[test]
+    fn an_object_is_taken_apart_without_changing_a_byte() {
+        let json = br#" { "a" : [1, "x\ud83d"] ,"b\ud83d":{"c" :1e400},"\u0061":  -1.50E+03 } "#;
+        let fields = spelt_fields(json).unwrap();
+        let shown: Vec<_> = fields
+            .values()
+            .map(|field| [field.name, field.value].map(|part| std::str::from_utf8(part).unwrap()))
+            .collect();
+        let a = [r#""\u0061""#, "-1.50E+03"];
+        assert_eq!(shown, [a, [r#""b\ud83d""#, r#"{"c" :1e400}"#]], "of a name that is there twice the last");
+        assert_eq!(spelt_fields(b"{}").unwrap(), SpeltFields::new());
+        for json in ["[]", "1", "", "{\"a\":}", "{\"a\":1"] {
+            assert_eq!(spelt_fields(json.as_bytes()), None, "{json}");
+        }
     }
 
     #[test]
