@@ -39,6 +39,7 @@ mod push;
 use crate::c_shape::{self, CREATED_ID_PREFIX, ConvType, SenderGroupMemberInfo, SenderProfile, Status};
 use crate::model::{self, MessageStatus, NumberText, V2TimMessage, V2TimUserFullInfo};
 pub use numbers::{elem_type_to_c, elem_type_to_camel, priority_to_c, priority_to_camel};
+pub(crate) use push::title as push_title;
 
 /// Levels of arrays and objects that the parser reads.
 const LEVELS_MAX: usize = 127;

@@ -3,7 +3,7 @@
 //! Owns:  which setting stands in which part of the C shape.
 //! Never: what both shapes call otherwise beside it.
 
-use super::{filled, said};
+use super::filled;
 use crate::c_shape::{AndroidPushConfig, IosPushConfig, OfflinePushConfig, PushFlag};
 use crate::model::OfflinePushInfo;
 
@@ -53,7 +53,7 @@ pub(super) fn to_camel(config: &OfflinePushConfig) -> OfflinePushInfo {
     let ios = config.ios_config.as_deref().cloned().unwrap_or_default();
     let android = config.android_config.as_deref().cloned().unwrap_or_default();
     OfflinePushInfo {
-        title: title([&config.title, &android.title, &ios.title]),
+        title: title(config),
         desc: config.desc.clone(),
         ext: config.ext.clone(),
         disable_push: config.flag.map(|flag| flag != PushFlag::Default),
@@ -75,8 +75,12 @@ pub(super) fn to_camel(config: &OfflinePushConfig) -> OfflinePushInfo {
     }
 }
 
-/// The first title that is not empty; else the first that is there at all.
-fn title(titles: [&Option<String>; 3]) -> Option<String> {
-    let not_empty = titles.into_iter().find_map(said);
-    not_empty.or_else(|| titles.into_iter().find_map(Option::as_deref)).map(str::to_owned)
+/// The first title that is not empty; else the first that is there at all. The C header of 8.x has one in each
+/// system's part alone.
+pub(crate) fn title(config: &OfflinePushConfig) -> Option<String> {
+    let android = config.android_config.as_deref().and_then(|android| android.title.as_ref());
+    let ios = config.ios_config.as_deref().and_then(|ios| ios.title.as_ref());
+    let titles = [config.title.as_ref(), android, ios];
+    let not_empty = titles.into_iter().flatten().find(|title| !title.is_empty());
+    not_empty.or_else(|| titles.into_iter().flatten().next()).cloned()
 }

@@ -28,6 +28,9 @@ struct SendMsg {
     msg_life_time: Option<u32>,
     msg_seq: u32,
     msg_random: u32,
+    /// Which of the app's webhooks are not called.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    forbid_callback_control: Vec<&'static str>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     send_msg_control: Vec<&'static str>,
     msg_body: Vec<Part>,
@@ -37,6 +40,7 @@ struct SendMsg {
     support_message_extension: u8,
     #[serde(skip_serializing_if = "Option::is_none")]
     offline_push_info: Option<OfflinePush>,
+    /// Not of what is for those who are online only.
     #[serde(skip_serializing_if = "is_no")]
     is_need_read_receipt: u8,
 }
@@ -56,6 +60,9 @@ struct SendGroupMsg {
     #[serde(rename = "To_Account", skip_serializing_if = "Vec::is_empty")]
     to_account: Vec<String>,
     msg_body: Vec<Part>,
+    /// Which of the app's webhooks are not called.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    forbid_callback_control: Vec<&'static str>,
     #[serde(skip_serializing_if = "is_no")]
     online_only_flag: u8,
     /// Not together with `OnlineOnlyFlag`.
@@ -120,6 +127,9 @@ pub(super) struct AndroidInfo {
 #[derive(Debug, Default, PartialEq, Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct ApnsInfo {
+    /// Before the title for all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) title: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) sound: Option<String>,
     /// 1: it does not count.
@@ -141,6 +151,7 @@ fn is_nothing<T: Default + PartialEq>(info: &T) -> bool {
 /// Writes the call of a message.
 pub(super) fn call(outgoing: Outgoing, options: &CallOptions) -> Call {
     let control = control(&outgoing);
+    let without_hooks = without_hooks(&outgoing);
     let push = Some(outgoing.push).filter(|push| !is_nothing(push));
     let extension = u8::from(outgoing.supports_extension);
     match outgoing.to {
@@ -152,12 +163,13 @@ pub(super) fn call(outgoing: Outgoing, options: &CallOptions) -> Call {
                 msg_life_time: options.online_user_only.then_some(0),
                 msg_seq: options.seq,
                 msg_random: options.random,
+                forbid_callback_control: without_hooks,
                 send_msg_control: control,
                 msg_body: outgoing.parts,
                 cloud_custom_data: outgoing.cloud_custom_data,
                 support_message_extension: extension,
                 offline_push_info: push,
-                is_need_read_receipt: u8::from(outgoing.needs_read_receipt),
+                is_need_read_receipt: u8::from(outgoing.needs_read_receipt && !options.online_user_only),
             };
             Call { command: Command::SendMsg, group: None, body: written(&body) }
         }
@@ -174,6 +186,7 @@ pub(super) fn call(outgoing: Outgoing, options: &CallOptions) -> Call {
                 from_account: outgoing.sender,
                 to_account: members,
                 msg_body: outgoing.parts,
+                forbid_callback_control: without_hooks,
                 online_only_flag: u8::from(options.online_user_only),
                 send_msg_control: if options.online_user_only { Vec::new() } else { control },
                 cloud_custom_data: outgoing.cloud_custom_data,
@@ -187,10 +200,18 @@ pub(super) fn call(outgoing: Outgoing, options: &CallOptions) -> Call {
 }
 
 fn control(outgoing: &Outgoing) -> Vec<&'static str> {
-    [(outgoing.is_not_unread, "NoUnread"), (outgoing.is_not_last, "NoLastMsg")]
-        .into_iter()
-        .filter_map(|(is_set, word)| is_set.then_some(word))
-        .collect()
+    words([(outgoing.is_not_unread, "NoUnread"), (outgoing.is_not_last, "NoLastMsg")])
+}
+
+fn without_hooks(outgoing: &Outgoing) -> Vec<&'static str> {
+    words([
+        (outgoing.is_without_pre_hook, "ForbidBeforeSendMsgCallback"),
+        (outgoing.is_without_post_hook, "ForbidAfterSendMsgCallback"),
+    ])
+}
+
+fn words(flags: [(bool, &'static str); 2]) -> Vec<&'static str> {
+    flags.into_iter().filter_map(|(is_set, word)| is_set.then_some(word)).collect()
 }
 
 fn mentioned(user: String) -> At {

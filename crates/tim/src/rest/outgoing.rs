@@ -6,13 +6,13 @@
 mod c;
 mod camel;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::body::OfflinePush;
 use super::parts::Part;
 use super::refusal::{CannotCarry, TARGETS_MAX};
 use crate::envelope::{self, Destination, MessageShape};
-use crate::fields::Shape;
+use crate::fields::{Shape, Wire};
 use crate::json::exact;
 use crate::message::MessageError;
 use crate::{c_shape, mend, model};
@@ -30,6 +30,10 @@ pub(super) struct Outgoing {
     /// User ids, or the tag for all.
     pub(super) at: Vec<String>,
     pub(super) needs_read_receipt: bool,
+    /// The app's server is not asked before it is sent.
+    pub(super) is_without_pre_hook: bool,
+    /// The app's server is not told after it was sent.
+    pub(super) is_without_post_hook: bool,
     pub(super) supports_extension: bool,
     pub(super) is_not_unread: bool,
     pub(super) is_not_last: bool,
@@ -125,4 +129,19 @@ fn check(outgoing: Outgoing) -> Result<Outgoing, CannotCarry> {
 /// A text that says something.
 fn said(text: Option<&String>) -> Option<String> {
     text.filter(|text| !text.is_empty()).cloned()
+}
+
+/// A number that REST has as a count: not below 0, and whole. What the field could not hold is in the `rest` of
+/// its element: a fraction is rounded.
+fn count(field: Option<i64>, rest: &Map<String, Value>, name: &str) -> i64 {
+    let rounded = || rest.get(name).and_then(f64::read).map(|number| number.round() as i64);
+    field.or_else(rounded).unwrap_or(0).max(0)
+}
+
+/// VIVO's service knows two kinds of notification.
+const fn vivo_classification(number: Option<i64>) -> Option<i64> {
+    match number {
+        Some(0 | 1) => number,
+        _ => None,
+    }
 }

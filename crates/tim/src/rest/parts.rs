@@ -140,23 +140,29 @@ pub(super) struct Media {
 impl Media {
     /// `None` without a URL that others can fetch. Where the message has no UUID, one is derived from the URL:
     /// the service wants one that is unique, and each attempt must say the same.
-    pub(super) fn new(url: Option<&str>, uuid: Option<&str>, size: Option<i64>) -> Option<Self> {
-        let url = url.filter(|url| url.starts_with("https://") || url.starts_with("http://"))?;
+    pub(super) fn new(url: Option<&str>, uuid: Option<&str>, size: i64) -> Option<Self> {
+        let url = url.filter(|url| is_fetched_over_http(url))?;
         let uuid = uuid.filter(|uuid| !uuid.is_empty()).map_or_else(|| uuid_of(url), ToOwned::to_owned);
-        Some(Self { url: url.to_owned(), uuid, size: size.unwrap_or(0) })
+        Some(Self { url: url.to_owned(), uuid, size })
     }
+}
+
+/// Schemes may be spelt in capitals.
+fn is_fetched_over_http(url: &str) -> bool {
+    let scheme = url.split_once("://").map(|(scheme, _)| scheme);
+    scheme.is_some_and(|scheme| ["https", "http"].iter().any(|known| scheme.eq_ignore_ascii_case(known)))
 }
 
 fn uuid_of(url: &str) -> String {
     blake3::hash(url.as_bytes()).to_hex().chars().take(32).collect()
 }
 
-pub(super) fn sound(media: Media, seconds: Option<i64>) -> Part {
+pub(super) fn sound(media: Media, seconds: i64) -> Part {
     Part::Sound(Sound {
         url: media.url,
         uuid: media.uuid,
         size: media.size,
-        second: seconds.unwrap_or(0),
+        second: seconds,
         download_flag: BY_URL,
     })
 }
@@ -176,20 +182,20 @@ pub(super) fn file(media: Media, name: Option<&str>) -> Part {
 /// A video and the picture that stands for it.
 pub(super) struct Clip {
     pub(super) video: Media,
-    pub(super) seconds: Option<i64>,
+    pub(super) seconds: i64,
     /// Its format, where the message tells.
     pub(super) format: Option<String>,
     pub(super) thumb: Media,
-    pub(super) thumb_width: Option<i64>,
-    pub(super) thumb_height: Option<i64>,
+    pub(super) thumb_width: i64,
+    pub(super) thumb_height: i64,
     /// Its format, where the message tells.
     pub(super) thumb_format: Option<String>,
 }
 
 pub(super) fn video(clip: Clip) -> Part {
     let format = |told: Option<String>, url: &str, usual: &str| {
-        let told = told.filter(|told| !told.is_empty()).or_else(|| ending(url).map(str::to_ascii_lowercase));
-        told.unwrap_or_else(|| usual.to_owned())
+        let told = told.as_deref().and_then(format_name);
+        told.or_else(|| ending(url).map(str::to_ascii_lowercase)).unwrap_or_else(|| usual.to_owned())
     };
     Part::Video(Box::new(Video {
         video_format: format(clip.format, &clip.video.url, "mp4"),
@@ -197,15 +203,30 @@ pub(super) fn video(clip: Clip) -> Part {
         video_url: clip.video.url,
         video_uuid: clip.video.uuid,
         video_size: clip.video.size,
-        video_second: clip.seconds.unwrap_or(0),
+        video_second: clip.seconds,
         video_download_flag: BY_URL,
         thumb_url: clip.thumb.url,
         thumb_uuid: clip.thumb.uuid,
         thumb_size: clip.thumb.size,
-        thumb_width: clip.thumb_width.unwrap_or(0),
-        thumb_height: clip.thumb_height.unwrap_or(0),
+        thumb_width: clip.thumb_width,
+        thumb_height: clip.thumb_height,
         thumb_download_flag: BY_URL,
     }))
+}
+
+/// A format as REST calls it: some apps tell a media type, such as `video/mp4`.
+fn format_name(told: &str) -> Option<String> {
+    let essence = told.split(';').next()?.trim();
+    let name = essence.rsplit(['/', '.']).next()?.to_ascii_lowercase();
+    let name = match name.as_str() {
+        "quicktime" => "mov",
+        "x-matroska" => "mkv",
+        "x-msvideo" => "avi",
+        "3gpp" => "3gp",
+        name => name,
+    };
+    let is_plain = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    is_plain.then(|| name.to_owned())
 }
 
 /// The number of a picture's format, by the ending of a path or URL.
@@ -249,20 +270,49 @@ mod tests {
     }
 
     #[test]
-    fn media_needs_a_url_that_others_can_fetch_and_gets_one_uuid_for_it() {
-        for url in [None, Some(""), Some("/sdcard/a.jpg"), Some("file:///a.jpg")] {
-            assert!(Media::new(url, Some("u"), None).is_none(), "{url:?}");
+    fn a_media_type_is_called_as_the_ending_of_its_files() {
+        for (told, format) in [
+            ("mp4", Some("mp4")),
+            ("MOV", Some("mov")),
+            ("video/mp4", Some("mp4")),
+            ("video/mp4; codecs=\"avc1.42E01E, mp4a.40.2\"", Some("mp4")),
+            ("video/quicktime", Some("mov")),
+            ("image/jpeg", Some("jpeg")),
+            (".png", Some("png")),
+            ("", None),
+            ("video/", None),
+            ("application/x-unknown", None),
+        ] {
+            assert_eq!(format_name(told).as_deref(), format, "{told}");
         }
-        let derived = |url| Media::new(Some(url), None, None).unwrap().uuid;
+    }
+
+    #[test]
+    fn media_needs_a_url_that_others_can_fetch_and_gets_one_uuid_for_it() {
+        for url in [
+            None,
+            Some(""),
+            Some("/sdcard/a.jpg"),
+            Some("file:///a.jpg"),
+            Some("https:/a"),
+            Some("xhttp://a"),
+            Some("h\u{e9}://"),
+        ] {
+            assert!(Media::new(url, Some("u"), 0).is_none(), "{url:?}");
+        }
+        for url in ["HTTPS://h/a", "Http://h/a"] {
+            assert_eq!(Media::new(Some(url), None, 0).unwrap().url, url);
+        }
+        let derived = |url| Media::new(Some(url), None, 0).unwrap().uuid;
         assert_eq!(derived("https://h/a"), derived("https://h/a"));
         assert_ne!(derived("https://h/a"), derived("https://h/b"));
         assert_eq!(derived("https://h/a").len(), 32);
-        assert_eq!(Media::new(Some("http://h/a"), Some("u"), Some(5)).unwrap().uuid, "u");
+        assert_eq!(Media::new(Some("http://h/a"), Some("u"), 5).unwrap().uuid, "u");
     }
 
     #[test]
     fn a_file_without_a_name_is_called_as_its_url_ends() {
-        let media = || Media::new(Some("https://h/a/week46.xlsx?sig=1"), None, None).unwrap();
+        let media = || Media::new(Some("https://h/a/week46.xlsx?sig=1"), None, 0).unwrap();
         let name = |part| if let Part::File(file) = part { file.file_name } else { String::new() };
         assert_eq!(name(file(media(), None)), "week46.xlsx");
         assert_eq!(name(file(media(), Some("report.xlsx"))), "report.xlsx");

@@ -51,6 +51,12 @@ pub enum CannotCarry {
     /// A note of the service about its group.
     #[error("a group-tips message cannot be sent by any client")]
     GroupTips,
+    /// A notice of the service about the group system, a friendship or a profile.
+    #[error("an element of type {elem_type} is a notice of the service, which no client can send")]
+    Notice {
+        /// Its number, in the message's own shape.
+        elem_type: i64,
+    },
     /// An element of a newer SDK.
     #[error("an element of type {elem_type} has no REST form that is known here")]
     UnknownElement {
@@ -88,6 +94,7 @@ impl CannotCarry {
             Self::Merged | Self::UnknownElement { .. } => {
                 "let the app send it with its SDK (transport.kind = \"app\")"
             }
+            Self::Notice { .. } => "do not submit notices of the service: it makes them by itself",
             Self::GroupTips => "do not submit group tips: the service makes them by itself",
             Self::TwoCustomElements => {
                 "let the app send it with its SDK (transport.kind = \"app\"), or split the message"

@@ -9,6 +9,7 @@ use super::*;
 
 mod receivers;
 mod replies;
+mod values;
 
 const MESSAGES: &str = include_str!("../../../../tests/fixtures/messages.jsonl");
 const OPTIONS: CallOptions = CallOptions { online_user_only: false, random: 7, seq: 9 };
@@ -229,7 +230,7 @@ fn the_c_shape_gives_the_same_calls_and_what_it_alone_can_say() {
     );
     assert_eq!(with(json!({"elem_type": 12})), CannotCarry::Merged);
     assert_eq!(with(json!({"elem_type": 0})), CannotCarry::Missing { field: "text_elem_content" });
-    assert_eq!(with(json!({"elem_type": 8})), CannotCarry::UnknownElement { elem_type: 8 });
+    assert_eq!(with(json!({"elem_type": 13})), CannotCarry::UnknownElement { elem_type: 13 });
     assert_eq!(
         refused(&json!({"message_conv_type": 1, "message_elem_array": []})),
         CannotCarry::NoDestination
@@ -321,7 +322,8 @@ const NAMES: &str = "SyncOtherMachine From_Account To_Account MsgLifeTime MsgSeq
     Latitude Longitude Index UUID ImageFormat ImageInfoArray Type Size Width Height URL Url Second Download_Flag \
     FileSize FileName VideoUrl VideoUUID VideoSize VideoSecond VideoFormat VideoDownloadFlag ThumbUrl ThumbUUID \
     ThumbSize ThumbWidth ThumbHeight ThumbFormat ThumbDownloadFlag PushFlag Title AndroidInfo ApnsInfo \
-    OPPOChannelID GoogleChannelID XiaoMiChannelID VIVOClassification HuaWeiCategory BadgeMode Image";
+    OPPOChannelID GoogleChannelID XiaoMiChannelID VIVOClassification HuaWeiCategory BadgeMode Image \
+    ForbidCallbackControl";
 
 fn unknown_name(value: &Value) -> Option<&str> {
     match value {

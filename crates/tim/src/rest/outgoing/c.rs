@@ -6,8 +6,9 @@
 use super::super::body::{AndroidInfo, ApnsInfo, OfflinePush};
 use super::super::parts::{self, Clip, Custom, Image, Location, Media, Part, Picture};
 use super::super::refusal::CannotCarry;
-use super::{Envelope, Outgoing, said};
+use super::{Envelope, Outgoing, count, said, vivo_classification};
 use crate::c_shape::{ElemType, Element, Message, OfflinePushConfig, Priority, PushFlag};
+use crate::convert::push_title;
 
 /// Formats of pictures that have a number; REST has the same.
 const IMAGE_FORMATS: std::ops::RangeInclusive<i64> = 1..=4;
@@ -29,6 +30,8 @@ pub(super) fn read(message: &Message, envelope: Envelope) -> Result<Outgoing, Ca
         push: message.offline_push_config.as_deref().map(push).unwrap_or_default(),
         at: envelope.at,
         needs_read_receipt: yes(message.need_read_receipt),
+        is_without_pre_hook: yes(message.disable_cloud_message_pre_hook),
+        is_without_post_hook: yes(message.disable_cloud_message_post_hook),
         supports_extension: yes(message.support_message_extension),
         is_not_unread: yes(message.is_excluded_from_unread_count),
         is_not_last: yes(message.excluded_from_last_message),
@@ -37,6 +40,7 @@ pub(super) fn read(message: &Message, envelope: Envelope) -> Result<Outgoing, Ca
 
 fn part(elem: &Element) -> Result<Part, CannotCarry> {
     let missing = |field| CannotCarry::Missing { field };
+    let number = |field, name| count(field, &elem.rest, name);
     match elem.elem_type {
         Some(ElemType::Text) => {
             Ok(Part::Text { text: elem.text_content.clone().ok_or_else(|| missing("text_elem_content"))? })
@@ -58,54 +62,51 @@ fn part(elem: &Element) -> Result<Part, CannotCarry> {
         }),
         Some(ElemType::Image) => picture(elem),
         Some(ElemType::Sound) => {
-            let media =
-                Media::new(elem.sound_url.as_deref(), elem.sound_file_id.as_deref(), elem.sound_file_size);
+            let bytes = number(elem.sound_file_size, "sound_elem_file_size");
+            let media = Media::new(elem.sound_url.as_deref(), elem.sound_file_id.as_deref(), bytes);
             let media = media.ok_or(CannotCarry::LocalFile { element: "sound_elem" })?;
-            Ok(parts::sound(media, elem.sound_file_time))
+            Ok(parts::sound(media, number(elem.sound_file_time, "sound_elem_file_time")))
         }
         Some(ElemType::File) => {
-            let media =
-                Media::new(elem.file_url.as_deref(), elem.file_file_id.as_deref(), elem.file_file_size);
+            let bytes = number(elem.file_file_size, "file_elem_file_size");
+            let media = Media::new(elem.file_url.as_deref(), elem.file_file_id.as_deref(), bytes);
             let media = media.ok_or(CannotCarry::LocalFile { element: "file_elem" })?;
             Ok(parts::file(media, elem.file_file_name.as_deref()))
         }
         Some(ElemType::Video) => clip(elem),
         Some(ElemType::Merge) => Err(CannotCarry::Merged),
         Some(ElemType::GroupTips) => Err(CannotCarry::GroupTips),
+        Some(notice @ (ElemType::GroupReport | ElemType::FriendChange | ElemType::ProfileChange)) => {
+            Err(CannotCarry::Notice { elem_type: notice.number() })
+        }
         other => Err(CannotCarry::UnknownElement { elem_type: other.map_or(-1, ElemType::number) }),
     }
 }
 
 fn picture(elem: &Element) -> Result<Part, CannotCarry> {
+    let number = |field, name| count(field, &elem.rest, name);
+    let media =
+        |url: &Option<String>, id: &Option<String>, bytes| Media::new(url.as_deref(), id.as_deref(), bytes);
+    let bytes = number(elem.image_orig_pic_size, "image_elem_orig_pic_size");
     let original = Size {
         kind: 1,
-        media: Media::new(
-            elem.image_orig_url.as_deref(),
-            elem.image_orig_id.as_deref(),
-            elem.image_orig_pic_size,
-        ),
-        width: elem.image_orig_pic_width,
-        height: elem.image_orig_pic_height,
+        media: media(&elem.image_orig_url, &elem.image_orig_id, bytes),
+        width: number(elem.image_orig_pic_width, "image_elem_orig_pic_width"),
+        height: number(elem.image_orig_pic_height, "image_elem_orig_pic_height"),
     };
+    let bytes = number(elem.image_large_pic_size, "image_elem_large_pic_size");
     let large = Size {
         kind: 2,
-        media: Media::new(
-            elem.image_large_url.as_deref(),
-            elem.image_large_id.as_deref(),
-            elem.image_large_pic_size,
-        ),
-        width: elem.image_large_pic_width,
-        height: elem.image_large_pic_height,
+        media: media(&elem.image_large_url, &elem.image_large_id, bytes),
+        width: number(elem.image_large_pic_width, "image_elem_large_pic_width"),
+        height: number(elem.image_large_pic_height, "image_elem_large_pic_height"),
     };
+    let bytes = number(elem.image_thumb_pic_size, "image_elem_thumb_pic_size");
     let thumb = Size {
         kind: 3,
-        media: Media::new(
-            elem.image_thumb_url.as_deref(),
-            elem.image_thumb_id.as_deref(),
-            elem.image_thumb_pic_size,
-        ),
-        width: elem.image_thumb_pic_width,
-        height: elem.image_thumb_pic_height,
+        media: media(&elem.image_thumb_url, &elem.image_thumb_id, bytes),
+        width: number(elem.image_thumb_pic_width, "image_elem_thumb_pic_width"),
+        height: number(elem.image_thumb_pic_height, "image_elem_thumb_pic_height"),
     };
     let mut uuid = None;
     let sizes: Vec<Picture> =
@@ -126,8 +127,8 @@ fn picture(elem: &Element) -> Result<Part, CannotCarry> {
 struct Size {
     kind: i64,
     media: Option<Media>,
-    width: Option<i64>,
-    height: Option<i64>,
+    width: i64,
+    height: i64,
 }
 
 impl Size {
@@ -138,25 +139,26 @@ impl Size {
         Some(Picture {
             kind: self.kind,
             size: media.size,
-            width: self.width.unwrap_or(0),
-            height: self.height.unwrap_or(0),
+            width: self.width,
+            height: self.height,
             url: media.url,
         })
     }
 }
 
 fn clip(elem: &Element) -> Result<Part, CannotCarry> {
-    let video =
-        Media::new(elem.video_video_url.as_deref(), elem.video_video_id.as_deref(), elem.video_video_size);
-    let thumb =
-        Media::new(elem.video_image_url.as_deref(), elem.video_image_id.as_deref(), elem.video_image_size);
+    let number = |field, name| count(field, &elem.rest, name);
+    let bytes = number(elem.video_video_size, "video_elem_video_size");
+    let video = Media::new(elem.video_video_url.as_deref(), elem.video_video_id.as_deref(), bytes);
+    let bytes = number(elem.video_image_size, "video_elem_image_size");
+    let thumb = Media::new(elem.video_image_url.as_deref(), elem.video_image_id.as_deref(), bytes);
     Ok(parts::video(Clip {
         video: video.ok_or(CannotCarry::LocalFile { element: "video_elem" })?,
-        seconds: elem.video_video_duration,
+        seconds: number(elem.video_video_duration, "video_elem_video_duration"),
         format: elem.video_video_type.clone(),
         thumb: thumb.ok_or(CannotCarry::LocalFile { element: "video_elem's image" })?,
-        thumb_width: elem.video_image_width,
-        thumb_height: elem.video_image_height,
+        thumb_width: number(elem.video_image_width, "video_elem_image_width"),
+        thumb_height: number(elem.video_image_height, "video_elem_image_height"),
         thumb_format: elem.video_image_type.clone(),
     }))
 }
@@ -165,8 +167,8 @@ fn push(config: &OfflinePushConfig) -> OfflinePush {
     let android = config.android_config.as_deref().cloned().unwrap_or_default();
     let ios = config.ios_config.as_deref().cloned().unwrap_or_default();
     OfflinePush {
-        push_flag: u8::from(config.flag == Some(PushFlag::NoPush)),
-        title: said(config.title.as_ref()),
+        push_flag: u8::from(config.flag.is_some_and(|flag| flag != PushFlag::Default)),
+        title: said(push_title(config).as_ref()),
         desc: said(config.desc.as_ref()),
         ext: said(config.ext.as_ref()),
         android_info: AndroidInfo {
@@ -174,10 +176,11 @@ fn push(config: &OfflinePushConfig) -> OfflinePush {
             oppo_channel_id: said(android.oppo_channel_id.as_ref()),
             google_channel_id: said(android.fcm_channel_id.as_ref()),
             xiaomi_channel_id: said(android.xiaomi_channel_id.as_ref()),
-            vivo_classification: android.vivo_classification,
+            vivo_classification: vivo_classification(android.vivo_classification),
             huawei_category: said(android.huawei_category.as_ref()),
         },
         apns_info: ApnsInfo {
+            title: said(ios.title.as_ref()),
             sound: said(ios.sound.as_ref()),
             badge_mode: u8::from(ios.ignore_badge == Some(true)),
             image: said(ios.image.as_ref()),
