@@ -22,7 +22,7 @@ use std::time::Duration;
 
 use crate::clock::{BootId, Moment, Timestamp};
 use crate::entry::{Cause, Delivery, Holder, Phase, SendToken, Then, Tried, Unresolved};
-use crate::limits::{DEATHS_MAX, UPLOAD_ATTEMPTS_MAX, UPLOAD_INITIAL, WINDOW_MARGIN};
+use crate::limits::{DEATHS_MAX, LEASE_TOTAL_MAX, UPLOAD_ATTEMPTS_MAX, UPLOAD_INITIAL, WINDOW_MARGIN};
 use crate::outcome::{Class, Outcome, Report};
 use crate::retry::RetryPolicy;
 
@@ -252,6 +252,17 @@ enum Again {
     Never(Class),
 }
 
+/// When a lease that an app has from `started` on must end: in an hour, or with the de-duplication window of
+/// an earlier attempt. An app may send at any moment of its lease, and after the window that could be a double.
+#[must_use]
+pub(crate) fn lease_end_max(delivery: &Delivery, started: Timestamp) -> Timestamp {
+    let longest = started.plus(LEASE_TOTAL_MAX);
+    match delivery.unresolved {
+        Some(unresolved) if !delivery.possible_duplicate => longest.min(unresolved.window_end),
+        _ => longest,
+    }
+}
+
 /// One entry on its way through one step.
 struct Life<'a> {
     delivery: Delivery,
@@ -264,6 +275,12 @@ impl Life<'_> {
             return Err(Refusal::WrongState);
         }
         let now = self.context.now;
+        let holder = match holder {
+            Holder::App { until, boot } => {
+                Holder::App { until: until.min(lease_end_max(&self.delivery, now.time)), boot }
+            }
+            Holder::Process => Holder::Process,
+        };
         self.delivery.starts = self.delivery.starts.saturating_add(1);
         self.delivery.phase = Phase::Sending {
             attempt: self.delivery.attempts.saturating_add(1),

@@ -211,6 +211,25 @@ fn a_lost_answer_inside_the_window_repeats_the_same_token_and_becomes_uncertain_
 }
 
 #[test]
+fn an_apps_lease_ends_with_the_window_of_an_earlier_attempt() {
+    let policy = Policy { dedup_window: DedupWindow::same(Duration::from_secs(120)), ..Policy::default() };
+    let lost = report(Outcome::MaybeReached, Class::TransientNetwork);
+    let unresolved = entry(step(&delivery(sending(Then::GoOn)), &Event::Report(&lost), &context(&policy)));
+    let asked = NOW.plus_ms(600_000);
+    let leased_until = |delivery: &Delivery| {
+        let holder = Holder::App { until: asked, boot: BootId([1; 16]) };
+        match entry(step(delivery, &Event::Lease(holder), &context(&policy))).phase {
+            Phase::Sending { holder: Holder::App { until, .. }, .. } => until,
+            phase => panic!("{phase:?}"),
+        }
+    };
+    assert_eq!(leased_until(&unresolved), NOW.plus_ms(115_000));
+    assert_eq!(leased_until(&delivery(waiting())), asked, "nothing can be doubled yet");
+    let admitted = Delivery { possible_duplicate: true, ..unresolved };
+    assert_eq!(leased_until(&admitted), asked, "its record says already that it may be double");
+}
+
+#[test]
 fn a_short_window_keeps_half_of_itself_as_margin() {
     assert_eq!(window_end(NOW, Duration::from_secs(4)), NOW.plus_ms(2_000));
     assert_eq!(window_end(NOW, Duration::ZERO), NOW);

@@ -16,10 +16,8 @@ use crate::entry::{
 };
 use crate::error::{Error, Result};
 use crate::keys::{self, StateIndex};
-use crate::lifecycle::{Event, step};
-use crate::limits::{
-    DEATHS_MAX, DESC_BYTES_MAX, GATE_TRY_MAX, LEASE_BYTES_MAX, LEASE_MAX, LEASE_TOTAL_MAX, LIST_SCAN_MAX,
-};
+use crate::lifecycle::{Event, lease_end_max, step};
+use crate::limits::{DEATHS_MAX, DESC_BYTES_MAX, GATE_TRY_MAX, LEASE_BYTES_MAX, LEASE_MAX, LIST_SCAN_MAX};
 use crate::outcome::{CODE_NOT_REACHED, Class};
 use crate::spool::Spool;
 use crate::state::State;
@@ -274,9 +272,7 @@ impl Round {
     fn give(&self, tx: &mut Tx<'_>, entry: &Entry, payload: crate::view::Payload) -> Result<Lease> {
         let holder = match self.to {
             LeaseTo::Process => Holder::Process,
-            LeaseTo::App { duration } => {
-                Holder::App { until: tx.now.time.plus(duration.min(LEASE_TOTAL_MAX)), boot: tx.boot }
-            }
+            LeaseTo::App { duration } => Holder::App { until: tx.now.time.plus(duration), boot: tx.boot },
         };
         let refused = || Error::WrongState {
             msg_id: entry.identity.msg_id.clone(),
@@ -300,9 +296,10 @@ impl Round {
             online_user_only: identity.online_user_only,
             message: payload.message,
             web_message_instance: payload.web_message_instance,
-            deadline: match holder {
-                Holder::App { until, .. } => Some(tx.now.wall_of(until)),
-                Holder::Process => None,
+            // The lifecycle may have made it shorter.
+            deadline: match leased.delivery.phase {
+                Phase::Sending { holder: Holder::App { until, .. }, .. } => Some(tx.now.wall_of(until)),
+                _ => None,
             },
         })
     }
@@ -429,14 +426,14 @@ fn note_try(tx: &mut Tx<'_>, account: &Account) -> Result<()> {
     tx.put_account(&account)
 }
 
-/// Prolongs an app's lease; the answer is its new deadline.
+/// Prolongs an app's lease as far as it may go; the answer is its new deadline.
 pub(crate) fn extend(tx: &mut Tx<'_>, id: &LeaseId, duration: Duration) -> Result<WallTime> {
     let entry = current(tx, id)?;
     let mut new = entry.clone();
     let Phase::Sending { started, holder: Holder::App { until, .. }, .. } = &mut new.delivery.phase else {
         return Err(lapsed(tx, &entry)?);
     };
-    let longest = started.plus(LEASE_TOTAL_MAX);
+    let longest = lease_end_max(&entry.delivery, *started);
     *until = tx.now.time.plus(duration).min(longest).max(*until);
     let deadline: Timestamp = *until;
     tx.put_entry(Some(&entry), &new)?;
