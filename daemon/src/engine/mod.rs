@@ -619,7 +619,8 @@ impl Engine {
         }
         let scout = self.link.alarm().filter(|_| self.stop_by.is_none() && self.has_backlog());
         let alarm = self.alarm.filter(|_| !self.ticking);
-        let room = self.room_at.filter(|_| !self.leasing);
+        // Nothing is leased any more once a stop was asked for: its moment would stay in the past.
+        let room = self.room_at.filter(|_| !self.leasing && self.stop_by.is_none());
         let due = [alarm, scout, room, self.app.next_rate(now)].into_iter().flatten().min();
         let wait = due.map_or(LOOK_AROUND, |at| Duration::from_millis(at.since_ms(now)).min(LOOK_AROUND));
         let by_clock = Instant::now() + wait;
