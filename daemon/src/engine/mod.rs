@@ -257,7 +257,7 @@ impl Engine {
             link: link.state(),
             link_since: link.since(),
             link_source: link.source(),
-            next_scout: None,
+            next_scout: link.next_scout(),
             app_attached: false,
             in_flight: 0,
             window: 1,
