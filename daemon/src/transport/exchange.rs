@@ -10,6 +10,8 @@ mod writing;
 use std::error::Error;
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use http::header::{HeaderMap, RETRY_AFTER};
@@ -74,19 +76,52 @@ pub(super) struct CaFile<'a> {
 
 /// A client, and the time that one attempt may take.
 pub(super) struct Exchange {
-    client: Client,
+    /// Replaced as a whole, for its idle connections cannot be closed in any other way.
+    client: Mutex<Client>,
+    /// Its connections may lead nowhere: the next request gets a new one.
+    stale: AtomicBool,
+    setup: Setup,
+}
+
+/// What a client is made of.
+struct Setup {
+    tls: bool,
+    extra: Vec<Certificate>,
     timeout: Duration,
 }
 
 impl Exchange {
     /// Prepares the client; connects to nothing. Without `tls` certificates of the system are not needed.
     pub(super) fn new(tls: bool, ca_file: CaFile<'_>, timeout: Duration) -> Result<Self, ClientError> {
-        Ok(Self { client: client(tls, ca_file, timeout)?, timeout })
+        let extra = ca_file.path.map(|path| certificates(ca_file.option, path)).transpose()?;
+        let setup = Setup { tls, extra: extra.unwrap_or_default(), timeout };
+        let refused = |error| ClientError::Client { option: ca_file.option, reason: innermost(error) };
+        let client = setup.client().map_err(refused)?;
+        Ok(Self { client: Mutex::new(client), stale: AtomicBool::new(false), setup })
+    }
+
+    /// Uses no connection of before any more, but for what is under way.
+    pub(super) fn forget_connections(&self) {
+        self.stale.store(true, Ordering::Relaxed);
+    }
+
+    fn client(&self) -> Client {
+        let mut client = self.client.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.stale.swap(false, Ordering::Relaxed) {
+            match self.setup.client() {
+                Ok(fresh) => *client = fresh,
+                Err(error) => {
+                    let error = innermost(error);
+                    tracing::warn!(%error, "Connections from before the network's change stay in use.");
+                }
+            }
+        }
+        client.clone()
     }
 
     /// When an attempt that begins now is over.
     pub(super) fn deadline(&self) -> Instant {
-        Instant::now() + self.timeout
+        Instant::now() + self.setup.timeout
     }
 
     /// Posts a body and waits for the head of the answer; without one, the report says which it is: not
@@ -99,7 +134,7 @@ impl Exchange {
         deadline: Instant,
     ) -> Result<Response, Report> {
         let (body, progress) = Writing::new(body);
-        let request = self.client.post(url).headers(headers).body(reqwest::Body::wrap(body));
+        let request = self.client().post(url).headers(headers).body(reqwest::Body::wrap(body));
         match timeout_at(deadline, request.send()).await {
             Ok(Ok(response)) => Ok(response),
             Ok(Err(error)) => Err(broken_off(&progress, &innermost(error))),
@@ -135,7 +170,7 @@ impl Exchange {
     }
 
     fn time_is_over(&self) -> String {
-        format!("no answer within {} ms", self.timeout.as_millis())
+        format!("no answer within {} ms", self.setup.timeout.as_millis())
     }
 }
 
@@ -165,30 +200,32 @@ fn innermost(error: reqwest::Error) -> String {
     cause.to_string()
 }
 
-fn client(tls: bool, ca_file: CaFile<'_>, timeout: Duration) -> Result<Client, ClientError> {
-    // Fails only where one is installed already, which does as well.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let builder = Client::builder()
-        .no_proxy()
-        .no_gzip()
-        .no_brotli()
-        .no_zstd()
-        .no_deflate()
-        .referer(false)
-        .redirect(reqwest::redirect::Policy::none())
-        .retry(reqwest::retry::never())
-        // A request that was never handed to a connection is known as such over HTTP/1 only.
-        .http1_only()
-        .connect_timeout(timeout.min(CONNECT_TIMEOUT_MAX))
-        .pool_idle_timeout(IDLE_TIMEOUT);
-    let extra = ca_file.path.map(|path| certificates(ca_file.option, path)).transpose()?.unwrap_or_default();
-    let builder = if tls {
-        builder.tls_certs_merge(extra)
-    } else {
-        // No TLS is ever spoken: a system without certificates is no obstacle.
-        builder.tls_certs_only(extra)
-    };
-    builder.build().map_err(|error| ClientError::Client { option: ca_file.option, reason: innermost(error) })
+impl Setup {
+    fn client(&self) -> Result<Client, reqwest::Error> {
+        // Fails only where one is installed already, which does as well.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let builder = Client::builder()
+            .no_proxy()
+            .no_gzip()
+            .no_brotli()
+            .no_zstd()
+            .no_deflate()
+            .referer(false)
+            .redirect(reqwest::redirect::Policy::none())
+            .retry(reqwest::retry::never())
+            // A request that was never handed to a connection is known as such over HTTP/1 only.
+            .http1_only()
+            .connect_timeout(self.timeout.min(CONNECT_TIMEOUT_MAX))
+            .pool_idle_timeout(IDLE_TIMEOUT);
+        let extra = self.extra.clone();
+        let builder = if self.tls {
+            builder.tls_certs_merge(extra)
+        } else {
+            // No TLS is ever spoken: a system without certificates is no obstacle.
+            builder.tls_certs_only(extra)
+        };
+        builder.build()
+    }
 }
 
 fn certificates(option: &'static str, path: &Path) -> Result<Vec<Certificate>, ClientError> {
@@ -213,8 +250,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("ca.pem");
         let refused = |path: &Path| {
-            client(true, CaFile { option: "the.option", path: Some(path) }, Duration::from_secs(1))
-                .unwrap_err()
+            let ca_file = CaFile { option: "the.option", path: Some(path) };
+            Exchange::new(true, ca_file, Duration::from_secs(1)).err().unwrap()
         };
         assert!(matches!(refused(&path), ClientError::CaFileUnreadable { .. }));
         for content in ["", "hello", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"] {

@@ -105,6 +105,10 @@ impl Transport for HttpTransport {
         Box::pin(self.run(attempt))
     }
 
+    fn forget_connections(&self) {
+        self.exchange.forget_connections();
+    }
+
     fn probe_address(&self) -> Option<(String, u16)> {
         exchange::address(&self.url)
     }

@@ -80,6 +80,9 @@ pub trait Transport: Send + Sync {
     /// an outcome. Dropping the future gives the attempt up; it may then have reached the service.
     fn attempt(&self, attempt: Attempt) -> BoxFuture<'_, Report>;
 
+    /// The network changed: no further attempt may use a connection of before, which may lead nowhere.
+    fn forget_connections(&self) {}
+
     /// Host and port whose reachability tells whether an attempt makes sense, if there is one.
     fn probe_address(&self) -> Option<(String, u16)>;
 }

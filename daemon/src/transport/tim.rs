@@ -163,6 +163,10 @@ impl Transport for TimTransport {
     }
 
     /// The first account's: all of one application have the same, and there is seldom more than one.
+    fn forget_connections(&self) {
+        self.exchange.forget_connections();
+    }
+
     fn probe_address(&self) -> Option<(String, u16)> {
         self.logins.values().next().and_then(|login| exchange::address(login.base()))
     }
