@@ -17,7 +17,8 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::config::{self, Config, TimLogin, TransportKind};
-use crate::engine::{Engine, Events, Quota, Quotas, Sender, Setup, Wake, connects};
+use crate::engine::{Engine, Events, Handle, Quota, Quotas, Sender, Setup, Wake, connects};
+use crate::net_news;
 use crate::server::{self, Access, AccessError, Context, Socket, SocketError};
 use crate::transport::Transport;
 use crate::transport::http::{HttpOptions, HttpSetupError, HttpTransport};
@@ -139,6 +140,9 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         // The sender never goes before it has said so.
         let _ = engine_stop.wait_for(|stop| *stop).await;
     }));
+    if config.link.watch {
+        tokio::spawn(watch_network(handle.clone(), stopped.clone()));
+    }
     let context = Context::new(outbox.clone(), handle, wake, Arc::clone(&config), classes);
     let server = tokio::spawn(server::serve(socket, context, access, stopped));
     tracing::info!(
@@ -149,6 +153,15 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         "Started."
     );
     Ok(Running { outbox, engine: Some(engine), server: Some(server), stop, socket: socket_path })
+}
+
+/// Passes on the system's news of the network until the daemon stops.
+async fn watch_network(engine: Handle, mut stopped: watch::Receiver<bool>) {
+    tokio::select! {
+        () = net_news::watch(engine) => {}
+        // The sender never goes before it has said so.
+        _ = stopped.wait_for(|stop| *stop) => {}
+    }
 }
 
 impl Running {

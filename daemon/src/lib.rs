@@ -5,6 +5,7 @@
 //!
 //! - [`daemon`] starts and stops everything in order.
 //! - [`engine`] one task between the store and the transport; link, pace, attempts.
+//! - [`net_news`] what the operating system tells about the network.
 //! - [`transport`] how an attempt reaches a service, and what its answer means.
 //! - [`server`] the control socket.
 //! - [`config`], [`cli`], [`log`]: configuration, command line, log.
@@ -19,6 +20,7 @@ pub mod daemon;
 pub mod demo;
 pub mod engine;
 pub mod log;
+pub mod net_news;
 pub mod offline;
 pub mod server;
 pub mod service;

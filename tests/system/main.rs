@@ -10,6 +10,8 @@
 mod accounts;
 mod app;
 mod bad_input;
+#[cfg(target_os = "linux")]
+mod cable;
 mod cancel;
 mod configuration;
 mod connection;
@@ -24,6 +26,8 @@ mod heads;
 mod heard;
 mod idle;
 mod lines;
+#[cfg(target_os = "linux")]
+mod link_news;
 mod messages;
 mod offline;
 mod outcomes;

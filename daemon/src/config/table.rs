@@ -276,8 +276,8 @@ const LINK: &[Opt] = &[
         ("link", "watch"),
         Kind::Switch,
         Preset::Value("true"),
-        "Whether to listen to the operating system's news about the network. This version does not yet: it finds out by \
-         probes, attempts and the app's word.",
+        "Whether to listen to the operating system's news about the network (on Linux: carriers, addresses, routes). News \
+         starts a probe at once; it never says by itself that the link is up or down.",
         |c, v| put(&mut c.link.watch, v.switch()),
     ),
     Opt::new(

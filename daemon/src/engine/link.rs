@@ -1,6 +1,8 @@
 //! The link: connectivity as the daemon sees it, and what it permits.
 //!
 //! Owns:  the link's state, when to probe, and the one canary that may go before the link is up.
+//!        News of the system brings a probe forward, or makes an open link doubted until a probe has looked;
+//!        it never says up or down.
 //! Never: opens a connection, reads a clock, draws random numbers.
 //!
 //! ```text
@@ -14,6 +16,8 @@
 use std::time::Duration;
 
 use outbox::{Moment, Outcome, Timestamp, WallTime, jittered};
+
+use super::news::{News, Urge};
 
 /// How long the app's "down" holds without being repeated.
 const APP_DOWN_HOLDS: Duration = Duration::from_secs(300);
@@ -76,6 +80,10 @@ pub struct LinkOptions {
     pub scout: Scout,
 }
 
+/// Which probe a result belongs to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Round(u64);
+
 /// The link.
 #[derive(Clone, Debug)]
 pub struct Link {
@@ -85,12 +93,20 @@ pub struct Link {
     source: Source,
     next_scout: Timestamp,
     interval: Duration,
+    /// The newest probe.
+    round: Round,
+    /// Whether it is under way.
     probing: bool,
     canary: Canary,
     /// Until when the app's "down" holds.
     app_down_until: Option<Timestamp>,
     /// The app says that a link which was down is up, and no attempt has been answered since.
     only_said: bool,
+    /// The link is up, but news says that something went: nothing new begins until a probe has looked.
+    doubted: bool,
+    /// News says that there is no carrier at all: probes go on, but seldom.
+    dark: bool,
+    urge: Urge,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,10 +127,14 @@ impl Link {
             source: Source::Start,
             next_scout: now.time,
             interval: options.probe_initial,
+            round: Round::default(),
             probing: false,
             canary: Canary::None,
             app_down_until: None,
             only_said: false,
+            doubted: false,
+            dark: false,
+            urge: Urge::new(),
         }
     }
 
@@ -140,10 +160,14 @@ impl Link {
     #[must_use]
     pub fn next_scout(&self) -> Option<Timestamp> {
         match self.state {
-            LinkState::Up if !self.only_said => None,
+            LinkState::Up if self.is_open() => None,
             LinkState::Unknown if self.options.scout == Scout::Canary => None,
-            _ => Some(self.app_down_until.unwrap_or(self.next_scout)),
+            _ => Some(self.app_down_until.unwrap_or_else(|| self.urged_scout())),
         }
+    }
+
+    fn urged_scout(&self) -> Timestamp {
+        self.urge.at().map_or(self.next_scout, |at| at.min(self.next_scout))
     }
 
     /// When the link has something to do by itself: `None` while it waits for a probe or a canary to end.
@@ -151,7 +175,9 @@ impl Link {
     pub fn alarm(&self) -> Option<Timestamp> {
         match self.options.scout {
             _ if self.app_down_until.is_some() => self.app_down_until,
-            _ if self.probing || self.canary != Canary::None => None,
+            _ if self.canary != Canary::None => None,
+            // Only news makes a second probe worth while before the first has ended.
+            _ if self.probing => self.urge.at(),
             Scout::Probe | Scout::Canary => self.next_scout(),
         }
     }
@@ -160,7 +186,7 @@ impl Link {
     #[must_use]
     pub fn permit(&self) -> Permit {
         match (self.state, self.canary) {
-            (LinkState::Up, _) if !self.only_said => Permit::All,
+            (LinkState::Up, _) if self.is_open() => Permit::All,
             // An app that asks for work may have all of it until one of its sends reaches nobody.
             (LinkState::Unknown, _) if self.options.scout == Scout::Canary => Permit::All,
             (_, Canary::Allowed) => Permit::Canary,
@@ -168,32 +194,44 @@ impl Link {
         }
     }
 
-    /// Whether a probe should start now. It counts as started when this says so.
-    pub fn start_probe(&mut self, now: Moment) -> bool {
+    /// Whether a probe should start now. It counts as started when this says so, and one that was under way as
+    /// given up: it began before the news, and its packets may be lost with the network that went.
+    pub fn start_probe(&mut self, now: Moment) -> Option<Round> {
         self.forget_app_word(now);
-        let due = self.scout_is_due(now) && self.options.scout == Scout::Probe && !self.probing;
-        self.probing |= due;
-        due
+        if self.options.scout != Scout::Probe || !self.may_scout() {
+            return None;
+        }
+        let urged = self.urge.is_due(now.time);
+        if !urged && (self.probing || now.time < self.next_scout) {
+            return None;
+        }
+        if urged {
+            self.urge.begin(now.time);
+        }
+        self.probing = true;
+        self.round.0 += 1;
+        Some(self.round)
     }
 
     /// Without an address to probe, lets a canary go when its time has come.
     pub fn release_canary(&mut self, now: Moment, roll: f64) {
         self.forget_app_word(now);
-        if self.options.scout == Scout::Canary && self.state != LinkState::Unknown && self.scout_is_due(now) {
+        if self.options.scout == Scout::Canary
+            && self.state != LinkState::Unknown
+            && self.may_scout()
+            && now.time >= self.next_scout
+        {
             self.canary = Canary::Allowed;
             self.delay_scout(now, roll);
         }
     }
 
-    fn scout_is_due(&self, now: Moment) -> bool {
-        !self.is_open()
-            && self.canary == Canary::None
-            && self.app_down_until.is_none()
-            && now.time >= self.next_scout
+    fn may_scout(&self) -> bool {
+        !self.is_open() && self.canary == Canary::None && self.app_down_until.is_none()
     }
 
     const fn is_open(&self) -> bool {
-        matches!(self.state, LinkState::Up) && !self.only_said
+        matches!(self.state, LinkState::Up) && !self.only_said && !self.doubted
     }
 
     fn forget_app_word(&mut self, now: Moment) {
@@ -204,18 +242,64 @@ impl Link {
         }
     }
 
-    /// A probe ended.
-    pub fn probed(&mut self, reached: bool, now: Moment, roll: f64) {
-        self.probing = false;
+    /// A probe ended. One that was given up tells nothing: then the answer is `false`.
+    pub fn probed(&mut self, round: Round, reached: bool, now: Moment, roll: f64) -> bool {
+        let counts = self.probing && round == self.round;
+        if counts {
+            self.probing = false;
+            self.learn_from_probe(reached, now, roll);
+        }
+        counts
+    }
+
+    fn learn_from_probe(&mut self, reached: bool, now: Moment, roll: f64) {
         if self.is_open() {
             return;
         }
-        self.delay_scout(now, roll);
-        if reached && self.app_down_until.is_none() {
+        if reached && self.doubted {
+            // It was up, and still is: the news meant another network.
+            self.doubted = false;
+            self.urge.settle();
+            return;
+        }
+        let soon = if reached || self.dark { None } else { self.urge.follow_up() };
+        match soon.map(|delay| delay.min(self.interval)) {
+            Some(delay) => self.next_scout = now.time.plus(jittered(delay, PROBE_JITTER, roll)),
+            None => self.delay_scout(now, roll),
+        }
+        if self.app_down_until.is_none() && reached && self.canary == Canary::None {
             self.canary = Canary::Allowed;
         } else if !reached {
             self.set(LinkState::Down, Source::Probe, now);
         }
+    }
+
+    /// News of the network: while the link is not up, a probe goes at once, within an allowance; while it is, the
+    /// loss of something makes it doubted. Where no carrier is left, there is no haste: a probe of a neighbour that
+    /// cannot answer also makes the system wait before it asks again. Without an address to probe news changes
+    /// nothing, and under the app's "down" neither. The answer says whether a doubt began.
+    pub fn hear(&mut self, news: News, now: Moment) -> bool {
+        if self.options.scout == Scout::Canary || self.app_down_until.is_some() {
+            return false;
+        }
+        let gone = news != News::Came;
+        self.dark = news == News::Dark;
+        // Beyond the allowance attempts find out by themselves: a doubt without a probe would only delay.
+        let doubt = gone && self.is_open() && self.urge.may_go(now.time);
+        if doubt {
+            self.doubted = true;
+            self.next_scout = now.time;
+        }
+        if gone && self.canary == Canary::UnderWay {
+            // Its way may be gone. It may still be answered, but no other waits for that.
+            self.canary = Canary::None;
+        }
+        if doubt || (!self.is_open() && !self.dark) {
+            self.urge.hear(now.time);
+        } else if self.dark {
+            self.urge.settle();
+        }
+        doubt
     }
 
     /// An attempt began: if it is the canary, there is no second one.
@@ -251,6 +335,8 @@ impl Link {
             // No answer proves nothing about the link; another canary may go after the next probe.
             Outcome::MaybeReached if was_canary => self.canary = Canary::None,
             Outcome::MaybeReached => {}
+            // Its answer may have come just before what went.
+            _ if self.doubted => {}
             _ => self.go_up(Source::Attempt, now),
         }
     }
@@ -273,7 +359,6 @@ impl Link {
             }
             LinkState::Unknown => {
                 self.next_scout = now.time;
-                self.interval = self.options.probe_initial;
                 self.set(LinkState::Unknown, Source::App, now);
             }
         }
@@ -283,6 +368,9 @@ impl Link {
         self.canary = Canary::None;
         self.app_down_until = None;
         self.only_said = false;
+        self.doubted = false;
+        self.dark = false;
+        self.urge.settle();
         self.interval = self.options.probe_initial;
         self.next_scout = now.time;
         if self.state != LinkState::Up {
@@ -295,12 +383,14 @@ impl Link {
             self.since = now.wall;
         }
         self.only_said = false;
+        self.doubted = false;
         self.state = state;
         self.source = source;
     }
 
     fn delay_scout(&mut self, now: Moment, roll: f64) {
-        self.next_scout = now.time.plus(jittered(self.interval, PROBE_JITTER, roll));
+        let delay = if self.dark { self.options.probe_max } else { self.interval };
+        self.next_scout = now.time.plus(jittered(delay, PROBE_JITTER, roll));
         self.interval = (self.interval * 2).min(self.options.probe_max);
     }
 }
@@ -331,133 +421,5 @@ impl Source {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn at(ms: u64) -> Moment {
-        Moment { time: Timestamp(ms), wall: WallTime(i64::try_from(ms).unwrap()) }
-    }
-
-    fn link(scout: Scout) -> Link {
-        let options = LinkOptions {
-            probe_initial: Duration::from_millis(100),
-            probe_max: Duration::from_millis(400),
-            scout,
-        };
-        Link::new(options, at(0))
-    }
-
-    #[test]
-    fn a_probe_permits_one_canary_and_only_an_answer_opens_the_link() {
-        let mut link = link(Scout::Probe);
-        assert_eq!(link.permit(), Permit::Nothing);
-        assert!(link.start_probe(at(0)));
-        assert!(!link.start_probe(at(0)), "one probe at a time");
-        link.probed(true, at(1), 0.5);
-        assert_eq!((link.state(), link.permit()), (LinkState::Unknown, Permit::Canary));
-        link.attempt_began();
-        assert_eq!(link.permit(), Permit::Nothing);
-        link.attempt_ended(Outcome::MaybeReached, at(2), 0.5);
-        assert_eq!(link.permit(), Permit::Nothing);
-        assert!(link.start_probe(at(500)));
-        link.probed(true, at(501), 0.5);
-        link.attempt_began();
-        link.attempt_ended(Outcome::Retry, at(502), 0.5);
-        assert_eq!((link.state(), link.permit()), (LinkState::Up, Permit::All));
-    }
-
-    #[test]
-    fn probe_delays_double_to_the_maximum_and_start_over_after_an_answer() {
-        let mut link = link(Scout::Probe);
-        let mut delays = Vec::new();
-        let mut now = 0;
-        for _ in 0..5 {
-            assert!(link.start_probe(at(now)));
-            link.probed(false, at(now), 1.0);
-            let next = link.next_scout().unwrap().0;
-            delays.push(next - now);
-            assert!(!link.start_probe(at(next - 1)));
-            now = next;
-        }
-        assert_eq!(delays, [150, 300, 600, 600, 600], "never over one and a half of the maximum");
-        link.attempt_ended(Outcome::Sent, at(now), 0.5);
-        link.attempt_ended(Outcome::NotReached, at(now), 0.5);
-        assert_eq!(link.next_scout().unwrap().0 - now, 100);
-    }
-
-    #[test]
-    fn the_apps_down_holds_until_its_next_word_an_answer_or_five_minutes() {
-        let mut link = link(Scout::Probe);
-        link.app_says(LinkState::Down, at(0));
-        assert!(!link.start_probe(at(299_999)));
-        assert_eq!(link.next_scout(), Some(Timestamp(300_000)));
-        assert!(link.start_probe(at(300_000)));
-        assert_eq!(link.state(), LinkState::Unknown);
-        link.app_says(LinkState::Down, at(300_001));
-        link.attempt_ended(Outcome::Sent, at(300_002), 0.5);
-        assert_eq!(link.state(), LinkState::Up);
-        link.app_says(LinkState::Down, at(300_003));
-        link.app_says(LinkState::Up, at(300_004));
-        assert_eq!((link.state(), link.source()), (LinkState::Up, Source::App));
-        assert_eq!(link.permit(), Permit::Canary, "its word is tried with one attempt");
-        link.attempt_began();
-        assert_eq!(link.permit(), Permit::Nothing);
-        link.attempt_ended(Outcome::Sent, at(300_005), 0.5);
-        assert_eq!(link.permit(), Permit::All);
-    }
-
-    #[test]
-    fn a_probe_that_ends_under_the_apps_down_permits_nothing() {
-        let mut link = link(Scout::Probe);
-        assert!(link.start_probe(at(0)));
-        link.app_says(LinkState::Down, at(1));
-        link.probed(true, at(2), 0.5);
-        assert_eq!(link.permit(), Permit::Nothing);
-    }
-
-    #[test]
-    fn only_a_message_that_went_through_overrules_the_apps_down() {
-        let mut link = link(Scout::Canary);
-        link.app_says(LinkState::Down, at(0));
-        link.attempt_ended(Outcome::Retry, at(1), 0.5);
-        link.attempt_ended(Outcome::GateShut, at(2), 0.5);
-        assert_eq!((link.state(), link.permit()), (LinkState::Down, Permit::Nothing));
-        link.attempt_ended(Outcome::Duplicate, at(3), 0.5);
-        assert_eq!((link.state(), link.permit()), (LinkState::Up, Permit::All));
-    }
-
-    #[test]
-    fn nothing_is_to_be_done_while_a_probe_or_a_canary_is_under_way() {
-        let mut link = link(Scout::Probe);
-        assert_eq!(link.alarm(), Some(Timestamp(0)));
-        assert!(link.start_probe(at(0)));
-        assert_eq!(link.alarm(), None);
-        link.probed(true, at(1), 0.5);
-        link.attempt_began();
-        assert_eq!(link.alarm(), None, "an attempt may take longer than the probe's delay");
-        link.attempt_ended(Outcome::MaybeReached, at(60_000), 0.5);
-        assert_eq!(link.alarm(), Some(Timestamp(101)));
-    }
-
-    #[test]
-    fn without_an_address_to_probe_one_canary_goes_at_each_delay() {
-        let mut link = link(Scout::Canary);
-        assert_eq!(link.permit(), Permit::All);
-        link.attempt_ended(Outcome::NotReached, at(0), 0.5);
-        assert_eq!((link.state(), link.permit()), (LinkState::Down, Permit::Nothing));
-        link.release_canary(at(99), 0.5);
-        assert_eq!(link.permit(), Permit::Nothing);
-        link.release_canary(at(100), 0.5);
-        assert_eq!(link.permit(), Permit::Canary);
-        link.attempt_began();
-        link.canary_given_away();
-        link.release_canary(at(299), 0.5);
-        assert_eq!(link.permit(), Permit::Nothing, "the delay has doubled");
-        link.release_canary(at(300), 0.5);
-        assert_eq!(link.permit(), Permit::Canary, "one that is never heard of stops nothing");
-        link.app_says(LinkState::Up, at(10_001));
-        assert_eq!(link.permit(), Permit::Canary);
-        link.attempt_ended(Outcome::Retry, at(10_002), 0.5);
-        assert_eq!(link.permit(), Permit::All);
-    }
-}
+#[path = "link_tests.rs"]
+mod tests;

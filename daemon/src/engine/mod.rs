@@ -17,13 +17,14 @@
 
 mod app;
 mod link;
+mod news;
 mod pace;
 mod probe;
 mod rates;
 mod start;
 mod wake;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -38,8 +39,12 @@ use crate::transport::verdict::maybe_reached;
 use crate::transport::{Attempt, Transport, Turn};
 pub use app::LeaseAsk;
 use app::{AppSide, SLOWED_SHOWN};
+use link::Round;
 pub use link::{Link, LinkOptions, LinkState, Permit, Scout, Source};
-pub use pace::Pace;
+pub use news::News;
+use news::Slumber;
+pub use pace::{Drain, Pace};
+use probe::Prober;
 pub use probe::{Probe, connects};
 use rates::Rates;
 pub use rates::{Quota, Quotas};
@@ -74,6 +79,8 @@ pub struct View {
     pub in_flight: usize,
     /// Attempts that the pace allows.
     pub window: usize,
+    /// How fast messages end.
+    pub drain: Drain,
     /// When the engine last looked around.
     pub beat: Timestamp,
     /// Accounts that would send more than their rate allows, and when they may again.
@@ -101,6 +108,8 @@ pub enum Command {
     Lease(LeaseAsk),
     /// An app reported the outcome of an attempt.
     Evidence(Outcome),
+    /// The operating system told something about the network.
+    News(News),
     /// These leases never reached the app.
     TakeBack(Vec<LeaseId>),
 }
@@ -187,12 +196,16 @@ pub struct Engine {
     /// When an account that has used up its rate may send again.
     room_at: Option<Timestamp>,
     app: AppSide,
-    probe: Option<Probe>,
+    probe: Prober,
     link: Link,
+    slumber: Slumber,
     pace: Pace,
+    drain: Drain,
     attempts: JoinSet<Report>,
     /// Which lease each attempt has: an attempt that panics must not lose it.
     leases: HashMap<task::Id, LeaseId>,
+    /// Attempts that were under way when the link went: they may hang for long, and keep nobody waiting.
+    stranded: HashSet<task::Id>,
     calls: FuturesUnordered<BoxFuture<'static, Done>>,
     settling: usize,
     /// Outcomes that the store could not take: tried again, for a proven success must not be forgotten.
@@ -217,7 +230,7 @@ enum Done {
     LeasedForApp(LeaseAsk, u64, outbox::Result<Vec<Lease>>),
     Settled(Ended, outbox::Result<outbox::Settled>),
     Ticked(outbox::Result<Ticked>),
-    Probed(bool),
+    Probed(Round, bool),
     Other(outbox::Result<()>),
 }
 
@@ -261,6 +274,7 @@ impl Engine {
             app_attached: false,
             in_flight: 0,
             window: 1,
+            drain: Drain::default(),
             beat: now.time,
             slowed: Vec::new(),
             stopping: false,
@@ -274,11 +288,14 @@ impl Engine {
             rates: Rates::new(quotas),
             room_at: None,
             app: AppSide::new(Rates::new(app_quotas)),
-            probe: setup.probe,
+            probe: Prober::new(setup.probe),
             link,
+            slumber: Slumber::new(now.time, Instant::now()),
             pace: Pace::new(setup.concurrency),
+            drain: Drain::default(),
             attempts: JoinSet::new(),
             leases: HashMap::new(),
+            stranded: HashSet::new(),
             calls: FuturesUnordered::new(),
             settling: 0,
             unsettled: Vec::new(),
@@ -388,6 +405,7 @@ impl Engine {
         // In this order: the answer that opened the link is the first success of the new pace.
         self.link_changed(before);
         self.pace.attempt_ended(outcome);
+        self.drain.attempt_ended(outcome, self.outbox.now().time);
     }
 
     fn link_changed(&mut self, before: LinkState) {
@@ -400,9 +418,28 @@ impl Engine {
         self.links.send_replace(news);
         self.work = true;
         self.app.look_again();
+        if before == LinkState::Up {
+            self.network_went();
+            self.stranded = self.leases.keys().copied().collect();
+        }
         if state == LinkState::Up {
             self.pace.restart();
+            self.drain = Drain::default();
             self.wake_not_reached();
+        }
+    }
+
+    fn hear_news(&mut self, news: News) {
+        tracing::debug!(?news, "The network changed.");
+        if self.link.hear(news, self.outbox.now()) {
+            self.network_went();
+        }
+    }
+
+    /// What was connected may lead nowhere any more.
+    fn network_went(&self) {
+        if let Some(transport) = &self.push {
+            transport.forget_connections();
         }
     }
 
@@ -426,14 +463,23 @@ impl Engine {
                     self.note_failure("tick", Some(error));
                 }
             }
-            Done::Probed(reached) => {
-                let before = self.link.state();
-                self.link.probed(reached, self.outbox.now(), self.roll());
-                tracing::debug!(reached, "Probed.");
-                self.work = true;
-                self.link_changed(before);
-            }
+            Done::Probed(round, reached) => self.probed(round, reached),
             Done::Other(result) => self.note_failure("store call", result.err()),
+        }
+    }
+
+    fn probed(&mut self, round: Round, reached: bool) {
+        let before = self.link.state();
+        if !self.link.probed(round, reached, self.outbox.now(), self.roll()) {
+            return;
+        }
+        tracing::debug!(reached, "Probed.");
+        self.work = true;
+        self.app.look_again();
+        self.link_changed(before);
+        if self.link.permit() == Permit::Canary && self.wake.counters().ready == 0 {
+            // The canary must not wait for the delay of a message that was only not reached.
+            self.wake_not_reached();
         }
     }
 
@@ -569,6 +615,7 @@ impl Engine {
             Command::Lease(ask) if self.stop_by.is_some() => ask.refuse(outbox::Error::Closed),
             Command::Lease(ask) => self.app.ask(ask),
             Command::Evidence(outcome) => self.learn(outcome),
+            Command::News(news) => self.hear_news(news),
             Command::TakeBack(leases) => self.take_back(leases),
         }
     }
@@ -647,6 +694,7 @@ impl Engine {
             app_attached: self.app.is_attached(),
             in_flight: self.attempts.len(),
             window: self.pace.window(),
+            drain: self.drain,
             beat: now,
             slowed: self.slowed(now),
             stopping: self.stop_by.is_some(),

@@ -5,7 +5,9 @@
 
 use outbox::{LeaseRequest, LeaseTo, Moment};
 
-use super::{Done, Engine, LEASE_AT_ONCE, Permit};
+use tokio::time::Instant;
+
+use super::{Done, Engine, LEASE_AT_ONCE, News, Permit};
 
 impl Engine {
     pub(super) fn start_what_can(&mut self) {
@@ -14,6 +16,10 @@ impl Engine {
         }
         self.retry_settles();
         let now = self.outbox.now();
+        if let Some(slept) = self.slumber.notice(now.time, Instant::now()) {
+            tracing::info!(slept_ms = slept.as_millis(), "The machine slept.");
+            self.hear_news(News::Gone);
+        }
         self.start_tick(now);
         if self.stop_by.is_some() {
             return;
@@ -41,11 +47,12 @@ impl Engine {
     fn start_probe(&mut self, now: Moment) {
         let roll = self.roll();
         self.link.release_canary(now, roll);
-        if !self.has_backlog() || !self.link.start_probe(now) {
+        if !self.has_backlog() {
             return;
         }
-        let Some(probe) = self.probe.clone() else { return };
-        self.call(async move { Done::Probed(probe().await) });
+        let Some(round) = self.link.start_probe(now) else { return };
+        let probe = self.probe.start();
+        self.call(async move { Done::Probed(round, probe.await) });
     }
 
     /// Whether anything waits that the link keeps back: without it, being offline costs nothing at all.
@@ -59,9 +66,16 @@ impl Engine {
         self.attempts.len() + self.settling + self.unsettled.len()
     }
 
+    /// How many more attempts the pace allows now.
+    fn pace_room(&mut self) -> usize {
+        let Self { stranded, leases, .. } = self;
+        stranded.retain(|id| leases.contains_key(id));
+        self.pace.room(self.under_way(), self.stranded.len())
+    }
+
     fn start_lease(&mut self) {
         let room = match self.link.permit() {
-            Permit::All => self.pace.window().saturating_sub(self.under_way()),
+            Permit::All => self.pace_room(),
             Permit::Canary => 1,
             Permit::Nothing => 0,
         };
