@@ -24,7 +24,7 @@ mod time;
 #[path = "store/uncertain.rs"]
 mod uncertain;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -352,6 +352,78 @@ fn every_account_with_something_due_gets_its_turn_however_many_there_are() {
     assert!(held.into_iter().all(|ticket| ticket.wait().is_ok()));
     submit(&outbox, Submit { account: "z".into(), ..message("last", "c") });
     assert_eq!(names(&lease(&outbox, 256)), ["last"]);
+}
+
+#[test]
+fn a_big_account_starves_no_small_one_when_they_are_leased_one_at_a_time() {
+    let root = tempfile::tempdir().unwrap();
+    let hand = Hand::new();
+    let outbox = Outbox::open(config(&root.path().join("spool"), &hand)).unwrap();
+    // The big one came first, with a thousand conversations; the small ones have one each.
+    let of = |account: &str, n: usize| Submit {
+        account: account.into(),
+        ..message(&format!("{account}-{n}"), &format!("c{n}"))
+    };
+    assert!(outbox.submit_many((0..1_000).map(|n| of("big", n))).iter().all(Result::is_ok));
+    let small = ["x", "y", "z"];
+    for account in small {
+        for n in 0..10 {
+            submit(&outbox, Submit { conversation: "c".into(), ..of(account, n) });
+        }
+    }
+    let mut last = BTreeMap::new();
+    for turn in 0..100 {
+        hand.pass_ms(1);
+        let next = lease_one(&outbox);
+        settle(&outbox, &next, Outcome::Sent);
+        last.insert(next.account, turn);
+    }
+    // Four accounts take turns, by chance: thirty messages of the small ones are gone after some forty.
+    let waiting = list_all(&outbox);
+    assert!(waiting.iter().all(|view| view.entry.identity.account == "big"), "{last:?}");
+}
+
+#[test]
+fn accounts_take_turns_evenly_whatever_they_are_called() {
+    let root = tempfile::tempdir().unwrap();
+    let hand = Hand::new();
+    let outbox = Outbox::open(config(&root.path().join("spool"), &hand)).unwrap();
+    let all = (0..8 * 200).map(|n| Submit {
+        account: format!("account {}", n % 8),
+        ..message(&format!("m-{n}"), &format!("c{}", n % 80))
+    });
+    assert!(outbox.submit_many(all).iter().all(Result::is_ok));
+    let mut turns = BTreeMap::<String, u32>::new();
+    for _ in 0..400 {
+        hand.pass_ms(1);
+        let next = lease_one(&outbox);
+        settle(&outbox, &next, Outcome::Sent);
+        *turns.entry(next.account).or_default() += 1;
+    }
+    assert!(turns.len() == 8 && turns.values().all(|turns| (25..=80).contains(turns)), "{turns:?}");
+}
+
+#[test]
+fn a_long_conversation_lets_a_short_one_pass_that_came_later() {
+    let root = tempfile::tempdir().unwrap();
+    let hand = Hand::new();
+    let outbox = Outbox::open(config(&root.path().join("spool"), &hand)).unwrap();
+    assert!(
+        outbox
+            .submit_many((0..1_000).map(|n| message(&format!("long-{n}"), "long")))
+            .iter()
+            .all(Result::is_ok)
+    );
+    hand.pass_ms(10);
+    submit(&outbox, message("short", "short"));
+    let mut sent = Vec::new();
+    for _ in 0..3 {
+        hand.pass_ms(1);
+        let next = lease_one(&outbox);
+        settle(&outbox, &next, Outcome::Sent);
+        sent.push(next.msg_id);
+    }
+    assert_eq!(sent, ["long-0", "short", "long-1"]);
 }
 
 #[test]

@@ -376,11 +376,16 @@ fn open_accounts(tx: &mut Tx<'_>, request: &LeaseRequest) -> Result<Vec<Account>
     if let Some(name) = &request.account {
         return Ok(Some(tx.account(name)?).filter(may_send).into_iter().collect());
     }
-    let start = keys::account_hash(&format!("{} {}", tx.counters.next_event, now.0));
-    let (before, after) = (keys::readies([0; 16]), keys::readies(start));
+    let chance = keys::account_hash(&format!("{} {}", tx.counters.next_event, now.0));
+    let (before, after) = (keys::readies([0; 16]), keys::readies(chance));
     let mut accounts = due_accounts(tx, after.clone(), None)?;
     accounts.extend(due_accounts(tx, before, Some(&after))?);
     accounts.retain(may_send);
+    // From a place among their hashes alone, an account behind a wide gap would come first far more often.
+    if let Some(first) = usize::from(u16::from_be_bytes([chance[14], chance[15]])).checked_rem(accounts.len())
+    {
+        accounts.rotate_left(first);
+    }
     Ok(accounts)
 }
 
