@@ -204,6 +204,8 @@ pub struct Engine {
     attempts: JoinSet<Report>,
     /// Which lease each attempt has: an attempt that panics must not lose it.
     leases: HashMap<task::Id, LeaseId>,
+    /// The attempt that finds out whether the link is up.
+    canary: Option<LeaseId>,
     /// Attempts that were under way when the link went: they may hang for long, and keep nobody waiting.
     stranded: HashSet<task::Id>,
     calls: FuturesUnordered<BoxFuture<'static, Done>>,
@@ -295,6 +297,7 @@ impl Engine {
             drain: Drain::default(),
             attempts: JoinSet::new(),
             leases: HashMap::new(),
+            canary: None,
             stranded: HashSet::new(),
             calls: FuturesUnordered::new(),
             settling: 0,
@@ -376,8 +379,18 @@ impl Engine {
             tracing::error!(msg_id = lease.msg_id(), %error, "The attempt failed inside the daemon.");
             maybe_reached("the attempt failed inside the daemon".to_owned())
         });
-        self.learn(report.outcome);
+        if !self.is_of_before(&lease, report.outcome) {
+            self.learn(report.outcome);
+        }
         self.settle(Ended { lease, report: Arc::new(report) });
+    }
+
+    /// Whether this attempt reached nobody, but began before the canary that is under way: it says nothing new, and
+    /// must not let another canary go.
+    fn is_of_before(&mut self, lease: &LeaseId, outcome: Outcome) -> bool {
+        let canary = self.canary.take_if(|canary| canary == lease);
+        let unanswered = matches!(outcome, Outcome::NotReached | Outcome::MaybeReached);
+        canary.is_none() && self.canary.is_some() && unanswered && self.link.permit() != Permit::All
     }
 
     fn settle(&mut self, ended: Ended) {
@@ -560,6 +573,9 @@ impl Engine {
             // Up to the next millisecond: a schedule has no finer steps, and must not come too early.
             let ticket = self.outbox.put_off(id, wait + Duration::from_millis(1));
             return self.call(async move { Done::Other(ticket.await.map(drop)) });
+        }
+        if self.link.permit() == Permit::Canary {
+            self.canary = Some(id.clone());
         }
         self.link.attempt_began();
         self.rates.take(&attempt.account, 1, self.outbox.now().time);
