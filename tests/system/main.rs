@@ -31,6 +31,7 @@ mod link_news;
 mod messages;
 mod offline;
 mod outcomes;
+mod pace;
 mod places;
 mod program;
 mod resend;

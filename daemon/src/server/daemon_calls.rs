@@ -24,7 +24,7 @@ use super::problem::{Answer, shutting_down};
 use super::query::Query;
 use super::show;
 use crate::config::TransportKind;
-use crate::engine::{Command, LinkState};
+use crate::engine::{Command, LinkState, View};
 
 /// Accounts that `status` lists.
 const ACCOUNTS_SHOWN: usize = 100;
@@ -68,6 +68,7 @@ fn shown_status(context: &Context, spool: &SpoolStatus, accounts: &[outbox::Acco
         started_at: show::time(context.started_at),
         paused: counters.paused,
         link: show::link(&view),
+        pace: shown_pace(context.config.transport.kind, &view, counters, now.time),
         transport: TransportStatus { kind: context.config.transport.kind.as_str().to_owned(), more },
         accounts: accounts.iter().map(|account| shown_account(context, account)).collect(),
         counts: Counts {
@@ -89,6 +90,29 @@ fn shown_status(context: &Context, spool: &SpoolStatus, accounts: &[outbox::Acco
 
 fn shown_account(context: &Context, account: &outbox::Account) -> types::Account {
     show::account(account, context.outbox.now(), context.started_at, context.config.transport.kind)
+}
+
+fn shown_pace(
+    kind: TransportKind,
+    view: &View,
+    counters: &outbox::Counters,
+    now: outbox::Timestamp,
+) -> types::Pace {
+    let backlog = counters.ready + counters.deferred + counters.blocked() + counters.sending;
+    let moves = view.link == LinkState::Up && !counters.paused;
+    let is_app = kind == TransportKind::App;
+    let number = |count| u64::try_from(count).unwrap_or(u64::MAX);
+    types::Pace {
+        window: (!is_app).then(|| number(view.window)),
+        in_flight: if is_app { counters.sending } else { number(view.in_flight) },
+        // Two digits after the point are more than an estimate has.
+        per_second: view.drain.per_second(now).map(|rate| (rate * 100.0).round() / 100.0),
+        backlog_gone_in_ms: if backlog == 0 {
+            Some(0)
+        } else {
+            view.drain.gone_in_ms(backlog, now).filter(|_| moves)
+        },
+    }
 }
 
 /// A URL without what may be a secret: user, password, query.

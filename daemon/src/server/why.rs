@@ -320,7 +320,9 @@ fn link_reason(around: &Surroundings, since: Time) -> Option<Reason> {
     let engine = &around.engine;
     let unknown_is_fine = around.transport == TransportKind::App && around.probe.is_empty();
     let state = match engine.link {
-        LinkState::Up => return None,
+        LinkState::Up if engine.next_scout.is_none() => return None,
+        // The app alone says that it is up, or the system that something went.
+        LinkState::Up => "in doubt",
         LinkState::Unknown if unknown_is_fine => return None,
         LinkState::Unknown => "not known yet",
         LinkState::Down => "down",

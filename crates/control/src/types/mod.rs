@@ -29,7 +29,7 @@ pub use receipt::{Receipt, SentPage};
 pub use state::{AttemptOutcome, ResolvedBy, State, UnknownState, WaitsFor};
 pub use status::{
     Account, AccountState, Connectivity, ConnectivityRequest, Counts, FlushAnswer, FlushRequest, Link,
-    LinkState, Paused, SpoolStatus, Status, TransportStatus,
+    LinkState, Pace, Paused, SpoolStatus, Status, TransportStatus,
 };
 pub use submit::{SendError, Submit, SubmitAnswer, Submitted};
 pub use verb::{

@@ -22,6 +22,9 @@ pub struct Status {
     pub paused: bool,
     /// Connectivity.
     pub link: Link,
+    /// How fast messages leave.
+    #[serde(default)]
+    pub pace: Pace,
     /// The transport in use.
     pub transport: TransportStatus,
     /// At most 100 accounts, those that are not open first.
@@ -48,6 +51,23 @@ pub struct Link {
     /// Who says so, such as `probe`, `app`, `system`, `attempt`.
     #[serde(default)]
     pub source: String,
+}
+
+/// How fast messages leave, and when those that wait will be gone.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct Pace {
+    /// Attempts that may be under way at once: one after an outage, more with success, fewer after trouble. `null`
+    /// where the app paces itself.
+    pub window: Option<u64>,
+    /// Attempts that are under way.
+    pub in_flight: u64,
+    /// Messages that were sent, or refused for good, in a second: lately, smoothed. `null` if too few were.
+    pub per_second: Option<f64>,
+    /// An estimate of when nothing will wait any more, in milliseconds: what is queued, deferred, blocked and
+    /// sending, at that rate; 0 if nothing does. `null` while it is not known: too few were sent lately, the link is
+    /// not up, or everything is paused.
+    pub backlog_gone_in_ms: Option<u64>,
 }
 
 /// State of the link.

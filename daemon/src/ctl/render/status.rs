@@ -5,7 +5,7 @@
 
 use std::path::Path;
 
-use outbox_control::types::{Account, AccountState, Counts, SpoolStatus, State, Status};
+use outbox_control::types::{Account, AccountState, Counts, Pace, SpoolStatus, State, Status};
 use serde_json::Value;
 
 use super::table::{Fit, Line, table};
@@ -29,6 +29,7 @@ pub(super) fn screen(style: &Style, socket: &Path, status: &Status) -> String {
     fields.add("socket", safe(&socket.display().to_string()));
     fields.add("attempts", attempts(style, status.paused));
     fields.add("link", link(style, &status.link));
+    fields.add_some("pace", pace(&status.pace));
     fields.add("transport", transport(status));
     for (index, line) in account_lines(style, &status.accounts).into_iter().enumerate() {
         fields.add(if index == 0 { "accounts" } else { "" }, line);
@@ -48,6 +49,16 @@ fn attempts(style: &Style, paused: bool) -> String {
     } else {
         style.paint(Tone::Good, "running")
     }
+}
+
+/// How fast messages leave; nothing while none does.
+fn pace(pace: &Pace) -> Option<String> {
+    let rate = pace.per_second.filter(|rate| *rate > 0.0)?;
+    let window = pace.window.map(|window| format!(" of {}", thousands(window)));
+    let under_way = format!("{}{} under way", thousands(pace.in_flight), window.unwrap_or_default());
+    let gone = pace.backlog_gone_in_ms.filter(|ms| *ms > 0);
+    let gone = gone.map(|ms| format!(", all gone in about {}", length(ms))).unwrap_or_default();
+    Some(format!("{rate:.1} a second, {under_way}{gone}"))
 }
 
 fn transport(status: &Status) -> String {
@@ -180,6 +191,7 @@ mod tests {
         let text = serde_json::json!({
             "version": "0.1.0", "pid": 4711, "startedAt": at, "paused": true,
             "link": { "state": "down", "since": at, "source": "probe" },
+            "pace": { "window": 32, "inFlight": 31, "perSecond": 812.25, "backlogGoneInMs": 2_463_000 },
             "transport": { "kind": "http", "url": "https://push.example.com/v4/send", "attempts": 3, "x": {} },
             "accounts": accounts,
             "counts": { "queued": 1200, "deferred": 1, "blocked": 1_999_999, "held": 0, "sending": 32,
@@ -205,6 +217,7 @@ mod tests {
         for part in [
             "attempts:   paused (end it with `outboxctl resume`)",
             "link:       down for 5m (says: probe)",
+            "pace:       812.2 a second, 31 of 32 under way, all gone in about 41m",
             "transport:  http, attempts 3, url https://push.example.com/v4/send",
             "kiosk-4 paused for 5m: login expired (70001)",
             "`outboxctl account resume kiosk`.\n",
