@@ -73,6 +73,12 @@ impl Timestamp {
         self.plus_ms(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX))
     }
 
+    /// This moment less a duration, or the beginning of all moments.
+    #[must_use]
+    pub fn minus(self, duration: std::time::Duration) -> Self {
+        Self(self.0.saturating_sub(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)))
+    }
+
     /// Milliseconds from `earlier` to this moment; 0 if it lies later.
     #[must_use]
     pub const fn since_ms(self, earlier: Self) -> u64 {

@@ -90,6 +90,20 @@ pub enum Order {
 }
 
 impl Config {
+    /// This configuration with everything from `new` that can change while the outbox is open: all but the
+    /// path, the holder, the observer, the clock, chance and who commits.
+    pub(crate) fn changed_to(&self, new: Self) -> Self {
+        Self {
+            path: self.path.clone(),
+            holder: self.holder.clone(),
+            observer: self.observer.clone(),
+            clock: Arc::clone(&self.clock),
+            chance: Arc::clone(&self.chance),
+            committer: self.committer.clone(),
+            ..new
+        }
+    }
+
     /// The defaults for a spool in `path`.
     #[must_use]
     pub fn new(path: impl Into<PathBuf>) -> Self {

@@ -57,6 +57,7 @@ fn event_of(rows: &dyn Rows, seq: u64, stored: StoredEvent) -> Result<Option<Eve
     let Some(kind) = EventKind::of_number(stored.kind) else { return Ok(None) };
     let mut event = Event {
         seq: Some(seq),
+        after: seq.saturating_sub(1),
         kind,
         at: stored.at,
         msg_id: Some(stored.msg_id).filter(|msg_id| !msg_id.is_empty()),
@@ -66,6 +67,7 @@ fn event_of(rows: &dyn Rows, seq: u64, stored: StoredEvent) -> Result<Option<Eve
         code: stored.code,
         desc: stored.desc,
         new_msg_id: None,
+        gate: None,
         reason: stored.reason,
         may_have_arrived: stored.may_have_arrived,
     };

@@ -77,9 +77,9 @@ pub use record::RecordError;
 pub use retry::{Delay, RetryPolicy, jittered};
 pub use state::State;
 pub use verbs::{
-    Cancelled, Changed, GateChange, Lease, LeaseId, LeaseRequest, LeaseTo, Overrides, Resolution, Restored,
-    Room, Settled, Submit, Submitted, Ticked,
+    Batch, BatchOp, Batched, Cancelled, Changed, GateChange, Lease, LeaseId, LeaseRequest, LeaseTo,
+    Overrides, Resolution, Restored, Room, Settled, Submit, Submitted, Ticked,
 };
 pub use verify::Lost;
-pub use view::{EntryView, Filter, Message, Page, Payload, SentPage};
+pub use view::{EntryView, Filter, Matching, Message, Page, Payload, SentPage};
 pub use writer::Ticket;

@@ -63,6 +63,12 @@ pub const LEASE_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// Timers, promotions and wake-ups handled in one transaction, so that others get their turn.
 pub const SWEEP_MAX: usize = 256;
 
+/// Entries that one transaction of a batch changes at most: about ten milliseconds in which others wait.
+pub const BATCH_MAX: usize = 128;
+
+/// Bytes after which one transaction of a batch ends: others still fit into its group.
+pub const BATCH_BYTES_MAX: usize = 256 * 1024;
+
 /// Receipts removed beside one new receipt once a limit is reached: more than one, so that a lowered
 /// limit is reached soon; few, so that no settle pays for thousands.
 pub const PRUNE_MAX: usize = 4;

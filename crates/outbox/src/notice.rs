@@ -4,7 +4,7 @@
 //! Never: delivers anything before it is durable, waits for an observer.
 
 use crate::clock::{Timestamp, WallTime};
-use crate::entry::Counters;
+use crate::entry::{Counters, Gate};
 use crate::state::State;
 
 /// What happened in one group.
@@ -41,6 +41,8 @@ pub enum EventKind {
 pub struct Event {
     /// Durable sequence; `None` for events that are live only.
     pub seq: Option<u64>,
+    /// The newest durable sequence before it: where a live event belongs among the durable ones.
+    pub after: u64,
     /// Its kind.
     pub kind: EventKind,
     /// When.
@@ -59,6 +61,8 @@ pub struct Event {
     pub desc: Option<String>,
     /// The replacement's msgID.
     pub new_msg_id: Option<String>,
+    /// The account's gate after the event, where it is about one.
+    pub gate: Option<Gate>,
     /// A person's or the account's reason.
     pub reason: Option<String>,
     /// It did not end as sent, and may have arrived all the same.

@@ -19,11 +19,11 @@ use crate::spool::{Opened, Spool};
 use crate::state::State;
 use crate::tx::Tx;
 use crate::verbs::{
-    self, Before, Cancelled, Changed, GateChange, Lease, LeaseId, LeaseRequest, NewPayload, Overrides,
-    Paused, Resolution, Restored, Scope, Settled, Submit, Submitted, Swept, Ticked,
+    self, Batch, Batched, Before, Cancelled, Changed, GateChange, Lease, LeaseId, LeaseRequest, NewPayload,
+    Overrides, Paused, Resolution, Restored, Scope, Settled, Submit, Submitted, Swept, Ticked,
 };
 use crate::verify::{self, Lost, Rebuild};
-use crate::view::{self, EntryView, Filter, Message, Page, Payload, SentPage};
+use crate::view::{self, EntryView, Filter, Matching, Message, Page, Payload, SentPage};
 use crate::writer::{Shared, Ticket, Writer, read_counters};
 use crate::{keys, spool};
 
@@ -91,7 +91,7 @@ impl Drop for PreparedSubmit {
 impl Drop for Inner {
     fn drop(&mut self) {
         // By hand, only what was asked for is done.
-        if matches!(self.shared.config.committer, Committer::Thread) {
+        if matches!(self.shared.committer, Committer::Thread) {
             self.writer.stop(&self.shared);
         }
     }
@@ -148,10 +148,10 @@ impl Outbox {
         &self.inner.report
     }
 
-    /// The configuration it was opened with.
+    /// The configuration in force.
     #[must_use]
-    pub fn config(&self) -> &Config {
-        &self.inner.shared.config
+    pub fn config(&self) -> Arc<Config> {
+        self.inner.shared.config()
     }
 
     /// Now, on the spool's time line and on the wall clock.
@@ -205,7 +205,7 @@ impl Outbox {
     /// [`Error::BadId`], [`Error::BadTtl`], [`Error::TooLarge`] or [`Error::DiskLow`].
     pub fn prepare(&self, submit: Submit) -> Result<PreparedSubmit> {
         let shared = &self.inner.shared;
-        let prepared = verbs::prepare(submit, &shared.config, &shared.spool)?;
+        let prepared = verbs::prepare(submit, &shared.config(), &shared.spool)?;
         Ok(PreparedSubmit { prepared: Some(prepared), shared: Arc::clone(shared) })
     }
 
@@ -310,11 +310,12 @@ impl Outbox {
             }
         };
         let bytes = message.len() + web.len();
-        if bytes as u64 > shared.config.max_message_bytes {
-            return Err(Error::TooLarge { bytes: bytes as u64, max: shared.config.max_message_bytes });
+        let max = shared.config().max_message_bytes;
+        if bytes as u64 > max {
+            return Err(Error::TooLarge { bytes: bytes as u64, max });
         }
         let file = if bytes > INLINE_BYTES_MAX {
-            let chance = shared.config.chance.as_ref();
+            let chance = shared.chance.as_ref();
             Some(verbs::write_payload_file(&shared.spool, chance, &message, Some(&web))?)
         } else {
             None
@@ -409,6 +410,25 @@ impl Outbox {
         self.verb(|tx| verbs::set_paused(tx, Paused::No))
     }
 
+    /// Replaces the configuration for every verb that is asked for after the answer; path, holder, observer and
+    /// clock stay. What is scheduled already keeps its time.
+    pub fn reconfigure(&self, config: Config) -> Ticket<()> {
+        let shared = Arc::clone(&self.inner.shared);
+        self.verb(move |tx| {
+            // The group in which this runs works with the old one to its end.
+            let changed = tx.config.changed_to(config);
+            shared.set_config(changed);
+            tx.wake(tx.now.time);
+            Ok(())
+        })
+    }
+
+    /// Does the same to many entries, those with these `seq`s that still match the filter, in one bounded
+    /// transaction; answers which of them it did not come to. The caller asks again for those.
+    pub fn batch(&self, batch: Batch) -> Ticket<Batched> {
+        self.verb(move |tx| verbs::batch(tx, batch))
+    }
+
     /// Opens or shuts an account's gate. Survives a restart.
     pub fn set_account(&self, account: String, change: GateChange) -> Ticket<Account> {
         self.verb(move |tx| verbs::set_account(tx, &account, change))
@@ -442,7 +462,7 @@ impl Outbox {
         let large = data.filter(|data| data.len() > INLINE_BYTES_MAX);
         // Where it cannot be written (a full disk), the outcome is recorded without it: a proven success must
         // not wait for room. The receipt says that it is missing.
-        let chance = shared.config.chance.as_ref();
+        let chance = shared.chance.as_ref();
         let file = large.and_then(|data| verbs::write_data_file(&shared.spool, chance, data).ok());
         self.inner.writer.submit(shared, move |tx, spool| {
             tx.prepared_file = file;
@@ -502,6 +522,17 @@ impl Outbox {
         let shared = &self.inner.shared;
         let _snapshot = shared.snapshot();
         view::list(&shared.disk, filter, from, limit, shared.clock.now())
+    }
+
+    /// Of the entries that [`Self::list`] would list, only the `seq`s, in the order of acceptance. A part may be
+    /// short; only `next: None` ends.
+    ///
+    /// # Errors
+    /// [`Error::Unhealthy`] or [`Error::BadRecord`].
+    pub fn matching(&self, filter: &Filter, from: u64) -> Result<Matching> {
+        let shared = &self.inner.shared;
+        let _snapshot = shared.snapshot();
+        view::matching(&shared.disk, filter, from, shared.clock.now())
     }
 
     /// Durable events after a sequence, oldest first; 0 is from the oldest that is kept.

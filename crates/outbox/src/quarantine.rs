@@ -27,6 +27,7 @@ impl Tx<'_> {
         self.counters.quarantined += 1;
         self.emit(Event {
             seq: None,
+            after: 0,
             kind: EventKind::Quarantined,
             at: self.now.wall,
             msg_id: Some(msg_id.into()),
@@ -36,6 +37,7 @@ impl Tx<'_> {
             code: None,
             desc: None,
             new_msg_id: None,
+            gate: None,
             reason: Some(reason.into()),
             may_have_arrived: false,
         })?;

@@ -418,6 +418,7 @@ impl<'a> Tx<'a> {
         };
         self.emit(Event {
             seq: None,
+            after: 0,
             kind,
             at: self.now.wall,
             msg_id: Some(entry.identity.msg_id.clone()),
@@ -427,6 +428,7 @@ impl<'a> Tx<'a> {
             code: error.map(|error| error.code),
             desc: error.map(|error| error.desc.clone()).or(of_hold),
             new_msg_id: None,
+            gate: None,
             reason,
             may_have_arrived: delivery.has_ended() && delivery.unresolved.is_some(),
         })
@@ -434,6 +436,7 @@ impl<'a> Tx<'a> {
 
     /// Adds an event to the group.
     pub(crate) fn emit(&mut self, mut event: Event) -> Result<Option<u64>> {
+        event.after = self.counters.next_event.saturating_sub(1);
         if event.kind.is_durable() {
             let seq = self.counters.next_event;
             self.counters.next_event += 1;

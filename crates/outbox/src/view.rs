@@ -11,6 +11,7 @@ use crate::entry::{
 use crate::error::{Error, Result};
 use crate::keys::{self, Ended, StateIndex};
 use crate::limits::{LIST_MAX, LIST_SCAN_MAX};
+use crate::outcome::Class;
 use crate::record::decode;
 use crate::spool::Spool;
 use crate::state::State;
@@ -55,6 +56,19 @@ pub struct Filter {
     pub account: Option<String>,
     /// Only this conversation.
     pub conversation: Option<String>,
+    /// Only those whose last error has this class.
+    pub class: Option<Class>,
+    /// Only those that were accepted before.
+    pub submitted_before: Option<Timestamp>,
+}
+
+/// Entries that match a filter, by their order of acceptance.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Matching {
+    /// Their `seq`s, rising.
+    pub seqs: Vec<u64>,
+    /// Where to go on; `None` at the end.
+    pub next: Option<u64>,
 }
 
 /// A part of a list, in the order of acceptance.
@@ -247,8 +261,29 @@ fn sources(states: &[State]) -> Vec<Source> {
 
 /// Entries from `from` on. A page may be short; only `next: None` is the end.
 pub(crate) fn list(rows: &dyn Rows, filter: &Filter, from: u64, limit: usize, now: Moment) -> Result<Page> {
-    let sources = sources(&filter.states);
     let mut entries = Vec::new();
+    let next = walk(rows, filter, from, limit.min(LIST_MAX), now, |view| entries.push(view))?;
+    Ok(Page { entries, next })
+}
+
+/// The `seq`s of the entries from `from` on, without limit but that of the rows looked at.
+pub(crate) fn matching(rows: &dyn Rows, filter: &Filter, from: u64, now: Moment) -> Result<Matching> {
+    let mut seqs = Vec::new();
+    let next = walk(rows, filter, from, LIST_SCAN_MAX, now, |view| seqs.push(view.entry.identity.seq))?;
+    Ok(Matching { seqs, next })
+}
+
+/// Gives out the entries that match, in order, and answers where to go on.
+fn walk(
+    rows: &dyn Rows,
+    filter: &Filter,
+    from: u64,
+    limit: usize,
+    now: Moment,
+    mut found: impl FnMut(EntryView),
+) -> Result<Option<u64>> {
+    let sources = sources(&filter.states);
+    let mut left = limit;
     let mut at = from;
     let mut heads = Vec::with_capacity(sources.len());
     for source in &sources {
@@ -256,21 +291,22 @@ pub(crate) fn list(rows: &dyn Rows, filter: &Filter, from: u64, limit: usize, no
     }
     for _ in 0..LIST_SCAN_MAX {
         let Some(first) = heads.iter().flatten().map(|candidate| candidate.seq).min() else {
-            return Ok(Page { entries, next: None });
+            return Ok(None);
         };
-        if entries.len() >= limit.min(LIST_MAX) {
-            return Ok(Page { entries, next: Some(first) });
+        if left == 0 {
+            return Ok(Some(first));
         }
         at = first.saturating_add(1);
         for (source, head) in sources.iter().zip(&mut heads) {
             let Some(candidate) = head.take_if(|candidate| candidate.seq == first) else { continue };
             *head = source.first_from(rows, at)?;
             if let Some(view) = wanted(rows, &candidate, filter, now)? {
-                entries.push(view);
+                found(view);
+                left -= 1;
             }
         }
     }
-    Ok(Page { entries, next: Some(at) })
+    Ok(Some(at))
 }
 
 fn wanted(rows: &dyn Rows, candidate: &Candidate, filter: &Filter, now: Moment) -> Result<Option<EntryView>> {
@@ -280,15 +316,30 @@ fn wanted(rows: &dyn Rows, candidate: &Candidate, filter: &Filter, now: Moment) 
         Ok(_) | Err(Error::BadRecord { .. }) => return Ok(None),
         Err(error) => return Err(error),
     };
-    let other = |wanted: &Option<String>, is: &String| wanted.as_ref().is_some_and(|wanted| wanted != is);
-    if other(&filter.account, &entry.identity.account)
-        || other(&filter.conversation, &entry.identity.conversation)
-    {
-        return Ok(None);
+    filter.view_if_matching(rows, entry, now)
+}
+
+impl Filter {
+    /// The entry as a reader sees it, if it matches.
+    pub(crate) fn view_if_matching(
+        &self,
+        rows: &(impl Rows + ?Sized),
+        entry: Entry,
+        now: Moment,
+    ) -> Result<Option<EntryView>> {
+        let other = |wanted: &Option<String>, is: &String| wanted.as_ref().is_some_and(|wanted| wanted != is);
+        let class = entry.last_error.as_ref().map(|error| Class::from(error.class));
+        if other(&self.account, &entry.identity.account)
+            || other(&self.conversation, &entry.identity.conversation)
+            || self.class.is_some_and(|wanted| class != Some(wanted))
+            || self.submitted_before.is_some_and(|before| entry.identity.submitted >= before)
+        {
+            return Ok(None);
+        }
+        let view = view_entry(rows, entry, now)?;
+        let matches = self.states.is_empty() || self.states.contains(&view.state);
+        Ok(matches.then_some(view))
     }
-    let view = view_entry(rows, entry, now)?;
-    let matches = filter.states.is_empty() || filter.states.contains(&view.state);
-    Ok(matches.then_some(view))
 }
 
 /// Receipts of sent messages after a sequence.

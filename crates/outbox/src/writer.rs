@@ -9,6 +9,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, RwLockReadGuard};
 use std::thread::JoinHandle;
 
+use crate::chance::Chance;
 use crate::clock::{SpoolClock, Timestamp};
 use crate::config::{Committer, Config};
 use crate::disk::{Disk, panic_text};
@@ -25,7 +26,10 @@ pub(crate) struct Shared {
     pub(crate) disk: Disk,
     pub(crate) spool: Spool,
     pub(crate) clock: SpoolClock,
-    pub(crate) config: Config,
+    pub(crate) chance: Arc<dyn Chance>,
+    pub(crate) committer: Committer,
+    /// What can be replaced while the outbox is open; a group works with one of them to its end.
+    config: RwLock<Arc<Config>>,
     /// The counters of the last durable group. The writer holds it locked from the first row it applies
     /// until the group is on the drive, so a reader never sees what a power cut could still take back.
     committed: RwLock<Counters>,
@@ -46,7 +50,9 @@ impl Shared {
             disk,
             spool,
             clock,
-            config,
+            chance: Arc::clone(&config.chance),
+            committer: config.committer.clone(),
+            config: RwLock::new(Arc::new(config)),
             committed: RwLock::new(counters),
             failure: OnceLock::new(),
             by_hand: Mutex::new(None),
@@ -63,6 +69,16 @@ impl Shared {
             }
             Ok(Job::Stop) | Err(_) => false,
         })
+    }
+
+    /// The configuration in force.
+    pub(crate) fn config(&self) -> Arc<Config> {
+        Arc::clone(&self.config.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Replaces the configuration for the groups to come.
+    pub(crate) fn set_config(&self, config: Config) {
+        *self.config.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(config);
     }
 
     /// A view of the last durable group; the writer waits while it is held, so hold it shortly.
@@ -148,7 +164,7 @@ impl Writer {
     pub(crate) fn start(shared: &Arc<Shared>) -> std::io::Result<Self> {
         let (jobs, queue) = sync_channel(QUEUE_VERBS_MAX);
         let committing = Committing { queue, sealed_at: shared.clock.now().time };
-        let thread = match shared.config.committer {
+        let thread = match &shared.committer {
             Committer::Thread => {
                 let shared = Arc::clone(shared);
                 let thread = std::thread::Builder::new().name("outbox-writer".into());
@@ -183,7 +199,7 @@ impl Writer {
         if self.jobs.send(job).is_err() {
             return Ticket(Err(gone(shared)), Arc::clone(shared));
         }
-        if let Committer::ByHand { queued } = &shared.config.committer {
+        if let Committer::ByHand { queued } = &shared.committer {
             queued();
         }
         Ticket(Ok(receiver), Arc::clone(shared))
@@ -250,7 +266,8 @@ fn run_group(shared: &Shared, queue: &Receiver<Job>, first: Verb) -> bool {
     let before = *shared.snapshot();
     let now = shared.clock.now();
     let free_bytes = shared.spool.free_bytes();
-    let mut tx = Tx::new(&shared.disk, &shared.config, now, shared.clock.boot(), before, free_bytes);
+    let config = shared.config();
+    let mut tx = Tx::new(&shared.disk, &config, now, shared.clock.boot(), before, free_bytes);
     let mut replies = vec![first(&mut tx, &shared.spool)];
     let mut stop = false;
     while tx.bytes() < GROUP_BYTES_MAX && replies.len() < GROUP_VERBS_MAX {
@@ -269,7 +286,7 @@ fn run_group(shared: &Shared, queue: &Receiver<Job>, first: Verb) -> bool {
     for reply in replies {
         reply(answer.clone());
     }
-    if let (Some(notices), Some(observer)) = (notices, &shared.config.observer) {
+    if let (Some(notices), Some(observer)) = (notices, &config.observer) {
         observer(&notices);
     }
     stop

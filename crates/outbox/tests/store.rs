@@ -5,6 +5,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+#[path = "store/batches.rs"]
+mod batches;
 #[path = "store/events.rs"]
 mod events;
 #[path = "store/files.rs"]

@@ -238,7 +238,7 @@ pub(super) async fn ready(State(context): State<Arc<Context>>, uri: Uri) -> Answ
     let (spool, accounts) = reading(move || Ok((outbox.status()?, outbox.accounts(ACCOUNTS_SHOWN)?))).await?;
     let failure = context.outbox.failure().map(|failure| failure.to_string());
     let stopping = view.stopping.then(|| "the daemon is stopping".to_owned());
-    let refusal = failure.or(stopping).or_else(|| no_room(context.outbox.config(), &spool));
+    let refusal = failure.or(stopping).or_else(|| no_room(&context.outbox.config(), &spool));
     let ready = refusal.is_none();
     let mut degraded: Vec<String> = refusal.into_iter().collect();
     if view.link == LinkState::Down {

@@ -92,6 +92,7 @@ pub(super) async fn list(State(context): State<Arc<Context>>, uri: Uri) -> Answe
         states: query.all("state").map(listed_state).collect::<Result<_, _>>()?,
         account: query.one("account")?.map(ToOwned::to_owned),
         conversation: query.one("conversation")?.map(ToOwned::to_owned),
+        ..Filter::default()
     };
     let from = query.one("cursor")?.map_or(Ok(0), read_cursor)?;
     let limit = query.limit()?;

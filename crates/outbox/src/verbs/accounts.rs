@@ -59,12 +59,12 @@ pub(crate) fn set_account(tx: &mut Tx<'_>, name: &str, change: GateChange) -> Re
 /// Announces the present gate of an account.
 pub(crate) fn announce_account(tx: &mut Tx<'_>, account: &Account) -> Result<()> {
     let reason = match &account.gate {
-        Gate::Open => "open".to_owned(),
-        Gate::Limited { .. } => "limited".to_owned(),
-        Gate::Paused { reason, .. } => format!("paused: {reason}"),
+        Gate::Open | Gate::Limited { .. } => None,
+        Gate::Paused { reason, .. } => Some(reason.clone()),
     };
     tx.emit(notice::Event {
         seq: None,
+        after: 0,
         kind: EventKind::Account,
         at: tx.now.wall,
         msg_id: None,
@@ -74,7 +74,8 @@ pub(crate) fn announce_account(tx: &mut Tx<'_>, account: &Account) -> Result<()>
         code: None,
         desc: None,
         new_msg_id: None,
-        reason: Some(reason),
+        gate: Some(account.gate.clone()),
+        reason,
         may_have_arrived: false,
     })?;
     Ok(())

@@ -190,6 +190,7 @@ fn announce(tx: &mut Tx<'_>, receipt: &Receipt) -> Result<()> {
     };
     tx.emit(Event {
         seq: None,
+        after: 0,
         kind,
         at: receipt.at,
         msg_id: Some(receipt.identity.msg_id.clone()),
@@ -199,6 +200,7 @@ fn announce(tx: &mut Tx<'_>, receipt: &Receipt) -> Result<()> {
         code: Some(receipt.code),
         desc: Some(receipt.desc.clone()),
         new_msg_id: receipt.new_msg_id().map(ToOwned::to_owned),
+        gate: None,
         reason,
         may_have_arrived: receipt.may_have_arrived,
     })?;

@@ -5,6 +5,7 @@
 
 mod accounts;
 mod ask;
+mod batch;
 mod ending;
 mod lease;
 mod restore;
@@ -17,6 +18,8 @@ pub(crate) use accounts::{Paused, Scope, Swept, flush, set_account, set_paused, 
 pub(crate) use ask::NewPayload;
 pub use ask::{Cancelled, Changed, Overrides, Resolution};
 pub(crate) use ask::{cancel, hold, release, resend, resolve};
+pub(crate) use batch::batch;
+pub use batch::{Batch, BatchOp, Batched};
 pub use lease::{Lease, LeaseId, LeaseRequest, LeaseTo, Room};
 pub(crate) use lease::{extend, lease, put_off, take_back};
 pub use restore::Restored;

@@ -98,7 +98,8 @@ fn lists_miss_and_repeat_nothing(world: &World, entries: &[EntryView]) -> Checke
         vec![State::Sending, State::Blocked, State::Expired],
     ];
     for states in states {
-        let filter = Filter { states: states.clone(), account: Some("account-0".into()), conversation: None };
+        let filter =
+            Filter { states: states.clone(), account: Some("account-0".into()), ..Filter::default() };
         let wanted = entries
             .iter()
             .filter(|view| states.contains(&view.state) && view.entry.identity.account == "account-0");
