@@ -15,8 +15,14 @@ pub const ANSWER_WAIT: Duration = Duration::from_secs(30);
 /// written, sent and read.
 pub const WAIT_MARGIN: Duration = Duration::from_secs(10);
 
+/// A batch over millions of messages takes minutes, and answers at its end.
+pub const BATCH_WAIT: Duration = Duration::from_secs(3600);
+
 /// A stream of lines makes progress at each commit; none within this time means that it has ended.
 pub const LINE_WAIT: Duration = Duration::from_secs(60);
+
+/// A stream of events has a heartbeat every 15 s; three of them missing means that the daemon is gone, or stuck.
+pub const EVENT_WAIT: Duration = Duration::from_secs(50);
 
 /// Bytes of an answer. A page of 1000 entries with full histories is near 15 MiB, and one receipt carries
 /// at most 4 MiB of data.
@@ -26,7 +32,7 @@ pub const ANSWER_BYTES_MAX: usize = 64 << 20;
 /// than that of other answers, because a lease that its app cannot read would have to lapse.
 pub const LEASES_BYTES_MAX: usize = 320 << 20;
 
-/// Bytes of one line of a streamed answer. A line holds an id, a lane and at most one error text.
+/// Bytes of one line of a streamed answer, and of one event. It holds an id, a lane and at most one error text.
 pub const ANSWER_LINE_BYTES_MAX: usize = 64 << 10;
 
 /// Lines of one request of many messages. The daemon takes 100,000; smaller requests lose less when one

@@ -4,6 +4,7 @@
 //! Never: repeats a call by itself: whether that is safe is the caller's to say.
 
 mod error;
+mod events;
 mod target;
 mod wire;
 
@@ -15,15 +16,16 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 pub use error::{ClientError, SubmitManyError};
+pub use events::{EventStream, EventsQuery, Told};
 pub use target::{ListQuery, SentQuery};
 
 use crate::DurationText;
-use crate::limits::{LEASES_BYTES_MAX, WAIT_MARGIN};
+use crate::limits::{BATCH_WAIT, LEASES_BYTES_MAX, WAIT_MARGIN};
 use crate::types::{
-    Account, CancelAnswer, Connectivity, ConnectivityRequest, Entry, ExtendAnswer, ExtendRequest,
-    FlushAnswer, FlushRequest, LeasePage, LeaseRequest, LinkState, Live, MessagePage, Paused, Ready,
-    ReasonBody, Receipt, ResendAnswer, ResendRequest, ResolveRequest, SentPage, Settle, SettleAnswer, Status,
-    Submit, SubmitAnswer, Submitted, Why,
+    Account, BatchAnswer, BatchRequest, CancelAnswer, Connectivity, ConnectivityRequest, Entry, ExtendAnswer,
+    ExtendRequest, FlushAnswer, FlushRequest, LeasePage, LeaseRequest, LinkState, Live, MessagePage, Paused,
+    Ready, ReasonBody, Receipt, ReloadAnswer, ResendAnswer, ResendRequest, ResolveRequest, SentPage, Settle,
+    SettleAnswer, Status, Submit, SubmitAnswer, Submitted, Why,
 };
 use target::{account_path, lease_path, message_path, receipt_path};
 use wire::{Answer, Call};
@@ -195,6 +197,32 @@ impl Client {
     /// See [`Client`].
     pub async fn resolve(&self, msg_id: &str, request: &ResolveRequest) -> Result<Entry, ClientError> {
         self.post(message_path(msg_id, "/resolve"), request).await
+    }
+
+    /// Does the same to all messages that match a filter.
+    ///
+    /// # Errors
+    /// See [`Client`]. [`ClientError::Problem`] with `matched` if another number of them matches than is expected:
+    /// nothing was done then.
+    pub async fn batch(&self, request: &BatchRequest) -> Result<BatchAnswer, ClientError> {
+        let call = Call::new(Method::POST, "/v1/messages:batch").with_body(encode(request)?);
+        self.call(call.with_wait(BATCH_WAIT)).await
+    }
+
+    /// Events: those kept after a sequence, and then as they happen.
+    ///
+    /// # Errors
+    /// See [`Client`]. The stream does not connect again by itself: [`EventStream::last`] says where to go on.
+    pub async fn events(&self, query: &EventsQuery) -> Result<EventStream, ClientError> {
+        EventStream::open(&self.socket, query).await
+    }
+
+    /// Has the daemon read its configuration again, all or nothing.
+    ///
+    /// # Errors
+    /// See [`Client`]. [`ClientError::Problem`] says what is wrong in the configuration: nothing was changed then.
+    pub async fn reload(&self) -> Result<ReloadAnswer, ClientError> {
+        self.post("/v1/reload", &ReasonBody::default()).await
     }
 
     /// Receipts, oldest first, or those that one replacement replaced.

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use http::header::{CONTENT_TYPE, HOST};
-use http::{Method, Request, StatusCode};
+use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::client::conn::http1::{self, SendRequest};
@@ -62,7 +62,7 @@ impl Call {
         Self { answer_bytes_max, ..self }
     }
 
-    fn name(&self) -> String {
+    pub(super) fn name(&self) -> String {
         format!("{} {}", self.method, self.target)
     }
 
@@ -78,7 +78,7 @@ impl Call {
 /// A whole answer, read.
 #[derive(Debug)]
 pub(super) struct Answer {
-    what: String,
+    pub(super) what: String,
     pub(super) status: StatusCode,
     pub(super) body: Vec<u8>,
 }
@@ -121,7 +121,7 @@ pub(super) async fn send(socket: &Path, call: Call) -> Result<Answer, ClientErro
     let (what, wait, bytes_max) = (call.name(), call.wait, call.answer_bytes_max);
     let exchange = async {
         let mut connection = Connection::open(socket, &what).await?;
-        let (status, mut body) = connection.request(call, &what).await?;
+        let (head, mut body) = connection.request(call, &what).await?.into_parts();
         let mut bytes = Vec::new();
         while let Some(part) = next_part(&mut body, &what).await? {
             if bytes.len() + part.len() > bytes_max {
@@ -130,7 +130,7 @@ pub(super) async fn send(socket: &Path, call: Call) -> Result<Answer, ClientErro
             }
             bytes.extend_from_slice(&part);
         }
-        Ok(Answer { what: what.clone(), status, body: bytes })
+        Ok(Answer { what: what.clone(), status: head.status, body: bytes })
     };
     match timeout(wait, exchange).await {
         Ok(result) => result,
@@ -197,7 +197,8 @@ async fn submit_group(
     let what = call.name();
     let late = |_| ClientError::Timeout { what: what.clone(), after: LINE_WAIT };
     let mut connection = Connection::open(socket, &what).await?;
-    let (status, mut body) = timeout(LINE_WAIT, connection.request(call, &what)).await.map_err(late)??;
+    let response = timeout(LINE_WAIT, connection.request(call, &what)).await.map_err(late)??;
+    let (status, mut body) = (response.status(), response.into_body());
     let mut pending = Vec::new();
     while let Some(part) = timeout(LINE_WAIT, next_part(&mut body, &what)).await.map_err(late)?? {
         pending.extend_from_slice(&part);
@@ -243,13 +244,13 @@ fn take_answers(
 }
 
 /// A connection with the task that drives it; the task ends with this value.
-struct Connection {
+pub(super) struct Connection {
     sender: SendRequest<Full<Bytes>>,
     driver: JoinHandle<()>,
 }
 
 impl Connection {
-    async fn open(socket: &Path, what: &str) -> Result<Self, ClientError> {
+    pub(super) async fn open(socket: &Path, what: &str) -> Result<Self, ClientError> {
         let stream = connect(socket).await?;
         let (sender, connection) =
             http1::handshake(TokioIo::new(stream)).await.map_err(|error| broken(what, error))?;
@@ -260,10 +261,13 @@ impl Connection {
         Ok(Self { sender, driver })
     }
 
-    async fn request(&mut self, call: Call, what: &str) -> Result<(StatusCode, Incoming), ClientError> {
+    pub(super) async fn request(
+        &mut self,
+        call: Call,
+        what: &str,
+    ) -> Result<Response<Incoming>, ClientError> {
         let request = call.into_request()?;
-        let response = self.sender.send_request(request).await.map_err(|error| broken(what, error))?;
-        Ok((response.status(), response.into_body()))
+        self.sender.send_request(request).await.map_err(|error| broken(what, error))
     }
 }
 
@@ -273,7 +277,7 @@ impl Drop for Connection {
     }
 }
 
-async fn next_part(body: &mut Incoming, what: &str) -> Result<Option<Bytes>, ClientError> {
+pub(super) async fn next_part(body: &mut Incoming, what: &str) -> Result<Option<Bytes>, ClientError> {
     loop {
         match body.frame().await {
             None => return Ok(None),

@@ -7,6 +7,7 @@
 //! read ignores them, so that an older client understands a newer daemon. Messages are [`RawValue`]s: they stay
 //! the bytes that they came as.
 
+mod batch;
 mod entry;
 mod event;
 mod health;
@@ -20,6 +21,7 @@ mod verb;
 
 use serde_json::value::RawValue;
 
+pub use batch::{BatchAnswer, BatchFilter, BatchOp, BatchRequest, ReloadAnswer, States};
 pub use entry::{AttemptRecord, Entry, LastError, MessagePage, Why};
 pub use event::{EventData, EventGap};
 pub use health::{Live, Ready};
