@@ -8,7 +8,8 @@
 //! - [`net_news`] what the operating system tells about the network.
 //! - [`transport`] how an attempt reaches a service, and what its answer means.
 //! - [`server`] the control socket.
-//! - [`config`], [`cli`], [`log`]: configuration, command line, log.
+//! - [`config`], [`cli`], [`log`]: configuration, command line, log; [`settings`]: what it makes of each part;
+//!   [`reload`]: reading it again.
 //! - [`ctl`] `outboxctl`.
 //! - [`offline`] `outboxd export`, `import`, `fsck`.
 //! - [`demo`], [`service`]: `outboxd demo`, and the unreliable service that it and the tests use.
@@ -22,6 +23,8 @@ pub mod engine;
 pub mod log;
 pub mod net_news;
 pub mod offline;
+pub mod reload;
 pub mod server;
 pub mod service;
+pub mod settings;
 pub mod transport;

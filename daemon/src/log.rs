@@ -4,9 +4,11 @@
 //! Never: consults `RUST_LOG` (the configuration decides), logs anything itself.
 
 use std::io::{self, IsTerminal};
+use std::sync::OnceLock;
 
 use tracing_subscriber::filter::EnvFilter;
 use tracing_subscriber::fmt::SubscriberBuilder;
+use tracing_subscriber::reload::Handle;
 
 use crate::config::{LogConfig, LogFormat};
 
@@ -48,10 +50,36 @@ pub fn init(config: &LogConfig) -> Result<(), LogError> {
     let lines = SubscriberBuilder::default().with_writer(io::stderr).log_internal_errors(false);
     let lines = lines.with_ansi(look == Look::Coloured).with_env_filter(filter);
     let done = match look {
-        Look::Coloured | Look::Plain => tracing::subscriber::set_global_default(lines.finish()),
-        Look::Json => tracing::subscriber::set_global_default(lines.json().flatten_event(true).finish()),
+        Look::Coloured | Look::Plain => {
+            let lines = lines.with_filter_reloading();
+            remember(lines.reload_handle());
+            tracing::subscriber::set_global_default(lines.finish())
+        }
+        Look::Json => {
+            let lines = lines.json().flatten_event(true).with_filter_reloading();
+            remember(lines.reload_handle());
+            tracing::subscriber::set_global_default(lines.finish())
+        }
     };
     done.map_err(|_| LogError::SetUpAlready)
+}
+
+/// Replaces the filter of this process's log.
+type SetFilter = Box<dyn Fn(EnvFilter) + Send + Sync>;
+
+/// There is one log in a process.
+static SET_FILTER: OnceLock<SetFilter> = OnceLock::new();
+
+fn remember<S: 'static>(handle: Handle<EnvFilter, S>) {
+    // It fails only when the subscriber is gone, which it never is. The second of two set-ups is refused anyway.
+    let _ = SET_FILTER.set(Box::new(move |filter| drop(handle.reload(filter))));
+}
+
+/// Changes which lines are kept from here on. Does nothing where no log was set up, or with text that is no level.
+pub fn set_level(level: &str) {
+    if let (Some(set), Ok(filter)) = (SET_FILTER.get(), filter(level)) {
+        set(filter);
+    }
 }
 
 /// Decides how lines look; `terminal` is how they would on the terminal, if there is one.

@@ -8,7 +8,7 @@ use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 
 use super::units::Problem;
 
@@ -21,13 +21,42 @@ pub struct SecretFile {
     path: PathBuf,
     /// The directory in which the service manager hands over secrets.
     credentials: Option<PathBuf>,
+    /// What was in it when it was looked at.
+    content: Mark,
+}
+
+/// Tells two contents of a file apart without keeping either.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Mark(Option<u64>);
+
+impl std::fmt::Debug for Mark {
+    /// Shows nothing: a mark says too much about a short secret.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Mark")
+    }
+}
+
+impl Mark {
+    fn of(secret: &SecretString) -> Self {
+        let mut hasher = std::hash::DefaultHasher::new();
+        std::hash::Hash::hash(secret.expose_secret(), &mut hasher);
+        Self(Some(std::hash::Hasher::finish(&hasher)))
+    }
 }
 
 impl SecretFile {
     /// A file that was found to be readable by its owner only.
     pub(crate) fn checked(path: PathBuf, credentials: Option<&Path>) -> Result<Self, Problem> {
-        open_secret(&path, credentials)?;
-        Ok(Self { path, credentials: credentials.map(ToOwned::to_owned) })
+        let file = open_secret(&path, credentials)?;
+        // An empty one is a problem of the account that needs it, which says so then.
+        let content = Mark(None);
+        let content = read_secret(file, &path).map_or(content, |secret| Mark::of(&secret));
+        Ok(Self { path, credentials: credentials.map(ToOwned::to_owned), content })
+    }
+
+    /// A text that differs where the content of the file differed when it was looked at.
+    pub(crate) fn content_text(&self) -> Option<String> {
+        self.content.0.map(|mark| mark.to_string())
     }
 
     /// Reads the secret.
@@ -45,7 +74,7 @@ impl SecretFile {
     /// A file that nobody has looked at.
     #[cfg(test)]
     pub(crate) fn unchecked(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into(), credentials: None }
+        Self { path: path.into(), credentials: None, content: Mark(None) }
     }
 }
 

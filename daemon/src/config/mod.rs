@@ -6,6 +6,7 @@
 //! A value travels `sources` → `overlay` (the strongest wins) → `given` (read and checked) → `types`. What an option is,
 //! stands once, in `table`; the generated file and `print-config` come from there too.
 
+mod change;
 mod errors;
 mod file;
 mod files;
@@ -28,6 +29,7 @@ use std::path::{Path, PathBuf};
 
 use toml::Value;
 
+pub use change::{Changes, merge};
 pub use errors::{ConfigError, ConfigErrors, PROBLEMS_MAX, Place};
 pub use files::SecretFile;
 pub use outbox_control::paths::User;

@@ -9,7 +9,7 @@ use serde_json::json;
 use toml::Value;
 
 use super::errors::Place;
-use super::table::{OPTIONS, Opt, Preset};
+use super::table::{OPTIONS, Opt, Preset, Takes};
 use super::{Effective, Loaded, Origin, Setting};
 
 /// Columns of a comment line.
@@ -22,7 +22,7 @@ OUTBOXD_TRANSPORT__HTTP__URL.
 Durations: a whole number and ms, s, m, h or d, at least 10ms. Sizes: a whole number and KiB, MiB, GiB or TiB, or plain \
 bytes. Relative paths start at this file's directory.
 
-outboxd check-config FILE checks a file; outboxd print-config shows what is in effect and where it came from.";
+A change counts from outboxctl reload (or HUP) on, except where a restart is named. outboxd check-config FILE checks a file; outboxd print-config shows what is in effect and where it came from.";
 
 /// Returns the text of a configuration file that has every option at its default, with its documentation.
 #[must_use]
@@ -57,13 +57,15 @@ fn option(text: &mut String, opt: &Opt) {
 }
 
 fn doc_of(opt: &Opt) -> String {
-    match opt.kind {
-        super::given::Kind::Words(words) => {
-            let quoted: Vec<String> = words().iter().map(|word| format!("\"{word}\"")).collect();
-            format!("{} One of {}.", opt.doc, quoted.join(", "))
-        }
-        _ => opt.doc.to_owned(),
+    let mut doc = opt.doc.to_owned();
+    if let super::given::Kind::Words(words) = opt.kind {
+        let quoted: Vec<String> = words().iter().map(|word| format!("\"{word}\"")).collect();
+        doc += &format!(" One of {}.", quoted.join(", "));
     }
+    if opt.takes == Takes::Restart {
+        doc += " A change needs a restart.";
+    }
+    doc
 }
 
 fn push_line(text: &mut String, line: &str) {

@@ -37,6 +37,15 @@ pub(crate) enum Show {
     Hidden,
 }
 
+/// When a changed value counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Takes {
+    /// From a reload on.
+    Reload,
+    /// From the next start on: what it is about cannot change under a running daemon.
+    Restart,
+}
+
 /// Puts a given value where it belongs.
 pub(crate) type Set = fn(&mut Config, &Given<'_>) -> Result<(), Problem>;
 
@@ -48,6 +57,7 @@ pub(crate) struct Opt {
     pub(crate) kind: Kind,
     pub(crate) preset: Preset,
     pub(crate) show: Show,
+    pub(crate) takes: Takes,
     pub(crate) doc: &'static str,
     pub(crate) set: Set,
 }
@@ -60,7 +70,21 @@ impl Opt {
         doc: &'static str,
         set: Set,
     ) -> Self {
-        Self { section: place.0, key: place.1, kind, preset, show: Show::Plain, doc, set }
+        Self {
+            section: place.0,
+            key: place.1,
+            kind,
+            preset,
+            show: Show::Plain,
+            takes: Takes::Reload,
+            doc,
+            set,
+        }
+    }
+
+    /// The same as an option that only a start reads.
+    pub(crate) const fn at_restart(self) -> Self {
+        Self { takes: Takes::Restart, ..self }
     }
 
     /// The segments of its full name.
@@ -95,7 +119,8 @@ const SPOOL: &[Opt] = &[
         Preset::Example("\"/var/lib/outbox\""),
         "Directory of the spool. Unset: /var/lib/outbox for root, else $XDG_STATE_HOME/outbox, else ~/.local/state/outbox.",
         |c, v| put(&mut c.spool.path, v.path()),
-    ),
+    )
+    .at_restart(),
     Opt::new(
         ("spool", "max_messages"),
         Kind::Count,
@@ -279,7 +304,8 @@ const LINK: &[Opt] = &[
         "Whether to listen to the operating system's news about the network (on Linux: carriers, addresses, routes). News \
          starts a probe at once; it never says by itself that the link is up or down.",
         |c, v| put(&mut c.link.watch, v.switch()),
-    ),
+    )
+    .at_restart(),
     Opt::new(
         ("link", "probe"),
         Kind::Address,
@@ -311,21 +337,24 @@ const CONTROL: &[Opt] = &[
         "Path of the control socket, at most 107 bytes. Unset: /run/outbox/outbox.sock for root, else \
          $XDG_RUNTIME_DIR/outbox/outbox.sock, else run/outbox.sock beside the spool.",
         |c, v| put(&mut c.control.socket, v.path()),
-    ),
+    )
+    .at_restart(),
     Opt::new(
         ("control", "mode"),
         Kind::Mode,
         Preset::Value("\"0600\""),
         "Permissions of the socket, in octal. Users and groups with a role need write permission to connect.",
         |c, v| put(&mut c.control.mode, v.mode_with(0o600)),
-    ),
+    )
+    .at_restart(),
     Opt::new(
         ("control", "dir_mode"),
         Kind::Mode,
         Preset::Value("\"0700\""),
         "Permissions of the socket's directory if outboxd creates it. A directory that is there is never changed.",
         |c, v| put(&mut c.control.dir_mode, dir_mode(v)),
-    ),
+    )
+    .at_restart(),
     role(
         "admin",
         "May do everything, like root and outboxd's own user. A list of \"user:NAME\" and \"group:NAME\".",
@@ -356,7 +385,8 @@ const LOG: &[Opt] = &[
         Preset::Value("\"auto\""),
         "How log lines look. auto: text on a terminal, else JSON. They go to standard error.",
         |c, v| put(&mut c.log.format, v.choice()),
-    ),
+    )
+    .at_restart(),
 ];
 
 const fn role(name: &'static str, doc: &'static str, set: Set) -> Opt {

@@ -37,7 +37,8 @@ const COMMON: &[Opt] = &[
         "Who sends. app: the app asks for work on the control socket and reports. http: outboxd posts to a service. tim: \
          outboxd sends through the REST interface of Tencent IM.",
         |c, v| put(&mut c.transport.kind, v.choice()),
-    ),
+    )
+    .at_restart(),
     Opt::new(
         ("transport.app", "rate"),
         Kind::Count,

@@ -15,6 +15,7 @@ use super::given::Kind;
 use super::table::{OPTIONS, Opt, Preset};
 use super::*;
 
+mod change;
 mod secrets;
 
 /// A person with a home directory, no file, no flags.

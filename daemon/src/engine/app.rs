@@ -10,7 +10,7 @@ use outbox::{Lease, LeaseId, Timestamp};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use super::rates::Rates;
+use super::rates::{Quotas, Rates};
 
 /// Leases that may be out at once, over all apps: an app that takes and never reports must not take all.
 const LEASES_OUT_MAX: u64 = 1024;
@@ -72,6 +72,11 @@ pub(super) struct AppSide {
 impl AppSide {
     pub(super) fn new(rates: Rates) -> Self {
         Self { waiters: VecDeque::new(), rates, round: 0, seen: None }
+    }
+
+    /// Goes on with other rates.
+    pub(super) fn set_quotas(&mut self, quotas: Quotas) {
+        self.rates.set_quotas(quotas);
     }
 
     /// A request arrived. There are no more of them than connections.

@@ -138,6 +138,13 @@ impl Link {
         }
     }
 
+    /// Goes on with other delays between probes.
+    pub fn set_options(&mut self, options: LinkOptions, now: Moment) {
+        self.options = options;
+        self.interval = self.interval.max(options.probe_initial).min(options.probe_max);
+        self.next_scout = self.next_scout.min(now.time.plus(self.interval));
+    }
+
     /// Its state.
     #[must_use]
     pub const fn state(&self) -> LinkState {

@@ -21,6 +21,7 @@ mod news;
 mod pace;
 mod probe;
 mod rates;
+mod settings;
 mod start;
 mod wake;
 
@@ -48,6 +49,7 @@ use probe::Prober;
 pub use probe::{Probe, connects};
 use rates::Rates;
 pub use rates::{Quota, Quotas};
+pub use settings::EngineSettings;
 pub use wake::{Events, Wake};
 
 /// Commands that wait for the engine: more than the socket has connections.
@@ -112,6 +114,8 @@ pub enum Command {
     News(News),
     /// These leases never reached the app.
     TakeBack(Vec<LeaseId>),
+    /// Other settings are in force from now on; answered once they are.
+    Settings(Box<EngineSettings>, oneshot::Sender<()>),
 }
 
 /// The way to a running engine.
@@ -173,16 +177,8 @@ pub enum Sender {
 pub struct Setup {
     /// The store.
     pub outbox: Outbox,
-    /// Who attempts.
-    pub sender: Sender,
-    /// What to probe, if anything.
-    pub probe: Option<Probe>,
-    /// Delays between probes.
-    pub probe_initial: Duration,
-    /// The longest, before jitter.
-    pub probe_max: Duration,
-    /// Attempts under way at the most.
-    pub concurrency: usize,
+    /// What the configuration says.
+    pub settings: EngineSettings,
     /// Where the store's notices arrive.
     pub wake: Arc<Wake>,
 }
@@ -258,15 +254,8 @@ impl Engine {
     #[must_use]
     pub fn new(setup: Setup) -> (Self, Handle) {
         let now = setup.outbox.now();
-        let scout = if setup.probe.is_some() { Scout::Probe } else { Scout::Canary };
-        let options = LinkOptions { probe_initial: setup.probe_initial, probe_max: setup.probe_max, scout };
-        let link = Link::new(options, now);
-        let (push, quotas, app_quotas) = match setup.sender {
-            Sender::Push { transport, quotas } => (Some(transport), quotas, Quotas::default()),
-            Sender::App { rate } => {
-                (None, Quotas::default(), Quotas { each: Some(Quota::burst(rate)), ..Quotas::default() })
-            }
-        };
+        let link = Link::new(setup.settings.link_options(), now);
+        let (push, quotas, app_quotas) = setup.settings.sender.into_parts();
         let (command_sender, commands) = mpsc::channel(COMMANDS_MAX);
         let first_view = View {
             link: link.state(),
@@ -290,10 +279,10 @@ impl Engine {
             rates: Rates::new(quotas),
             room_at: None,
             app: AppSide::new(Rates::new(app_quotas)),
-            probe: Prober::new(setup.probe),
+            probe: Prober::new(setup.settings.probe),
             link,
             slumber: Slumber::new(now.time, Instant::now()),
-            pace: Pace::new(setup.concurrency),
+            pace: Pace::new(setup.settings.concurrency),
             drain: Drain::default(),
             attempts: JoinSet::new(),
             leases: HashMap::new(),
@@ -633,6 +622,7 @@ impl Engine {
             Command::Evidence(outcome) => self.learn(outcome),
             Command::News(news) => self.hear_news(news),
             Command::TakeBack(leases) => self.take_back(leases),
+            Command::Settings(settings, reply) => self.take_settings(*settings, reply),
         }
     }
 

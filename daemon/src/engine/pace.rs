@@ -47,6 +47,12 @@ impl Pace {
         self.window.saturating_sub(fresh).min(most.saturating_sub(under_way))
     }
 
+    /// Goes on with another maximum.
+    pub fn set_max(&mut self, max: usize) {
+        self.max = max;
+        self.window = self.window.min(max);
+    }
+
     /// Begins anew, after an outage.
     pub fn restart(&mut self) {
         if self.window > 1 {

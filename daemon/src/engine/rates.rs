@@ -69,6 +69,16 @@ impl Rates {
         Self { quotas, logs: BTreeMap::new() }
     }
 
+    /// Goes on with other quotas. What was given out counts on, as far as the new quota reaches back.
+    pub(super) fn set_quotas(&mut self, quotas: Quotas) {
+        self.quotas = quotas;
+        for (account, log) in &mut self.logs {
+            let quota = self.quotas.of.get(account).copied().or(self.quotas.each);
+            let excess = quota.map_or(log.len(), |quota| log.len().saturating_sub(quota.count));
+            log.drain(..excess);
+        }
+    }
+
     fn quota(&self, account: &str) -> Option<Quota> {
         self.quotas.of.get(account).copied().or(self.quotas.each)
     }

@@ -118,6 +118,6 @@ impl Failure {
 
 /// Opens a spool as the daemon does.
 fn open(config: &Config) -> Result<Outbox, Failure> {
-    let store = crate::daemon::store_config(config, &Arc::new(Wake::default()));
+    let store = crate::settings::store_config(config, &Arc::new(Wake::default()));
     Ok(Outbox::open(store)?)
 }

@@ -138,6 +138,9 @@ fn needed(method: &Method, path: &str) -> Role {
     if method == Method::GET || method == Method::HEAD {
         return if is_payload(path) { Role::Operator } else { Role::Read };
     }
+    if path == "/v1/reload" || path == "/v1/compact" {
+        return Role::Admin;
+    }
     let is_submit = path == "/v1/messages"
         || path == "/v1/leases"
         || path.starts_with("/v1/leases/")
@@ -246,6 +249,10 @@ mod tests {
             (Method::POST, "/v1/messages/a/hold", Role::Operator),
             (Method::DELETE, "/v1/messages/a", Role::Operator),
             (Method::POST, "/v1/pause", Role::Operator),
+            (Method::POST, "/v1/messages:batch", Role::Operator),
+            (Method::GET, "/v1/events", Role::Read),
+            (Method::POST, "/v1/reload", Role::Admin),
+            (Method::POST, "/v1/compact", Role::Admin),
         ];
         for (method, path, role) in rows {
             assert_eq!(needed(&method, path), role, "{method} {path}");

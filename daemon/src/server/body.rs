@@ -144,7 +144,7 @@ impl<T: DeserializeOwned> FromRequest<Arc<Context>> for LongJson<T> {
 
 /// Bytes of a body with a message in it.
 pub(super) fn long_max(context: &Context) -> usize {
-    let max = usize::try_from(context.config.spool.max_message_bytes).unwrap_or(usize::MAX);
+    let max = usize::try_from(context.outbox.config().max_message_bytes).unwrap_or(usize::MAX);
     max.saturating_add(BODY_BESIDE_MESSAGE)
 }
 

@@ -22,7 +22,6 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 use tower::ServiceExt;
 
-use super::access::Access;
 use super::peer::Peer;
 use super::problem::{bad_request, too_many_connections};
 use super::stream::Watched;
@@ -36,11 +35,10 @@ pub(super) async fn serve(
     stream: UnixStream,
     router: Router,
     context: &Arc<Context>,
-    access: &Arc<Access>,
     mut stop: watch::Receiver<bool>,
 ) {
     let role = match stream.peer_cred() {
-        Ok(peer) => access.role_of(peer.uid(), peer.gid()).await,
+        Ok(peer) => context.in_force().access.role_of(peer.uid(), peer.gid()).await,
         Err(error) => {
             tracing::warn!(%error, "The peer's credentials are not known.");
             None

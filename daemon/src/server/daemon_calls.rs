@@ -44,11 +44,13 @@ fn shown_status(context: &Context, spool: &SpoolStatus, accounts: &[outbox::Acco
     let now = context.outbox.now();
     let view = context.engine.view();
     let counters = &spool.counters;
+    let in_force = context.in_force();
+    let config = &in_force.config;
     let mut more = serde_json::Map::new();
     more.insert("inFlight".into(), view.in_flight.into());
-    match context.config.transport.kind {
+    match config.transport.kind {
         TransportKind::Http => {
-            let url = context.config.transport.http.url.as_ref().map(shown_url);
+            let url = config.transport.http.url.as_ref().map(shown_url);
             more.insert("url".into(), url.into());
             more.insert("window".into(), view.window.into());
         }
@@ -57,7 +59,7 @@ fn shown_status(context: &Context, spool: &SpoolStatus, accounts: &[outbox::Acco
         }
         TransportKind::Tim => {
             let hosts: BTreeSet<_> =
-                context.config.transport.tim.logins.values().map(|login| login.base_url.as_str()).collect();
+                config.transport.tim.logins.values().map(|login| login.base_url.as_str()).collect();
             more.insert("urls".into(), hosts.into_iter().collect());
             more.insert("window".into(), view.window.into());
         }
@@ -68,8 +70,8 @@ fn shown_status(context: &Context, spool: &SpoolStatus, accounts: &[outbox::Acco
         started_at: show::time(context.started_at),
         paused: counters.paused,
         link: show::link(&view),
-        pace: shown_pace(context.config.transport.kind, &view, counters, now.time),
-        transport: TransportStatus { kind: context.config.transport.kind.as_str().to_owned(), more },
+        pace: shown_pace(config.transport.kind, &view, counters, now.time),
+        transport: TransportStatus { kind: config.transport.kind.as_str().to_owned(), more },
         accounts: accounts.iter().map(|account| shown_account(context, account)).collect(),
         counts: Counts {
             queued: counters.ready,
@@ -89,7 +91,7 @@ fn shown_status(context: &Context, spool: &SpoolStatus, accounts: &[outbox::Acco
 }
 
 fn shown_account(context: &Context, account: &outbox::Account) -> types::Account {
-    show::account(account, context.outbox.now(), context.started_at, context.config.transport.kind)
+    show::account(account, context.outbox.now(), context.started_at, context.transport_kind())
 }
 
 fn shown_pace(
@@ -124,9 +126,9 @@ fn shown_url(url: &Uri) -> String {
 
 fn shown_spool(context: &Context, spool: &SpoolStatus) -> types::SpoolStatus {
     let counters = &spool.counters;
-    let limits = &context.config.spool;
+    let limits = context.outbox.config();
     types::SpoolStatus {
-        path: context.outbox.config().path.display().to_string(),
+        path: limits.path.display().to_string(),
         bytes: counters.payload_bytes,
         messages: counters.entries(),
         limit_bytes: limits.max_bytes,
@@ -202,7 +204,7 @@ pub(super) async fn resume_account(
 async fn change_account(context: &Arc<Context>, name: String, change: GateChange) -> Answer<Response> {
     let account = context.outbox.set_account(name, change).await?;
     let now = context.outbox.now();
-    Ok(json(&show::account(&account, now, now.wall, context.config.transport.kind)))
+    Ok(json(&show::account(&account, now, now.wall, context.transport_kind())))
 }
 
 /// `PUT /v1/connectivity`.

@@ -81,7 +81,7 @@ fn check(body: &LeaseRequest) -> Result<(), Problem> {
 }
 
 fn only_for_apps(context: &Context) -> Result<(), Problem> {
-    if context.config.transport.kind == TransportKind::App {
+    if context.in_force().config.transport.kind == TransportKind::App {
         return Ok(());
     }
     let detail = "this daemon sends by itself and gives out no leases";
@@ -137,7 +137,7 @@ fn report_of(context: &Context, bytes: &[u8]) -> Result<Report, Problem> {
         return Ok(Report { code: body.code, retry_after, ..not_reached(desc) });
     }
     let callback = V2TimValueCallback::new(body.code, body.desc, body.data);
-    let judged = judge_callback(&context.classes, &callback);
+    let judged = judge_callback(&context.in_force().classes, &callback);
     Ok(Report { retry_after: retry_after.or(judged.retry_after), ..judged })
 }
 

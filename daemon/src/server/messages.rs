@@ -81,7 +81,7 @@ fn show_entry(view: &EntryView, around: &Surroundings) -> Entry {
 pub(super) async fn shown_message(context: &Arc<Context>, message: &Message) -> Answer<Entry> {
     match message {
         Message::Entry(view) => shown(context, view).await,
-        Message::Receipt(receipt) => Ok(show::ended(receipt, context.config.transport.kind)),
+        Message::Receipt(receipt) => Ok(show::ended(receipt, context.transport_kind())),
     }
 }
 
@@ -217,7 +217,7 @@ pub(super) async fn resolve(
     let outbox = context.outbox.clone();
     // A long replacement is written to a file first, on a thread that may wait for the disk.
     let receipt = reading(move || outbox.resolve(id, resolution).wait()).await?;
-    Ok(json(&show::ended(&receipt, context.config.transport.kind)))
+    Ok(json(&show::ended(&receipt, context.transport_kind())))
 }
 
 /// The new message that a person saw.

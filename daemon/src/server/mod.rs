@@ -9,6 +9,7 @@ mod connection;
 mod daemon_calls;
 mod events;
 mod explain;
+mod in_force;
 mod leases;
 mod lines;
 mod messages;
@@ -16,6 +17,7 @@ mod ndjson;
 mod peer;
 mod problem;
 mod query;
+mod reload;
 mod resend;
 mod sent;
 pub(crate) mod show;
@@ -31,14 +33,15 @@ use axum::Router;
 use axum::middleware;
 use axum::routing::{delete, get, post, put};
 use outbox::Outbox;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Mutex, Semaphore, watch};
 
 pub use access::{Access, AccessError, Role};
+pub use in_force::InForce;
 pub use socket::{Socket, SocketError};
 
-use crate::config::Config;
+use crate::config::{Loaded, TransportKind};
 use crate::engine::{Handle, Wake};
-use crate::transport::verdict::Classes;
+use in_force::Current;
 
 /// Connections at once: an app, its helpers and a person or two; each costs a descriptor and some buffers.
 const CONNECTIONS_MAX: usize = 256;
@@ -71,10 +74,10 @@ pub struct Context {
     pub engine: Handle,
     /// The store's notices.
     pub wake: Arc<Wake>,
-    /// The configuration in force.
-    pub config: Arc<Config>,
-    /// What result codes mean.
-    pub classes: Classes,
+    /// What the configuration says to the socket.
+    pub current: Current,
+    /// The configuration as it was read, for a reload, one at a time; `None` where there is nothing to read again.
+    pub loaded: Mutex<Option<Loaded>>,
     /// When the daemon was started.
     pub started_at: outbox::WallTime,
     submits: Arc<Semaphore>,
@@ -87,12 +90,23 @@ impl Context {
         outbox: Outbox,
         engine: Handle,
         wake: Arc<Wake>,
-        config: Arc<Config>,
-        classes: Classes,
+        in_force: InForce,
+        loaded: Option<Loaded>,
     ) -> Arc<Self> {
         let started_at = outbox.now().wall;
         let submits = Arc::new(Semaphore::new(SUBMITS_AT_ONCE));
-        Arc::new(Self { outbox, engine, wake, config, classes, started_at, submits })
+        let (current, loaded) = (Current::new(in_force), Mutex::new(loaded));
+        Arc::new(Self { outbox, engine, wake, current, loaded, started_at, submits })
+    }
+
+    /// What the transport is; a reload never changes it.
+    pub(crate) fn transport_kind(&self) -> TransportKind {
+        self.in_force().config.transport.kind
+    }
+
+    /// What the configuration says now; a call takes it once and goes by it to its end.
+    pub(crate) fn in_force(&self) -> Arc<InForce> {
+        self.current.get()
     }
 }
 
@@ -117,6 +131,7 @@ fn routes(context: Arc<Context>) -> Router {
         .route("/v1/accounts", get(daemon_calls::accounts))
         .route("/v1/accounts/{account}/pause", post(daemon_calls::pause_account))
         .route("/v1/accounts/{account}/resume", post(daemon_calls::resume_account))
+        .route("/v1/reload", post(reload::reload))
         .route("/v1/connectivity", put(daemon_calls::connectivity))
         .route("/v1/leases", post(leases::lease))
         .route("/v1/leases/{lease}/settle", post(leases::settle))
@@ -130,7 +145,7 @@ fn routes(context: Arc<Context>) -> Router {
 }
 
 /// Serves connections until a stop is announced; then lets those that are open finish their request.
-pub async fn serve(socket: Socket, context: Arc<Context>, access: Arc<Access>, stop: watch::Receiver<bool>) {
+pub async fn serve(socket: Socket, context: Arc<Context>, stop: watch::Receiver<bool>) {
     let router = routes(Arc::clone(&context));
     let seats = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let extra = Arc::new(Semaphore::new(REFUSALS_MAX));
@@ -158,10 +173,9 @@ pub async fn serve(socket: Socket, context: Arc<Context>, access: Arc<Access>, s
             }
             continue;
         };
-        let (router, context, access, stop) =
-            (router.clone(), Arc::clone(&context), Arc::clone(&access), stop.clone());
+        let (router, context, stop) = (router.clone(), Arc::clone(&context), stop.clone());
         tokio::spawn(async move {
-            connection::serve(stream, router, &context, &access, stop).await;
+            connection::serve(stream, router, &context, stop).await;
             drop(seat);
         });
     }

@@ -19,7 +19,7 @@ use super::Context;
 use super::body::long_max;
 use super::lines::{Line, Lines};
 use super::problem::{Answer, Refused, shutting_down};
-use super::submit::{prepare, store, to_store};
+use super::submit::{prepare, read_submit, store};
 
 /// Messages of one request that wait for the disk at once: enough to fill the writer's groups.
 const WINDOW: usize = 512;
@@ -147,11 +147,7 @@ async fn prepare_line(
     let seat = seat.map_err(|_| shutting_down())?;
     match line {
         Line::End(problem) | Line::Bad(problem) => Err((*problem).into()),
-        Line::Whole(bytes) => Ok((
-            seat,
-            prepare(context, to_store(&context.classes, context.config.spool.max_message_bytes, &bytes)?)
-                .await?,
-        )),
+        Line::Whole(bytes) => Ok((seat, prepare(context, read_submit(context, &bytes)?).await?)),
     }
 }
 

@@ -33,7 +33,7 @@ pub(super) async fn submit(State(context): State<Arc<Context>>, request: Request
     }
     let body = body::read(request.into_body(), body::long_max(&context)).await;
     let body = body.map_err(|problem| name_limit(problem, &context))?;
-    let submit = to_store(&context.classes, context.config.spool.max_message_bytes, &body)?;
+    let submit = read_submit(&context, &body)?;
     let submitted = accept(&context, submit).await?;
     let status = if submitted.duplicate { StatusCode::OK } else { StatusCode::CREATED };
     Ok(json_with(status, &submitted))
@@ -44,7 +44,7 @@ fn name_limit(problem: Problem, context: &Context) -> Problem {
     if problem.status_code() != StatusCode::PAYLOAD_TOO_LARGE {
         return problem;
     }
-    let max = context.config.spool.max_message_bytes;
+    let max = context.outbox.config().max_message_bytes;
     let detail = format!("the message is longer than spool.max_message_bytes, {max} bytes");
     Problem::too_large(TooLarge::Body, detail).with_field("message")
 }
@@ -95,6 +95,11 @@ fn shown(submitted: outbox::Submitted) -> Submitted {
         status: None,
         line: None,
     }
+}
+
+/// Reads and checks a submit object by what is in force.
+pub(super) fn read_submit(context: &Context, bytes: &[u8]) -> Result<outbox::Submit, Problem> {
+    to_store(&context.in_force().classes, context.outbox.config().max_message_bytes, bytes)
 }
 
 /// Reads and checks a submit object with a message of at most `max` bytes.

@@ -55,7 +55,7 @@ pub(super) async fn why(State(context): State<Arc<Context>>, Id(id): Id, uri: Ur
     Query::read(uri.query(), &[])?;
     let answer = match look_up(&context, id).await? {
         Message::Receipt(receipt) => {
-            ended_why(&show::ended(&receipt, context.config.transport.kind), time(receipt.at))
+            ended_why(&show::ended(&receipt, context.transport_kind()), time(receipt.at))
         }
         Message::Entry(view) => {
             let surroundings = surroundings(&context, &view).await?;
@@ -109,7 +109,8 @@ pub(super) struct LookedUp {
 /// Adds what the engine and the configuration say.
 pub(super) fn surroundings_of(context: &Context, looked_up: LookedUp) -> Surroundings {
     let LookedUp { account, paused, blocker_keeps } = looked_up;
-    let config = &context.config;
+    let in_force = context.in_force();
+    let config = &in_force.config;
     let probe = match (&config.link.probe, config.transport.kind) {
         (Some(probe), _) => format!("{}:{}", probe.host, probe.port),
         (None, TransportKind::App) => String::new(),
