@@ -118,7 +118,7 @@ async fn start_parts(config: Config, loaded: Option<config::Loaded>) -> Result<R
     }
     let (spool, transport) = (config.spool.path.clone(), config.transport.kind);
     let in_force = InForce { config, classes, access: Arc::new(access) };
-    let context = Context::new(outbox.clone(), handle, wake, in_force, loaded);
+    let context = Context::new(outbox.clone(), handle, wake, in_force, loaded, stopped.clone());
     let server = tokio::spawn(server::serve(socket, Arc::clone(&context), stopped));
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),

@@ -19,7 +19,7 @@ use outbox_control::types::{PROBLEM_MEDIA_TYPE, Problem, TooLarge};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::sync::watch;
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep_until, timeout};
 use tower::ServiceExt;
 
 use super::peer::Peer;
@@ -29,6 +29,9 @@ use super::{CONNECTIONS_MAX, Context, HEADERS_BYTES_MAX, HEADERS_MAX, HEADERS_TI
 
 /// Time for each step of a refusal: a client that is alive reads and closes within milliseconds.
 const REFUSAL_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Time for a client with a stream of events to read its end, once a stop is announced.
+const STREAM_END_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Serves a connection to its end.
 pub(super) async fn serve(
@@ -57,13 +60,17 @@ pub(super) async fn serve(
         // A client that has sent everything may say so by closing its half; it still wants its answer.
         .half_close(true)
         .serve_connection(TokioIo::new(Watched::new(stream, peer.clone())), service);
-    let mut announced = false;
+    let mut cut_at = None;
     let ended = loop {
         tokio::select! {
             ended = &mut connection => break ended,
-            _ = stop.wait_for(|stop| *stop), if !announced => {
-                announced = true;
+            _ = stop.wait_for(|stop| *stop), if cut_at.is_none() => {
+                cut_at = Some(Instant::now() + STREAM_END_TIMEOUT);
                 Pin::new(&mut connection).graceful_shutdown();
+            }
+            // It does not read the end of its stream; whatever it has not read, it can ask for again.
+            () = sleep_until(cut_at.unwrap_or_else(Instant::now)), if cut_at.is_some() && peer.has_stream() => {
+                return;
             }
         }
     };

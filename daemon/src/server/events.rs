@@ -5,14 +5,17 @@
 //!        is given the durable ones from the store.
 //!
 //! A client that falls behind the live events goes back to reading the store, and so misses no durable one;
-//! what it has not read is kept nowhere but there.
+//! what it has not read is kept nowhere but there. Each live event says which durable one it came after, so that
+//! none is told when the store has told what followed it.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Extension;
 use axum::extract::State;
+use axum::response::IntoResponse;
 use axum::response::sse::{Event as Frame, KeepAlive, Sse};
 use futures_util::stream::{Stream, unfold};
 use http::{HeaderMap, Uri};
@@ -23,6 +26,7 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::watch;
 
 use super::messages::reading;
+use super::peer::Peer;
 use super::problem::{Answer, bad_request};
 use super::query::Query;
 use super::{Context, show};
@@ -31,44 +35,52 @@ use crate::engine::{Events, LinkNews};
 /// A line that keeps idle connections alive, and tells a client that the daemon is.
 const HEARTBEAT: Duration = Duration::from_secs(15);
 
-/// Events read from the store at once: a few hundred kilobytes at the most.
-const PAGE: usize = 256;
+/// Events read from the store at once, and kept for a client that does not read: less than 100 KiB, for each of
+/// the connections that there may be.
+const PAGE: usize = 64;
+
+/// Header of the answer: the newest durable sequence when the stream began, from which a client that was told
+/// nothing durable since can go on.
+const LAST_EVENT_ID: &str = "last-event-id";
 
 /// `GET /v1/events`.
 pub(super) async fn events(
     State(context): State<Arc<Context>>,
+    Extension(peer): Extension<Peer>,
     headers: HeaderMap,
     uri: Uri,
-) -> Answer<Sse<impl Stream<Item = Result<Frame, Infallible>> + use<>>> {
-    let since = Query::read(uri.query(), &["since"])?.number("since")?;
-    let since = last_event_id(&headers)?.or(since);
+) -> Answer<impl IntoResponse + use<>> {
+    let query = Query::read(uri.query(), &["since", "follow"])?;
+    let since = last_event_id(&headers)?.or(query.number("since")?);
+    let follows = query.switch("follow")?.unwrap_or(true);
     // Listened to before the store is looked at, so that nothing falls between the two.
     let live = context.wake.listen();
     let links = context.engine.links();
     let newest = context.outbox.counters().next_event.saturating_sub(1);
-    let mut owed = VecDeque::new();
-    if let Some(beyond) = since.filter(|since| *since > newest) {
-        // From a spool that was another one: those sequences never were here.
-        owed.push_back(Owed::Gap(EventGap { from: newest.saturating_add(1), to: beyond }));
-    }
-    let reader = Reader {
-        context,
-        live,
-        links,
-        owed,
-        last: since.unwrap_or(newest).min(newest),
-        is_behind: since.is_some(),
-    };
-    let stream = unfold(reader, |mut reader| async move {
+    // Beyond the newest is from a spool that was another one: those sequences never were here.
+    let beyond = since.filter(|since| *since > newest);
+    let gap = beyond.map(|to| EventGap { from: newest.saturating_add(1), to });
+    let last = since.unwrap_or(newest).min(newest);
+    let is_behind = since.is_some();
+    let stop = context.stop();
+    peer.note_stream();
+    let owed = VecDeque::new();
+    let reader = Reader { context, stop, live, links, gap, owed, last, is_behind, follows };
+    let began_at = [(LAST_EVENT_ID, last.to_string())];
+    let events = Sse::new(frames(reader)).keep_alive(KeepAlive::new().interval(HEARTBEAT).text("heartbeat"));
+    Ok((began_at, events))
+}
+
+fn frames(reader: Reader) -> impl Stream<Item = Result<Frame, Infallible>> {
+    unfold(reader, |mut reader| async move {
         let frame = reader.next().await?;
         Some((Ok(frame), reader))
-    });
-    Ok(Sse::new(stream).keep_alive(KeepAlive::new().interval(HEARTBEAT).text("heartbeat")))
+    })
 }
 
 /// What a client that comes back has seen.
 fn last_event_id(headers: &HeaderMap) -> Answer<Option<u64>> {
-    let Some(value) = headers.get("last-event-id") else { return Ok(None) };
+    let Some(value) = headers.get(LAST_EVENT_ID) else { return Ok(None) };
     // A browser that has seen none sends an empty one.
     let text = value.to_str().unwrap_or("?").trim();
     if text.is_empty() {
@@ -80,42 +92,45 @@ fn last_event_id(headers: &HeaderMap) -> Answer<Option<u64>> {
     }
 }
 
-/// What is to be written next.
-enum Owed {
-    Event(Event),
-    Gap(EventGap),
-}
-
 /// The stream of one client.
 struct Reader {
     context: Arc<Context>,
+    stop: watch::Receiver<bool>,
     live: Events,
     links: watch::Receiver<LinkNews>,
-    owed: VecDeque<Owed>,
+    /// Told before what is owed.
+    gap: Option<EventGap>,
+    /// What is to be written next.
+    owed: VecDeque<Event>,
     /// The newest durable sequence that was owed.
     last: u64,
     /// There may be durable events after `last` in the store that the live ones will not bring.
     is_behind: bool,
+    /// Whether it wants more than what is kept.
+    follows: bool,
 }
 
 impl Reader {
-    /// The next frame; `None` when the daemon stops.
+    /// The next frame; `None` when the daemon stops, or when all that was asked for is told.
     async fn next(&mut self) -> Option<Frame> {
         loop {
-            match self.owed.pop_front() {
-                Some(Owed::Event(event)) => return frame(event.kind.as_str(), event.seq, &data_of(event)),
-                Some(Owed::Gap(gap)) => return frame("gap", None, &gap),
-                None => {}
+            if let Some(gap) = self.gap.take() {
+                return frame("gap", None, &gap);
+            }
+            if let Some(event) = self.owed.pop_front() {
+                return frame(event.kind.as_str(), event.seq, &data_of(event));
             }
             if self.is_behind {
                 self.catch_up().await?;
                 continue;
             }
-            let engine = &self.context.engine;
+            if !self.follows {
+                return None;
+            }
             tokio::select! {
                 heard = self.live.recv() => match heard {
                     Ok(event) => self.hear(event),
-                    Err(RecvError::Lagged(_)) => self.is_behind = true,
+                    Err(RecvError::Lagged(_)) => self.fall_behind(),
                     Err(RecvError::Closed) => return None,
                 },
                 changed = self.links.changed() => {
@@ -123,19 +138,26 @@ impl Reader {
                     let news = *self.links.borrow_and_update();
                     return frame("link", None, &link_data(news));
                 }
-                _ = engine.wait_for(|view| view.stopping) => return None,
+                () = announced(&mut self.stop) => return None,
             }
         }
     }
 
     fn hear(&mut self, event: Event) {
         match event.seq {
-            // The store told it already.
+            // The store told it already, or what came after it.
             Some(seq) if seq <= self.last => return,
+            None if event.after < self.last => return,
             Some(seq) => self.last = seq,
             None => {}
         }
-        self.owed.push_back(Owed::Event(event));
+        self.owed.push_back(event);
+    }
+
+    /// Goes back to the store. What is left of the live events is older than what is read there.
+    fn fall_behind(&mut self) {
+        self.live = self.live.resubscribe();
+        self.is_behind = true;
     }
 
     /// Reads the next durable events from the store; `None` if it has failed.
@@ -143,14 +165,18 @@ impl Reader {
         let outbox = self.context.outbox.clone();
         let since = self.last;
         let page = reading(move || outbox.events(since, PAGE)).await.ok()?;
-        if let Some((from, to)) = page.gap {
-            self.owed.push_back(Owed::Gap(EventGap { from, to }));
-        }
-        self.owed.extend(page.events.into_iter().map(Owed::Event));
+        self.gap = page.gap.map(|(from, to)| EventGap { from, to });
+        self.owed.extend(page.events);
         self.last = page.next;
         self.is_behind = page.more;
         Some(())
     }
+}
+
+/// Waits for the announcement of a stop.
+async fn announced(stop: &mut watch::Receiver<bool>) {
+    // Whoever announces it never goes before.
+    let _ = stop.wait_for(|stop| *stop).await;
 }
 
 /// An event as it goes over the wire. Texts and numbers always have a JSON form without line ends.
@@ -163,13 +189,15 @@ fn frame(kind: &str, seq: Option<u64>, data: &impl Serialize) -> Option<Frame> {
 }
 
 fn data_of(event: Event) -> EventData {
+    let gate = event.gate.as_ref().map(|gate| show::gate(gate).as_str());
+    let state = event.state.map(|state| show::state(state).as_str()).or(gate);
     EventData {
         kind: event.kind.as_str().to_owned(),
         at: show::time(event.at),
         msg_id: event.msg_id,
         account: event.account,
         conversation: event.conversation,
-        state: event.state.map(|state| show::state(state).as_str().to_owned()),
+        state: state.map(ToOwned::to_owned),
         code: event.code,
         desc: event.desc,
         new_msg_id: event.new_msg_id,

@@ -81,6 +81,7 @@ pub struct Context {
     /// When the daemon was started.
     pub started_at: outbox::WallTime,
     submits: Arc<Semaphore>,
+    stop: watch::Receiver<bool>,
 }
 
 impl Context {
@@ -92,11 +93,12 @@ impl Context {
         wake: Arc<Wake>,
         in_force: InForce,
         loaded: Option<Loaded>,
+        stop: watch::Receiver<bool>,
     ) -> Arc<Self> {
         let started_at = outbox.now().wall;
         let submits = Arc::new(Semaphore::new(SUBMITS_AT_ONCE));
         let (current, loaded) = (Current::new(in_force), Mutex::new(loaded));
-        Arc::new(Self { outbox, engine, wake, current, loaded, started_at, submits })
+        Arc::new(Self { outbox, engine, wake, current, loaded, started_at, submits, stop })
     }
 
     /// What the transport is; a reload never changes it.
@@ -107,6 +109,11 @@ impl Context {
     /// What the configuration says now; a call takes it once and goes by it to its end.
     pub(crate) fn in_force(&self) -> Arc<InForce> {
         self.current.get()
+    }
+
+    /// Tells when a stop is announced.
+    fn stop(&self) -> watch::Receiver<bool> {
+        self.stop.clone()
     }
 }
 

@@ -21,6 +21,8 @@ struct State {
     answer: Progress,
     /// An answer was written in full, so the client knows whom it talks to.
     answered: bool,
+    /// The answer is a stream that has no end by itself.
+    has_stream: bool,
     /// Leases in an answer that was not written in full yet.
     unheard: Vec<LeaseId>,
 }
@@ -45,6 +47,16 @@ impl Peer {
     /// What it may do; `None` for nothing at all.
     pub(super) const fn role(&self) -> Option<Role> {
         self.role
+    }
+
+    /// Remembers that the answer is a stream that has no end by itself.
+    pub(super) fn note_stream(&self) {
+        self.state().has_stream = true;
+    }
+
+    /// Whether the answer under way is such a stream.
+    pub(super) fn has_stream(&self) -> bool {
+        self.state().has_stream
     }
 
     /// Remembers the leases of an answer that is about to be written.
@@ -74,6 +86,7 @@ impl Peer {
             state.answer = Progress::None;
             state.answered = true;
             state.unheard.clear();
+            state.has_stream = false;
         }
     }
 

@@ -54,6 +54,16 @@ impl Query {
         Ok(self.one(name)?.map(parse).transpose()?)
     }
 
+    /// Yes or no.
+    pub(super) fn switch(&self, name: &str) -> Result<Option<bool>, Refused> {
+        match self.one(name)? {
+            None => Ok(None),
+            Some("true") => Ok(Some(true)),
+            Some("false") => Ok(Some(false)),
+            Some(_) => Err(bad_request(format!("`{name}` is `true` or `false`")).with_field(name).into()),
+        }
+    }
+
     /// Entries of a page: 1 to 1000.
     pub(super) fn limit(&self) -> Result<usize, Refused> {
         match self.number("limit")? {

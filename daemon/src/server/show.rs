@@ -263,6 +263,15 @@ pub(super) fn gate_cure(code: Option<i64>, whose: Whose<'_>) -> String {
     }
 }
 
+/// A gate as it was when it changed.
+pub(super) const fn gate(gate: &Gate) -> types::AccountState {
+    match gate {
+        Gate::Open => types::AccountState::Open,
+        Gate::Limited { .. } => types::AccountState::Limited,
+        Gate::Paused { .. } => types::AccountState::Paused,
+    }
+}
+
 /// The link.
 pub(super) fn link(view: &View) -> types::Link {
     types::Link {
