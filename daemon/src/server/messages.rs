@@ -121,8 +121,12 @@ pub(super) async fn list(State(context): State<Arc<Context>>, uri: Uri) -> Answe
 }
 
 fn listed_state(text: &str) -> Answer<outbox::State> {
-    let state: ShownState =
-        text.parse().map_err(|error| bad_request(format!("{error}")).with_field("state"))?;
+    let state = text.parse().map_err(|error| bad_request(format!("{error}")).with_field("state"))?;
+    entry_state(state)
+}
+
+/// The store's state of entries that can be listed.
+pub(super) fn entry_state(state: ShownState) -> Answer<outbox::State> {
     if state.is_listed() {
         return Ok(show::state_of(state));
     }

@@ -4,6 +4,7 @@
 //! Never: decides anything about a message (the store does), opens the socket (`socket`).
 
 mod access;
+mod batch;
 mod body;
 mod connection;
 mod daemon_calls;
@@ -66,6 +67,9 @@ const HEADERS_MAX: usize = HEADERS_BYTES_MAX / 4;
 /// Submits that wait for the writer at once: half of what its queue holds, so that no call ever finds it full.
 const SUBMITS_AT_ONCE: usize = outbox::limits::QUEUE_VERBS_MAX / 2;
 
+/// Batches under way at once; each remembers which messages it matched. The others wait.
+const BATCHES_AT_ONCE: usize = 4;
+
 /// What every call may use.
 pub struct Context {
     /// The store.
@@ -81,6 +85,7 @@ pub struct Context {
     /// When the daemon was started.
     pub started_at: outbox::WallTime,
     submits: Arc<Semaphore>,
+    batches: Semaphore,
     stop: watch::Receiver<bool>,
 }
 
@@ -98,7 +103,8 @@ impl Context {
         let started_at = outbox.now().wall;
         let submits = Arc::new(Semaphore::new(SUBMITS_AT_ONCE));
         let (current, loaded) = (Current::new(in_force), Mutex::new(loaded));
-        Arc::new(Self { outbox, engine, wake, current, loaded, started_at, submits, stop })
+        let batches = Semaphore::new(BATCHES_AT_ONCE);
+        Arc::new(Self { outbox, engine, wake, current, loaded, started_at, submits, batches, stop })
     }
 
     /// What the transport is; a reload never changes it.
@@ -121,6 +127,7 @@ impl Context {
 fn routes(context: Arc<Context>) -> Router {
     Router::new()
         .route("/v1/messages", get(messages::list).post(submit::submit))
+        .route("/v1/messages:batch", post(batch::batch))
         .route("/v1/messages/{id}", get(messages::show).merge(delete(messages::cancel)))
         .route("/v1/messages/{id}/payload", get(messages::payload))
         .route("/v1/messages/{id}/why", get(why::why))
