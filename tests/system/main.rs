@@ -10,6 +10,7 @@
 mod accounts;
 mod app;
 mod bad_input;
+mod batch;
 #[cfg(target_os = "linux")]
 mod cable;
 mod cancel;
@@ -35,6 +36,7 @@ mod outcomes;
 mod pace;
 mod places;
 mod program;
+mod reload;
 mod resend;
 mod stream;
 mod submitting;
@@ -42,5 +44,6 @@ mod tencent;
 mod tidy;
 mod tim_double;
 mod verbs;
+mod watching;
 mod why;
 mod wire;

@@ -21,6 +21,8 @@ pub(super) enum Exit {
     NotRunning,
     TryLater,
     BadConfig,
+    /// A person ended it with Ctrl-C: 128 and the signal's number, as from a shell.
+    Interrupted,
 }
 
 /// Why a run ended early.
@@ -70,6 +72,7 @@ impl Exit {
             Self::NotRunning => 69,
             Self::TryLater => 75,
             Self::BadConfig => 78,
+            Self::Interrupted => 130,
         }
     }
 

@@ -4,6 +4,8 @@
 //! Never: opens a spool; everything it knows comes over the control socket.
 
 mod args;
+mod batch;
+mod events;
 mod exit;
 mod ids;
 mod out;

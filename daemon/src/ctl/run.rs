@@ -6,13 +6,13 @@
 use std::path::Path;
 
 use outbox_control::client::SentQuery;
-use outbox_control::types::{FlushRequest, ResolveRequest};
+use outbox_control::types::{FlushRequest, ProblemCode, ResolveRequest};
 use serde_json::value::RawValue;
 
 use super::args::{Account, Command, Flush, List, Resolve, Sent};
 use super::exit::{CtlError, Exit};
 use super::session::{Session, read_all};
-use super::{ids, note, render, submit, verbs};
+use super::{batch, events, ids, note, render, submit, verbs};
 
 /// Bytes of a message given to resolve: the largest answer of a transport.
 const DATA_BYTES_MAX: usize = 4 << 20;
@@ -25,6 +25,9 @@ pub(super) async fn run(session: &mut Session, command: Command) -> Result<Exit,
         Command::Release(args) => return verbs::release(session, args).await,
         Command::Cancel(args) => return verbs::cancel(session, args).await,
         Command::Submit(args) => return submit::submit(session, args).await,
+        Command::Events(args) => return events::events(session, &args).await,
+        Command::Watch(args) => return events::follow(session, args.since).await,
+        Command::Reload => return reload(session).await,
         single => match one(session, single).await {
             // The answer of a failed call is an answer, too, for a program that reads JSON.
             Err(CtlError::Client(error)) if session.output.is_json() => {
@@ -65,6 +68,7 @@ async fn one(session: &mut Session, command: Command) -> Result<(), CtlError> {
         }
         Command::Resolve(args) => resolve(session, args).await?,
         Command::Flush(args) => flush(session, args).await?,
+        Command::Batch(args) => batch::batch(session, args).await?,
         Command::Pause => {
             let paused = client.pause().await?;
             output.answer(&paused, |paused| render::paused(paused.paused))?;
@@ -83,7 +87,10 @@ async fn one(session: &mut Session, command: Command) -> Result<(), CtlError> {
         | Command::Resend(_)
         | Command::Hold(_)
         | Command::Release(_)
-        | Command::Cancel(_) => {}
+        | Command::Cancel(_)
+        | Command::Events(_)
+        | Command::Watch(_)
+        | Command::Reload => {}
     }
     Ok(())
 }
@@ -140,6 +147,21 @@ async fn flush(session: &mut Session, args: Flush) -> Result<(), CtlError> {
     let request = FlushRequest { conversation: args.conversation, account: args.account };
     let answer = session.client.flush(&request).await?;
     Ok(session.output.answer(&answer, |answer| render::flushed(answer.due))?)
+}
+
+/// A configuration with a problem has the exit code that it would have at a start.
+async fn reload(session: &mut Session) -> Result<Exit, CtlError> {
+    match session.client.reload().await {
+        Ok(answer) => {
+            session.output.answer(&answer, render::reloaded)?;
+            Ok(Exit::Done)
+        }
+        Err(error) => {
+            let is_bad = error.problem().is_some_and(|problem| problem.code == ProblemCode::BadRequest);
+            let exit = session.report("reload", &error)?;
+            Ok(if is_bad { Exit::BadConfig } else { exit })
+        }
+    }
 }
 
 async fn account(session: &mut Session, command: Account) -> Result<(), CtlError> {

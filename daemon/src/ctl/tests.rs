@@ -156,36 +156,51 @@ async fn ids_come_from_standard_input_too() {
     assert_eq!((code, ids), (0, ["first", "a%2Fb", "c", "last"].map(str::to_owned).to_vec()));
 }
 
-/// Two pages of held messages, which can be released.
+/// Two pages of held messages.
 fn pages(line: &str, _: &str) -> Response {
     let page = |id, next: Option<&str>| {
         answer(StatusCode::OK, &json!({ "messages": [entry(id, State::Held)], "next": next }))
     };
     match line {
-        "GET /v1/messages?state=held&limit=1000" => page("a", Some("c1")),
-        "GET /v1/messages?state=held&limit=1000&cursor=c1" => page("b", None),
         "GET /v1/messages?state=held" => page("a", Some("c1")),
         "GET /v1/messages?state=held&cursor=c1" => page("b", None),
-        line if line.ends_with("/release") => answer(StatusCode::OK, &entry("m", State::Queued)),
         _ => problem(ProblemCode::BadRequest),
     }
 }
 
+/// Does everything to two messages of three.
+fn batches(line: &str, body: &str) -> Response {
+    assert_eq!(line, "POST /v1/messages:batch");
+    let done = if body.contains("dryRun") { 0 } else { 2 };
+    let skipped = if body.contains("dryRun") { 0 } else { 1 };
+    answer(StatusCode::OK, &json!({ "matched": 3, "done": done, "pending": 0, "skipped": skipped }))
+}
+
 #[tokio::test]
 async fn acting_on_all_asks_a_person_on_a_terminal_and_nobody_else() {
-    let daemon = Daemon::start(pages);
-    assert_eq!(ctl(&daemon, &["release", "--all"], "").await, (0, "m: queued\nm: queued\n".into()));
-    let daemon = Daemon::start(pages);
-
+    let daemon = Daemon::start(batches);
+    let (code, text) = ctl(&daemon, &["release", "--all"], "").await;
+    assert!(code == 0 && text.starts_with("release: 3 messages, 2 done, 1 skipped"), "{text}");
+    assert_eq!(
+        daemon.calls(),
+        [r#"POST /v1/messages:batch {"op":"release","filter":{"state":["held"]}}"#],
+        "nobody was asked"
+    );
     let person = |text: &'static str| Input::new(text.as_bytes(), true);
-    for (said, released) in [("n\n", 0), ("", 0), ("Yes\n", 2)] {
-        let printed = Printed::default();
-        let exit = run_with(&daemon, &["release", "--all"], person(said), printed).await.unwrap();
-        let calls = daemon.calls().iter().filter(|call| call.contains("/release")).count();
-        assert_eq!((exit, calls), (Exit::Done, released), "{said:?}");
+    for (said, calls) in [("n\n", 1), ("", 1), ("Yes\n", 2)] {
+        for line in [&["cancel", "--all"][..], &["batch", "cancel", "--state", "failed"]] {
+            let daemon = Daemon::start(batches);
+            let exit = run_with(&daemon, line, person(said), Printed::default()).await.unwrap();
+            assert_eq!((exit, daemon.calls().len()), (Exit::Done, calls), "{line:?} {said:?}");
+            assert!(daemon.calls()[0].contains("dryRun"), "it was counted first");
+        }
     }
-    assert_eq!(ctl(&daemon, &["release", "--all", "--yes"], "").await, (0, "m: queued\nm: queued\n".into()));
+    let daemon = Daemon::start(batches);
+    let (code, _) = ctl(&daemon, &["batch", "hold", "--all", "--yes"], "").await;
+    assert_eq!((code, daemon.calls().len()), (0, 1));
     assert_eq!(ctl(&daemon, &["release", "a", "--state", "held"], "").await.0, 2);
+    assert_eq!(ctl(&daemon, &["batch", "hold"], "").await.0, 2, "all of them needs the word");
+    assert_eq!(ctl(&daemon, &["batch", "hold", "--dry-run"], "").await, (0, "hold: 3 messages\n".into()));
 }
 
 #[tokio::test]

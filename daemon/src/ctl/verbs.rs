@@ -1,21 +1,20 @@
-//! Acting on several messages, one after the other: resend, hold, release, cancel.
+//! Acting on several messages: resend, hold, release, cancel; one after the other, or all as one batch.
 //!
 //! Owns:  going on after a refusal; the exit code of many.
 //! Never: chooses the messages.
 
 use std::time::Duration;
 
-use outbox_control::types::{CancelOutcome, ResendAnswer, ResendRequest, State};
+use outbox_control::types::{BatchOp, BatchRequest, CancelOutcome, ResendAnswer, ResendRequest, State};
 use outbox_control::{Client, ClientError};
 
 use super::args::{Reasoned, Resend};
 use super::exit::{CtlError, Exit};
 use super::session::Session;
-use super::{ids, render};
+use super::{batch, ids, render};
 
 /// What may still be sent, and so can be held.
-const HOLDABLE: &[State] =
-    &[State::Queued, State::Deferred, State::Blocked, State::Sending, State::Uncertain];
+const HOLDABLE: &[State] = &[State::Queued, State::Deferred, State::Blocked, State::Sending];
 
 /// What to do with each message.
 enum Verb {
@@ -32,6 +31,26 @@ impl Verb {
             Self::Hold { .. } => "hold",
             Self::Release { .. } => "release",
             Self::Cancel { .. } => "cancel",
+        }
+    }
+
+    /// The batch that does this to many at once; none does what is different for each, or waits.
+    fn batch_op(&self) -> Option<BatchOp> {
+        match self {
+            Self::Resend { wait: None, request } if request.online_user_only.is_none() => {
+                Some(BatchOp::Resend)
+            }
+            Self::Resend { .. } => None,
+            Self::Hold { .. } => Some(BatchOp::Hold),
+            Self::Release { .. } => Some(BatchOp::Release),
+            Self::Cancel { .. } => Some(BatchOp::Cancel),
+        }
+    }
+
+    fn reason(&self) -> Option<String> {
+        match self {
+            Self::Resend { .. } => None,
+            Self::Hold { reason } | Self::Release { reason } | Self::Cancel { reason } => reason.clone(),
         }
     }
 
@@ -68,6 +87,12 @@ async fn each(
     selection: super::args::Selection,
     verb: Verb,
 ) -> Result<Exit, CtlError> {
+    if let (true, Some(op)) = (selection.all, verb.batch_op()) {
+        let filter = batch::filter_of(selection.filter, verb.usual_states());
+        let (dry_run, expect_count, reason) = (false, None, verb.reason());
+        let request = BatchRequest { op, filter, dry_run, expect_count, reason };
+        return batch::all(session, request, selection.yes).await;
+    }
     let ids = ids::selected(session, selection, verb.name(), verb.usual_states()).await?;
     let mut exit = Exit::Done;
     for id in ids {

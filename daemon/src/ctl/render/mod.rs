@@ -4,6 +4,7 @@
 //! Never: writes anywhere, reads a clock.
 
 mod entry;
+mod event;
 mod receipt;
 mod status;
 mod table;
@@ -13,10 +14,13 @@ use std::path::Path;
 
 use outbox_control::Time;
 use outbox_control::types::{
-    Account, AttemptOutcome, Callback, CancelAnswer, CancelOutcome, Entry, Link, LinkState, Receipt, State,
-    Status, SubmitAnswer, Why,
+    Account, AttemptOutcome, BatchAnswer, BatchOp, Callback, CancelAnswer, CancelOutcome, Entry, Link,
+    LinkState, Receipt, ReloadAnswer, State, Status, SubmitAnswer, Why,
 };
 use serde_json::Value;
+
+pub(super) use event::EventLine;
+use outbox_control::client::Told;
 
 /// Columns of a terminal that everything fits.
 pub(super) const COLUMNS: u16 = 80;
@@ -193,6 +197,44 @@ pub(super) fn paused(paused: bool) -> String {
     } else {
         "Running: attempts are made.".to_owned()
     }
+}
+
+/// An event, on a line.
+pub(super) fn event(style: &Style, told: &Told) -> String {
+    event::line(style, told)
+}
+
+/// How many messages a batch is about.
+pub(super) fn count_of(op: BatchOp, matched: u64) -> String {
+    format!("{}: {}", op.as_str(), text::count(matched, "message", "messages"))
+}
+
+/// What a batch did.
+pub(super) fn batched(op: BatchOp, answer: &BatchAnswer) -> String {
+    let mut line = format!("{}, {} done", count_of(op, answer.matched), answer.done);
+    if answer.pending > 0 {
+        line += &format!(", {} pending (cancelled as soon as the attempt under way ends)", answer.pending);
+    }
+    if answer.skipped > 0 {
+        line += &format!(", {} skipped (moved on, or not in a state for it)", answer.skipped);
+    }
+    line
+}
+
+/// What a reload changed.
+pub(super) fn reloaded(answer: &ReloadAnswer) -> String {
+    let mut lines = Vec::new();
+    if answer.changed.is_empty() && answer.needs_restart.is_empty() {
+        lines.push("Nothing changed.".to_owned());
+    }
+    if !answer.changed.is_empty() {
+        lines.push(format!("Changed: {}", text::safe(&answer.changed.join(", "))));
+    }
+    if !answer.needs_restart.is_empty() {
+        let names = text::safe(&answer.needs_restart.join(", "));
+        lines.push(format!("As before until outboxd is started again: {names}"));
+    }
+    lines.join("\n")
 }
 
 /// What a flush did.
