@@ -26,7 +26,7 @@ pub const EXIT_BAD_CONFIG: u8 = 78;
     name = "outboxd",
     version,
     args_conflicts_with_subcommands = true,
-    after_help = "Exit codes: 0 done, 1 failed, 2 usage, 78 bad configuration.\nSignals: TERM and INT stop. The configuration is read at the start; restart to change it."
+    after_help = "Exit codes: 0 done, 1 failed, 2 usage, 78 bad configuration.\nSignals: TERM and INT stop; HUP reads the configuration again, like `outboxctl reload`."
 )]
 struct Cli {
     #[command(flatten)]
