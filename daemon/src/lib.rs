@@ -7,7 +7,7 @@
 //! - [`engine`] one task between the store and the transport; link, pace, attempts.
 //! - [`net_news`] what the operating system tells about the network.
 //! - [`transport`] how an attempt reaches a service, and what its answer means.
-//! - [`server`] the control socket.
+//! - [`server`] the control socket. [`metrics`] what is counted, as text.
 //! - [`config`], [`cli`], [`log`]: configuration, command line, log; [`settings`]: what it makes of each part;
 //!   [`reload`]: reading it again.
 //! - [`ctl`] `outboxctl`.
@@ -21,6 +21,7 @@ pub mod daemon;
 pub mod demo;
 pub mod engine;
 pub mod log;
+pub mod metrics;
 pub mod net_news;
 pub mod offline;
 pub mod reload;

@@ -31,6 +31,7 @@ mod lines;
 #[cfg(target_os = "linux")]
 mod link_news;
 mod messages;
+mod metrics;
 mod offline;
 mod outcomes;
 mod pace;

@@ -86,6 +86,20 @@ impl Timestamp {
     }
 }
 
+/// Measures how long something took, for those who watch. No decision goes by it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Stopwatch(std::time::Instant);
+
+impl Stopwatch {
+    pub(crate) fn start() -> Self {
+        Self(std::time::Instant::now())
+    }
+
+    pub(crate) fn read(self) -> std::time::Duration {
+        self.0.elapsed()
+    }
+}
+
 impl Moment {
     /// The wall clock's value for a moment of the schedule, by the offset of now.
     #[must_use]

@@ -3,8 +3,11 @@
 //! Owns:  the types of events.
 //! Never: delivers anything before it is durable, waits for an observer.
 
+use std::time::Duration;
+
 use crate::clock::{Timestamp, WallTime};
 use crate::entry::{Counters, Gate};
+use crate::outcome::Outcome;
 use crate::state::State;
 
 /// What happened in one group.
@@ -14,8 +17,12 @@ pub struct Notices {
     pub events: Vec<Event>,
     /// The earliest moment for which something new may be due, if that changed.
     pub wake: Option<Timestamp>,
+    /// How the attempts ended that ended in it, for whoever counts them.
+    pub outcomes: Vec<Outcome>,
     /// The counts after the group.
     pub counters: Counters,
+    /// How long it took to make it durable; zero for a group that changed nothing.
+    pub commit_took: Duration,
 }
 
 /// A kind of event.

@@ -15,6 +15,7 @@ use crate::error::{Error, Result};
 use crate::keys::{self, Ended, StateIndex};
 use crate::lifecycle::Context;
 use crate::notice::{Event, EventKind, Notices};
+use crate::outcome::Outcome;
 use crate::record::{Stored, decode, encode};
 use crate::state::State;
 
@@ -50,6 +51,7 @@ struct Undo {
     writes: BTreeMap<Vec<u8>, Option<Option<Bytes>>>,
     counters: Counters,
     events: usize,
+    outcomes: usize,
     wake: Option<Timestamp>,
     files: usize,
 }
@@ -189,6 +191,7 @@ impl<'a> Tx<'a> {
             writes: BTreeMap::new(),
             counters: self.counters,
             events: self.notices.events.len(),
+            outcomes: self.notices.outcomes.len(),
             wake: self.notices.wake,
             files: self.unnamed_files.len(),
         };
@@ -204,6 +207,7 @@ impl<'a> Tx<'a> {
         }
         self.counters = self.undo.counters;
         self.notices.events.truncate(self.undo.events);
+        self.notices.outcomes.truncate(self.undo.outcomes);
         self.notices.wake = self.undo.wake;
         self.unnamed_files.truncate(self.undo.files);
     }
@@ -240,6 +244,11 @@ impl<'a> Tx<'a> {
         self.bytes += key.len() + value.as_ref().map_or(0, |bytes| bytes.len());
         let before = self.writes.insert(key.clone(), value);
         self.undo.writes.entry(key).or_insert(before);
+    }
+
+    /// An attempt has ended so.
+    pub(crate) fn note_outcome(&mut self, outcome: Outcome) {
+        self.notices.outcomes.push(outcome);
     }
 
     /// Something new may be due at `at`.

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, RwLockReadGuard};
 use std::thread::JoinHandle;
 
 use crate::chance::Chance;
-use crate::clock::{SpoolClock, Timestamp};
+use crate::clock::{SpoolClock, Stopwatch, Timestamp};
 use crate::config::{Committer, Config};
 use crate::disk::{Disk, panic_text};
 use crate::entry::Counters;
@@ -306,13 +306,15 @@ fn commit(shared: &Shared, mut tx: Tx<'_>, before: &Counters) -> Result<Notices>
     let counters = tx.counters;
     tx.put(keys::COUNTERS.to_vec(), &counters)?;
     let (writes, counters, notices, unnamed_files) = tx.into_parts();
+    let stopwatch = Stopwatch::start();
     {
         let mut committed = shared.committed.write().unwrap_or_else(PoisonError::into_inner);
         shared.disk.commit(&writes).map_err(|error| shared.fail(error.0))?;
         *committed = counters;
     }
+    let commit_took = stopwatch.read();
     remove_files(shared, unnamed_files);
-    Ok(Notices { counters, ..notices })
+    Ok(Notices { counters, commit_took, ..notices })
 }
 
 /// Removes files that nothing on the drive names any more.

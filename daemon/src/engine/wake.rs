@@ -1,4 +1,4 @@
-//! Where the store's notices arrive: what wakes the engine, and the events for whoever listens.
+//! Where the store's notices arrive: what wakes the engine, the events for whoever listens, what is counted.
 //!
 //! Owns:  the earliest wake-up that the engine has not taken yet, the newest counts, the event channel.
 //! Never: waits: it is called on the store's writer thread.
@@ -7,6 +7,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use outbox::{Counters, Event, Notices, Timestamp};
 use tokio::sync::{Notify, broadcast};
+
+use crate::metrics::Metrics;
 
 /// Events that a listener may be behind; then it looks at the store instead.
 const EVENTS_MAX: usize = 4096;
@@ -19,6 +21,7 @@ pub struct Wake {
     state: Mutex<State>,
     notify: Notify,
     events: broadcast::Sender<Event>,
+    metrics: Metrics,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -29,7 +32,12 @@ struct State {
 
 impl Default for Wake {
     fn default() -> Self {
-        Self { state: Mutex::default(), notify: Notify::new(), events: broadcast::Sender::new(EVENTS_MAX) }
+        Self {
+            state: Mutex::default(),
+            notify: Notify::new(),
+            events: broadcast::Sender::new(EVENTS_MAX),
+            metrics: Metrics::default(),
+        }
     }
 }
 
@@ -40,6 +48,7 @@ impl Wake {
 
     /// Takes in what happened in one group.
     pub fn observe(&self, notices: &Notices) {
+        self.metrics.observe(notices);
         let mut state = self.state();
         state.counters = notices.counters;
         if let Some(at) = notices.wake {
@@ -55,6 +64,12 @@ impl Wake {
                 let _ = self.events.send(event.clone());
             }
         }
+    }
+
+    /// What was counted since the start.
+    #[must_use]
+    pub const fn metrics(&self) -> &Metrics {
+        &self.metrics
     }
 
     /// The counts to begin with, before the first group.

@@ -251,6 +251,7 @@ mod tests {
             (Method::POST, "/v1/pause", Role::Operator),
             (Method::POST, "/v1/messages:batch", Role::Operator),
             (Method::GET, "/v1/events", Role::Read),
+            (Method::GET, "/metrics", Role::Read),
             (Method::POST, "/v1/reload", Role::Admin),
             (Method::POST, "/v1/compact", Role::Admin),
         ];

@@ -14,6 +14,7 @@ mod in_force;
 mod leases;
 mod lines;
 mod messages;
+mod metrics;
 mod ndjson;
 mod peer;
 mod problem;
@@ -150,6 +151,7 @@ fn routes(context: Arc<Context>) -> Router {
         .route("/v1/leases", post(leases::lease))
         .route("/v1/leases/{lease}/settle", post(leases::settle))
         .route("/v1/leases/{lease}/extend", post(leases::extend))
+        .route("/metrics", get(metrics::metrics))
         .route("/v1/health/live", get(daemon_calls::live))
         .route("/v1/health/ready", get(daemon_calls::ready))
         .fallback(problem::no_such_path)

@@ -82,6 +82,7 @@ fn on_time(
     let account = old.identity.account.clone();
     let became = apply(tx, &old, new, stepped, Some(report))?;
     mind_account(tx, &account, report, &old)?;
+    tx.note_outcome(report.outcome);
     remember(tx, id, became)
 }
 

@@ -11,6 +11,7 @@ use crate::error::{Error, Result};
 use crate::keys::{self, StateIndex};
 use crate::lifecycle::{Death, Event, step};
 use crate::limits::SWEEP_MAX;
+use crate::outcome::Outcome;
 use crate::tx::{Record, Tx, load_message};
 use crate::verbs::{Became, apply, ending, lost_report, record_attempt, under_way};
 use crate::view::{next_wake, state_of};
@@ -84,6 +85,7 @@ pub(crate) fn on_timer(tx: &mut Tx<'_>, entry: &Entry) -> Result<Became> {
         let lapsed = lost_report("the lease lapsed before the attempt was reported");
         let took_ms = Some(tx.now.time.since_ms(started));
         record_attempt(&mut new, attempt, since, took_ms, &lapsed, tx.now.wall);
+        tx.note_outcome(lapsed.outcome);
     }
     apply(tx, entry, new, stepped, None)
 }
@@ -184,6 +186,7 @@ pub(crate) fn recover(tx: &mut Tx<'_>, before: Before, from: Option<Vec<u8>>) ->
         record_attempt(&mut new, attempt, since, took_ms, &lost_report(what), tx.now.wall);
         if let Ok(stepped) = step(&entry.delivery, &Event::Death(death), &tx.context(&entry)) {
             apply(tx, &entry, new, stepped, None)?;
+            tx.note_outcome(Outcome::MaybeReached);
         }
     }
     Ok(Some(from))
