@@ -123,6 +123,19 @@ async fn without_a_daemon_the_program_says_so_with_code_69() {
 }
 
 #[tokio::test]
+async fn completions_need_no_daemon_and_know_every_command() {
+    for shell in ["bash", "zsh", "fish"] {
+        let mut command = Command::new(OUTBOXCTL);
+        command.args(["--socket", "/nowhere/at/all", "completions", shell]);
+        let printed = run(command, "").await;
+        assert_eq!(printed.code, Some(0), "{printed:?}");
+        for word in ["events", "batch", "reload", "older-than"] {
+            assert!(printed.out.contains(word), "no {word} for {shell}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn ids_come_from_standard_input_and_all_says_how_many() {
     let daemon = Daemon::start("").await;
     for number in 0..4 {

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use clap::builder::NonEmptyStringValueParser;
 use clap::{Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
 use outbox_control::types::{BatchOp, DEFAULT_ACCOUNT, LinkState, State};
 use outbox_control::{DurationText, parse_duration_within};
 
@@ -101,6 +102,11 @@ pub(super) enum Command {
     Watch(Events),
     /// Have the daemon read its configuration again, all or nothing; exit code 78 if it has a problem
     Reload,
+    /// Print a script that completes commands and options in a shell
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
 }
 
 #[derive(Debug, clap::Args)]

@@ -20,12 +20,13 @@ mod verbs;
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
+use clap_complete::Shell;
 use jiff::Timestamp;
 use outbox_control::Time;
 use outbox_control::paths::{Environment, User};
 
-use args::{Args, Colour};
+use args::{Args, Colour, Command};
 use exit::{CtlError, Exit};
 use out::Output;
 use render::Style;
@@ -43,7 +44,21 @@ pub fn main() -> ExitCode {
             return ExitCode::from(code);
         }
     };
-    ExitCode::from(finish(start(args)).code())
+    let ended = match args.command {
+        Command::Completions { shell } => print_completions(shell),
+        _ => start(args),
+    };
+    ExitCode::from(finish(ended).code())
+}
+
+/// Needs no daemon.
+fn print_completions(shell: Shell) -> Result<Exit, CtlError> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Args::command(), "outboxctl", &mut script);
+    let mut out = io::stdout().lock();
+    out.write_all(&script)?;
+    out.flush()?;
+    Ok(Exit::Done)
 }
 
 fn start(args: Args) -> Result<Exit, CtlError> {

@@ -90,7 +90,8 @@ async fn one(session: &mut Session, command: Command) -> Result<(), CtlError> {
         | Command::Cancel(_)
         | Command::Events(_)
         | Command::Watch(_)
-        | Command::Reload => {}
+        | Command::Reload
+        | Command::Completions { .. } => {}
     }
     Ok(())
 }
