@@ -125,6 +125,38 @@ async fn a_role_permits_what_the_contract_says_and_no_more() {
     assert!(payload.out.starts_with(&message("m-2", "bob")), "{payload:?}");
 }
 
+#[tokio::test]
+async fn a_reload_gives_and_takes_roles_and_is_for_administrators() {
+    if !can_be_nobody().await {
+        return;
+    }
+    let control = "[control]\nmode = \"0666\"\ndir_mode = \"0755\"\n[control.roles]\n";
+    let tables = |role: &str| format!("{control}{role} = [\"user:nobody\"]\n");
+    let daemon = Daemon::start(control).await;
+    let socket = daemon.place.socket.to_str().unwrap();
+    let denied = 5;
+    for (role, expected) in [
+        ("read", [0, denied, denied]),
+        ("submit", [0, denied, denied]),
+        ("operator", [0, 0, denied]),
+        ("admin", [0, 0, 0]),
+    ] {
+        daemon.place.configure(&tables(role));
+        let changed = daemon.client.reload().await.unwrap().changed;
+        assert!(changed.contains(&format!("control.roles.{role}")), "{changed:?}");
+        let mut codes = Vec::new();
+        for command in [&["events"][..], &["batch", "hold", "--all"], &["reload"]] {
+            let line = [&[OUTBOXCTL, "--socket", socket], command].concat();
+            codes.push(as_nobody(&line).await.unwrap().code.unwrap());
+        }
+        assert_eq!(codes, expected, "{role}");
+    }
+    daemon.place.configure(control);
+    daemon.client.reload().await.unwrap();
+    let nobody = as_nobody(&[OUTBOXCTL, "--socket", socket, "status"]).await.unwrap();
+    assert_eq!(nobody.code, Some(denied), "{nobody:?}");
+}
+
 /// The command line of another daemon.
 fn second(spool: &Path, socket: &Path) -> Command {
     let mut command = Command::new(OUTBOXD);

@@ -11,7 +11,7 @@ use outbox_control::types::{AccountState, State};
 use outboxd::service::Reply;
 use serde_json::json;
 
-use crate::harness::{Daemon, ONCE, QUICK, http_toml, service, until};
+use crate::harness::{Daemon, ONCE, OUTBOXD, QUICK, http_toml, service, until};
 use crate::messages::submit;
 
 impl Daemon {
@@ -179,4 +179,32 @@ async fn another_address_is_used_by_what_waits_and_another_concurrency_by_what_i
     daemon.entry_when_all_sent(21).await;
     let window = daemon.client.status().await.unwrap().transport.more["window"].clone();
     assert_eq!(window, 1, "as many at once as the configuration says");
+}
+
+#[tokio::test]
+async fn another_level_of_the_log_counts_at_once() {
+    let mut daemon = Daemon::start("").await;
+    // The harness names a level in a flag, which is stronger than any file.
+    daemon.kill9().await;
+    let place = &daemon.place;
+    let base = |level: &str| {
+        let (spool, socket) = (place.spool.display(), place.socket.display());
+        format!(
+            "[spool]\npath = \"{spool}\"\n[control]\nsocket = \"{socket}\"\n[log]\nlevel = \"{level}\"\nformat = \"text\"\n"
+        )
+    };
+    place.configure(&base("warn"));
+    let log = std::fs::File::create(place.log_path()).unwrap();
+    let mut command = tokio::process::Command::new(OUTBOXD);
+    command.arg("run").arg("--config").arg(place.path().join("outboxd.toml"));
+    let child = command.stderr(log).kill_on_drop(true).spawn().unwrap();
+    until("it is ready", || async { daemon.client.ready().await.ok() }).await;
+    daemon.post("/v1/messages", submit("quiet", "bob")).await;
+    assert_eq!(daemon.log(), "", "nothing to warn of");
+    place.configure(&base("debug"));
+    assert_eq!(daemon.client.reload().await.unwrap().changed, ["log.level"]);
+    daemon.post("/v1/messages", submit("loud", "bob")).await;
+    until("it is logged", || async { daemon.log().contains("loud").then_some(()) }).await;
+    assert!(!daemon.log().contains("quiet"));
+    drop(child);
 }
