@@ -16,7 +16,7 @@ use hyper::body::{Bytes, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use outbox_control::client::{ListQuery, SubmitManyError};
+use outbox_control::client::{EventsQuery, ListQuery, SubmitManyError, Told};
 use outbox_control::types::{
     CancelOutcome, LeaseRequest, Problem, ProblemCode, ResendAnswer, ResendRequest, State, Submit,
     SubmitAnswer,
@@ -317,4 +317,40 @@ async fn a_refusal_of_the_whole_stream_is_its_problem() {
         serve_fixed(StatusCode::SERVICE_UNAVAILABLE.as_u16(), serde_json::to_string(&problem).unwrap());
     let error = server.client.submit_many(&[submit("m", 1)]).await.unwrap_err();
     assert_eq!(error.source.problem(), Some(&problem));
+}
+
+#[tokio::test]
+async fn a_stream_of_events_tells_each_and_says_where_to_go_on() {
+    let frames = ": heartbeat\n\n\
+        event: gap\ndata: {\"from\":1,\"to\":6}\n\n\
+        event: sending\ndata: {\"type\":\"sending\",\"at\":\"2026-11-23T08:00:00.000Z\",\"msgID\":\"m\"}\n\n\
+        id: 7\nevent: sent\ndata: {\"type\":\"sent\",\"at\":\"2026-11-23T08:00:00.000Z\",\"msgID\":\"m\"}\n\n";
+    let mut server = serve_fixed(200, frames);
+    let query = EventsQuery { since: Some(0), only_kept: true };
+    let mut stream = server.client.events(&query).await.unwrap();
+    assert_eq!(server.seen.recv().await.unwrap().line, "GET /v1/events?since=0&follow=false");
+    let mut told = Vec::new();
+    while let Some(next) = stream.next().await.unwrap() {
+        told.push((next, stream.last()));
+    }
+    let [
+        (Told::Gap(gap), behind),
+        (Told::Event { seq: None, data }, _),
+        (Told::Event { seq: Some(7), .. }, Some(7)),
+    ] = told.as_slice()
+    else {
+        panic!("{told:#?}")
+    };
+    assert_eq!((gap.to, *behind, data.kind.as_str()), (6, Some(6), "sending"));
+}
+
+#[tokio::test]
+async fn a_stream_that_is_refused_or_no_stream_is_an_error() {
+    let problem = serde_json::to_string(&Problem::new(ProblemCode::Denied, "no role")).unwrap();
+    let refused = serve_fixed(403, problem).client.events(&EventsQuery::default()).await;
+    let Err(ClientError::Problem(problem)) = refused else { panic!("not a problem") };
+    assert_eq!(problem.code, ProblemCode::Denied);
+    let server = serve_fixed(200, "data: hello\n\n");
+    let mut stream = server.client.events(&EventsQuery::default()).await.unwrap();
+    assert!(matches!(stream.next().await, Err(ClientError::Protocol { .. })));
 }

@@ -41,6 +41,7 @@ mod keys;
 mod lanes;
 mod lifecycle;
 pub mod limits;
+mod list;
 mod names;
 mod notice;
 mod numbers;
@@ -69,6 +70,7 @@ pub use entry::{
 pub use error::{Error, OpenError, Result};
 pub use events::EventPage;
 pub use lifecycle::{DedupWindow, OnFailedHead, OnUncertain, Policy};
+pub use list::{Filter, Matching, Page};
 pub use notice::{Event, EventKind, Notices};
 pub use offline::{Check, Exported, Offline, wall_of};
 pub use outbox::{OpenReport, Outbox, PreparedSubmit, SpoolStatus};
@@ -81,5 +83,5 @@ pub use verbs::{
     Overrides, Resolution, Restored, Room, Settled, Submit, Submitted, Ticked,
 };
 pub use verify::Lost;
-pub use view::{EntryView, Filter, Matching, Message, Page, Payload, SentPage};
+pub use view::{EntryView, Message, Payload, SentPage};
 pub use writer::Ticket;

@@ -13,6 +13,7 @@ use crate::entry::{Account, Counters, Entry, Receipt};
 use crate::error::{Error, OpenError, Result};
 use crate::events::{self, EventPage};
 use crate::limits::{INLINE_BYTES_MAX, LIST_SCAN_MAX, SEGMENT_BYTES, SEGMENT_BYTES_BY_HAND};
+use crate::list::{self, Filter, Matching, Page};
 use crate::outcome::Report;
 use crate::record;
 use crate::spool::{Opened, Spool};
@@ -23,7 +24,7 @@ use crate::verbs::{
     Overrides, Paused, Resolution, Restored, Scope, Settled, Submit, Submitted, Swept, Ticked,
 };
 use crate::verify::{self, Lost, Rebuild};
-use crate::view::{self, EntryView, Filter, Matching, Message, Page, Payload, SentPage};
+use crate::view::{self, EntryView, Message, Payload, SentPage};
 use crate::writer::{Shared, Ticket, Writer, read_counters};
 use crate::{keys, spool};
 
@@ -521,7 +522,7 @@ impl Outbox {
     pub fn list(&self, filter: &Filter, from: u64, limit: usize) -> Result<Page> {
         let shared = &self.inner.shared;
         let _snapshot = shared.snapshot();
-        view::list(&shared.disk, filter, from, limit, shared.clock.now())
+        list::list(&shared.disk, filter, from, limit, shared.clock.now())
     }
 
     /// Of the entries that [`Self::list`] would list, only the `seq`s, in the order of acceptance. A part may be
@@ -532,7 +533,7 @@ impl Outbox {
     pub fn matching(&self, filter: &Filter, from: u64) -> Result<Matching> {
         let shared = &self.inner.shared;
         let _snapshot = shared.snapshot();
-        view::matching(&shared.disk, filter, from, shared.clock.now())
+        list::matching(&shared.disk, filter, from, shared.clock.now())
     }
 
     /// Durable events after a sequence, oldest first; 0 is from the oldest that is kept.

@@ -10,9 +10,10 @@ use std::time::Duration;
 use super::*;
 use crate::clock::{BootId, Clock, Reading, WallTime};
 use crate::disk::Writes;
+use crate::list::Filter;
 use crate::outcome::{Class, Outcome, Replacement, Report};
 use crate::verbs::{GateChange, LeaseRequest, LeaseTo, Overrides, Submit};
-use crate::view::{EntryView, Filter, Message};
+use crate::view::{EntryView, Message};
 use crate::{Config, Outbox};
 
 struct Hand(Mutex<Reading>);

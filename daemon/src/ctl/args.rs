@@ -3,14 +3,18 @@
 //! Owns:  names, values, limits and help of every command and option.
 //! Never: talks to the daemon.
 
+mod many;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::builder::NonEmptyStringValueParser;
 use clap::{Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
-use outbox_control::types::{BatchOp, DEFAULT_ACCOUNT, LinkState, State};
-use outbox_control::{DurationText, parse_duration_within};
+use outbox_control::types::{DEFAULT_ACCOUNT, LinkState, State};
+
+pub(super) use many::{Batch, Events, Since};
+use outbox_control::parse_duration_within;
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -205,79 +209,6 @@ pub(super) struct Resolve {
 }
 
 #[derive(Debug, clap::Args)]
-pub(super) struct Batch {
-    /// What to do
-    #[arg(value_name = "OP")]
-    pub(super) op: OpWord,
-    #[command(flatten)]
-    pub(super) filter: Filter,
-    /// Only those whose last error has this class, such as `permanent_content`
-    #[arg(long, value_name = "CLASS", value_parser = NonEmptyStringValueParser::new())]
-    pub(super) class: Option<String>,
-    /// Only those that were accepted longer ago, such as `24h`
-    #[arg(long, value_name = "TIME", value_parser = age)]
-    pub(super) older_than: Option<DurationText>,
-    /// Only count them
-    #[arg(long)]
-    pub(super) dry_run: bool,
-    /// Do nothing if another number of messages matches; exit code 4 then
-    #[arg(long, value_name = "N")]
-    pub(super) expect_count: Option<u64>,
-    /// Act on all messages: needed where nothing else chooses among them
-    #[arg(long)]
-    pub(super) all: bool,
-    /// Do not ask; where standard input is no terminal nobody is asked
-    #[arg(long)]
-    pub(super) yes: bool,
-    /// Words for the record of a hold or a cancel
-    #[arg(long, value_name = "TEXT")]
-    pub(super) reason: Option<String>,
-}
-
-/// What to do to many messages.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(super) enum OpWord {
-    /// Send them again now
-    Resend,
-    /// Keep them back until they are released
-    Hold,
-    /// Let held ones go
-    Release,
-    /// Withdraw them
-    Cancel,
-}
-
-impl From<OpWord> for BatchOp {
-    fn from(word: OpWord) -> Self {
-        match word {
-            OpWord::Resend => Self::Resend,
-            OpWord::Hold => Self::Hold,
-            OpWord::Release => Self::Release,
-            OpWord::Cancel => Self::Cancel,
-        }
-    }
-}
-
-#[derive(Debug, clap::Args)]
-pub(super) struct Events {
-    /// Go on with what happens, also over restarts of the daemon
-    #[arg(short, long)]
-    pub(super) follow: bool,
-    /// Only events after this number, or `now` for none of those before
-    #[arg(long, value_name = "N", value_parser = since, default_value = "0")]
-    pub(super) since: Since,
-}
-
-/// Where events begin.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Since {
-    /// After this number.
-    Number(u64),
-    /// With the next one.
-    Now,
-}
-
-#[derive(Debug, clap::Args)]
 pub(super) struct Flush {
     /// Only this conversation
     #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
@@ -357,19 +288,6 @@ fn listed_state(text: &str) -> Result<State, String> {
     Ok(state)
 }
 
-fn since(text: &str) -> Result<Since, String> {
-    match text {
-        "now" => Ok(Since::Now),
-        number => {
-            number.parse().map(Since::Number).map_err(|_| "write the number of an event, or `now`".to_owned())
-        }
-    }
-}
-
-fn age(text: &str) -> Result<DurationText, String> {
-    text.parse().map_err(|error: outbox_control::DurationError| error.to_string())
-}
-
 fn wait_time(text: &str) -> Result<Duration, String> {
     parse_duration_within(text, Duration::from_secs(1), Duration::from_secs(300))
         .map_err(|error| error.to_string())
@@ -438,18 +356,6 @@ mod tests {
             panic!("not a list")
         };
         assert_eq!(list.filter.states, [State::Held, State::Failed]);
-    }
-
-    #[test]
-    fn events_begin_with_the_oldest_unless_told_otherwise() {
-        let events = |line| match parse(line).unwrap().command {
-            Command::Events(events) | Command::Watch(events) => (events.follow, events.since),
-            other => panic!("{other:?}"),
-        };
-        assert_eq!(events("outboxctl events"), (false, Since::Number(0)));
-        assert_eq!(events("outboxctl events -f --since 7"), (true, Since::Number(7)));
-        assert_eq!(events("outboxctl watch --since now").1, Since::Now);
-        assert!(refusal("outboxctl events --since soon").to_string().contains("`now`"));
     }
 
     #[test]

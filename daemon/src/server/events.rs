@@ -56,7 +56,8 @@ pub(super) async fn events(
     // Listened to before the store is looked at, so that nothing falls between the two.
     let live = context.wake.listen();
     let links = context.engine.links();
-    let newest = context.outbox.counters().next_event.saturating_sub(1);
+    let outbox = context.outbox.clone();
+    let newest = reading(move || Ok(outbox.counters())).await?.next_event.saturating_sub(1);
     // Beyond the newest is from a spool that was another one: those sequences never were here.
     let beyond = since.filter(|since| *since > newest);
     let gap = beyond.map(|to| EventGap { from: newest.saturating_add(1), to });

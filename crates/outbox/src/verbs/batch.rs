@@ -10,9 +10,9 @@ use crate::entry::StoredPayload;
 use crate::error::{Error, Result};
 use crate::keys::{self, Ended, StateIndex};
 use crate::limits::{BATCH_BYTES_MAX, BATCH_MAX};
+use crate::list::Filter;
 use crate::tx::{Record, Tx, load, load_message};
 use crate::verbs::{Cancelled, Changed, cancel, hold, release, resend};
-use crate::view::Filter;
 
 /// What to do to each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
