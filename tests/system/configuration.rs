@@ -204,3 +204,11 @@ async fn status_and_health_have_the_fields_of_the_contract() {
     let live = daemon.get("/v1/health/live").await;
     assert_eq!(live.status, 200);
 }
+
+#[tokio::test]
+async fn the_socket_describes_itself_as_the_documents_do() {
+    let daemon = Daemon::start("").await;
+    let answer = daemon.get("/v1/openapi.json").await;
+    assert_eq!((answer.status, answer.header("content-type")), (200, "application/json"));
+    assert_eq!(answer.text(), std::fs::read_to_string(project().join("docs/openapi.json")).unwrap());
+}

@@ -20,6 +20,8 @@ pub mod client;
 pub mod duration;
 pub mod limits;
 pub mod paths;
+#[cfg(feature = "openapi")]
+mod schema;
 pub mod time;
 pub mod types;
 

@@ -16,6 +16,7 @@ mod lines;
 mod messages;
 mod metrics;
 mod ndjson;
+mod openapi;
 mod peer;
 mod problem;
 mod query;
@@ -151,6 +152,7 @@ fn routes(context: Arc<Context>) -> Router {
         .route("/v1/leases", post(leases::lease))
         .route("/v1/leases/{lease}/settle", post(leases::settle))
         .route("/v1/leases/{lease}/extend", post(leases::extend))
+        .route("/v1/openapi.json", get(openapi::openapi))
         .route("/metrics", get(metrics::metrics))
         .route("/v1/health/live", get(daemon_calls::live))
         .route("/v1/health/ready", get(daemon_calls::ready))

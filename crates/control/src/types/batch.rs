@@ -10,6 +10,7 @@ use crate::duration::DurationText;
 
 /// What a batch does to each message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum BatchOp {
     /// Make it due now, or bring it back.
@@ -37,6 +38,7 @@ impl BatchOp {
 
 /// One state or several.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(untagged)]
 pub enum States {
     /// This one.
@@ -75,6 +77,7 @@ impl<'de> Deserialize<'de> for States {
 
 /// Which messages a batch is about: those that match everything that is given. Empty means all.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct BatchFilter {
     /// Only this state, or these.
@@ -96,6 +99,7 @@ pub struct BatchFilter {
 
 /// The body of a batch.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct BatchRequest {
     /// What to do.
@@ -115,6 +119,7 @@ pub struct BatchRequest {
 
 /// The answer to a batch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct BatchAnswer {
     /// Messages that matched when it began.
     pub matched: u64,
@@ -130,6 +135,7 @@ pub struct BatchAnswer {
 
 /// The answer to a reload: options by their full names, such as `retry.initial`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct ReloadAnswer {
     /// In force from now on.

@@ -12,6 +12,7 @@ use crate::Time;
 ///
 /// For a sent or cancelled message it is built from the receipt, and lacks what the receipt does not keep.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Entry {
     /// The message's id in this spool.
@@ -92,6 +93,7 @@ pub struct Entry {
 
 /// The latest failure of an entry.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct LastError {
     /// The service's result code, an HTTP status, or one of the outbox's own (-30000 and below).
     pub code: i64,
@@ -116,6 +118,7 @@ pub struct LastError {
 
 /// One line of an entry's history.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct AttemptRecord {
     /// Number of the attempt; an uncounted one is repeated by the next.
@@ -136,6 +139,7 @@ pub struct AttemptRecord {
 
 /// A page of entries in the order of acceptance.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct MessagePage {
     /// The entries; a page may be short without being the last.
     pub messages: Vec<Entry>,
@@ -145,6 +149,7 @@ pub struct MessagePage {
 
 /// Why a message is where it is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Why {
     /// Its present state.

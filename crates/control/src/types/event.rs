@@ -10,6 +10,7 @@ use crate::time::Time;
 
 /// The data of an event. Its durable sequence, if it has one, is the `id` beside it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct EventData {
     /// What happened, also the event's name: `submitted`, `deferred`, `sending`, `sent`, `failed`, `expired`,
@@ -57,6 +58,7 @@ impl EventData {
 
 /// The data of a `gap`: events that were asked for and are not kept. Whoever meets one looks at the list and at the receipts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct EventGap {
     /// The first sequence that is missing.
     pub from: u64,

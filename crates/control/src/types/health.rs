@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 /// The answer of `GET /v1/health/ready`: 200 if ready, else 503.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Ready {
     /// Whether the spool is open and submits are accepted.
     pub ready: bool,
@@ -17,6 +18,7 @@ pub struct Ready {
 
 /// The answer of `GET /v1/health/live`: 503 only when the engine makes no progress.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Live {
     /// Whether the engine makes progress.
     pub live: bool,

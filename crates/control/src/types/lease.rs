@@ -18,6 +18,7 @@ pub const DEFAULT_FOR: DurationText = DurationText::from_secs(60);
 
 /// The body of `POST /v1/leases`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct LeaseRequest {
     /// At most this many: 1 to 256.
@@ -54,6 +55,7 @@ const fn default_for() -> DurationText {
 
 /// The exclusive, time-limited right to attempt an entry.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Lease {
     /// Its id, for settle and extend.
@@ -74,8 +76,10 @@ pub struct Lease {
     pub online_user_only: bool,
     /// To be passed to the SDK's resend.
     #[serde(default)]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<serde_json::Value>))]
     pub web_message_instatnce: Option<Box<RawValue>>,
     /// The message as it was submitted.
+    #[cfg_attr(feature = "openapi", schema(value_type = Object))]
     pub message: Box<RawValue>,
     /// When the lease lapses.
     pub deadline: Time,
@@ -83,6 +87,7 @@ pub struct Lease {
 
 /// The answer with leases; empty if there was no work.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct LeasePage {
     /// The leases.
     pub leases: Vec<Lease>,
@@ -90,6 +95,7 @@ pub struct LeasePage {
 
 /// The report of an attempt: the SDK's callback, and two facts that only the app knows.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Settle {
     /// The SDK's result code; 0 for success.
@@ -99,6 +105,7 @@ pub struct Settle {
     pub desc: String,
     /// The new message.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<Object>))]
     pub data: Option<Box<RawValue>>,
     /// Whether it is certain that nothing left the device.
     #[serde(default, skip_serializing_if = "is_false")]
@@ -110,6 +117,7 @@ pub struct Settle {
 
 /// The answer to a report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct SettleAnswer {
     /// The entry's state now.
     pub state: State,
@@ -117,6 +125,7 @@ pub struct SettleAnswer {
 
 /// The body of an extension.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ExtendRequest {
     /// How long the lease lasts from now: at most 1 h since it was given.
@@ -126,6 +135,7 @@ pub struct ExtendRequest {
 
 /// The answer to an extension.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ExtendAnswer {
     /// When the lease lapses now.
     pub deadline: Time,

@@ -15,6 +15,7 @@ pub const PROBLEM_MEDIA_TYPE: &str = "application/problem+json";
 
 /// What went wrong, for programs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum ProblemCode {
     /// The request makes no sense.
@@ -175,6 +176,7 @@ impl fmt::Display for ProblemCode {
 
 /// An error as the socket answers it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 #[error("{title}: {detail}")]
 pub struct Problem {

@@ -13,6 +13,7 @@ use crate::Time;
 ///
 /// Fields that do not apply are absent: a cancelled message has no `newMsgID`, `data` and `sentAt`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Receipt {
     /// Durable number of the event that ended it; rises, not dense.
@@ -39,6 +40,7 @@ pub struct Receipt {
     pub desc: String,
     /// The replacement. Absent for readers without the right to payloads, and where `dataDropped` says so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<Object>))]
     pub data: Option<Box<RawValue>>,
     /// Whether `data` was given up to keep within the receipts' limit of bytes.
     #[serde(default, skip_serializing_if = "is_false")]
@@ -71,6 +73,7 @@ pub struct Receipt {
 
 /// A page of receipts, oldest first.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct SentPage {
     /// The receipts.
     pub sent: Vec<Receipt>,

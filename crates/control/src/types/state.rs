@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 /// State of an entry as a reader sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum State {
     /// Due, and goes as soon as there is room.
@@ -105,6 +106,7 @@ impl FromStr for State {
 
 /// What an entry waits for: the first that applies, in this order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum WaitsFor {
     /// The head of its lane, which `blockedBy` names.
@@ -159,6 +161,7 @@ impl fmt::Display for WaitsFor {
 
 /// How one attempt of the history ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub enum AttemptOutcome {
     /// The service took the message.
@@ -204,6 +207,7 @@ impl fmt::Display for AttemptOutcome {
 
 /// Who closed an entry as sent without an answer of the service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum ResolvedBy {
     /// A person who saw it arrive.

@@ -10,6 +10,7 @@ use crate::Time;
 
 /// The answer of `GET /v1/status`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Status {
     /// The daemon's version.
@@ -43,6 +44,7 @@ pub struct Status {
 
 /// Connectivity as the daemon sees it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Link {
     /// Up, down, or not known.
     pub state: LinkState,
@@ -72,6 +74,7 @@ pub struct Pace {
 
 /// State of the link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum LinkState {
     /// An attempt was answered.
@@ -96,6 +99,7 @@ impl LinkState {
 
 /// The transport, and what it tells about itself.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct TransportStatus {
     /// `app`, `http` or `tim`.
     pub kind: String,
@@ -106,6 +110,7 @@ pub struct TransportStatus {
 
 /// An account, and whether it may send.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Account {
     /// Its name.
     pub account: String,
@@ -129,6 +134,7 @@ pub struct Account {
 
 /// Whether an account may send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum AccountState {
     /// It may.
@@ -153,6 +159,7 @@ impl AccountState {
 
 /// Entries by state.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(default)]
 pub struct Counts {
     /// Due, and go as soon as there is room.
@@ -175,6 +182,7 @@ pub struct Counts {
 
 /// The store.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct SpoolStatus {
     /// Its directory.
@@ -220,6 +228,7 @@ pub struct SpoolStatus {
 
 /// The body of a flush. Empty means: everything.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct FlushRequest {
     /// Only this conversation.
@@ -232,6 +241,7 @@ pub struct FlushRequest {
 
 /// The answer to a flush.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct FlushAnswer {
     /// Entries that became due.
     pub due: u64,
@@ -239,6 +249,7 @@ pub struct FlushAnswer {
 
 /// The answer to pause and resume.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Paused {
     /// Whether no new attempts are made from now on.
     pub paused: bool,
@@ -246,6 +257,7 @@ pub struct Paused {
 
 /// The app's word about the network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ConnectivityRequest {
     /// What it says.
@@ -254,6 +266,7 @@ pub struct ConnectivityRequest {
 
 /// The answer to the app's word.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Connectivity {
     /// The link as the daemon sees it now.
     pub link: Link,

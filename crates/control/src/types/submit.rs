@@ -11,21 +11,25 @@ use crate::{DurationText, Time};
 
 /// The body of `POST /v1/messages`, and a line of many.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Submit {
     /// Names the message in this spool: 1 to 200 bytes. Absent: the message's own.
     #[serde(rename = "msgID", default, skip_serializing_if = "Option::is_none")]
     pub msg_id: Option<String>,
     /// The message, a JSON object, kept byte for byte.
+    #[cfg_attr(feature = "openapi", schema(value_type = Object))]
     pub message: Box<RawValue>,
     /// Sent only to those who are online; such a message has a short life.
     #[serde(default, skip_serializing_if = "is_false")]
     pub online_user_only: bool,
     /// Passed through to the resend, in the SDK's spelling.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<serde_json::Value>))]
     pub web_message_instatnce: Option<Box<RawValue>>,
     /// The same in the corrected spelling. Read it with [`Submit::web_message_instance`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<serde_json::Value>))]
     pub web_message_instance: Option<Box<RawValue>>,
     /// What the failed send answered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -46,6 +50,7 @@ pub struct Submit {
 
 /// What a failed send answered. Further fields are ignored, so that a whole callback may be given.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct SendError {
     /// The service's result code; never 0.
     pub code: i64,
@@ -56,6 +61,7 @@ pub struct SendError {
 
 /// The answer to a submit: the message is on disk.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Submitted {
     /// The message's id in this spool.
@@ -84,6 +90,7 @@ pub struct Submitted {
 
 /// One line of the answer to many messages.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(untagged)]
 pub enum SubmitAnswer {
     /// The line's message is on disk.

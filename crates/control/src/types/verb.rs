@@ -10,6 +10,7 @@ use super::{BothSpellings, Entry, is_false, one_spelling};
 
 /// The body of a resend. Empty means: as submitted.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ResendRequest {
     /// Replaces what the submit said.
@@ -17,9 +18,11 @@ pub struct ResendRequest {
     pub online_user_only: Option<bool>,
     /// Replaces what the submit said, in the SDK's spelling.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<serde_json::Value>))]
     pub web_message_instatnce: Option<Box<RawValue>>,
     /// The same in the corrected spelling. Read it with [`ResendRequest::web_message_instance`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<serde_json::Value>))]
     pub web_message_instance: Option<Box<RawValue>>,
 }
 
@@ -35,6 +38,7 @@ impl ResendRequest {
 
 /// The result of a send in the SDK's shape (V2TimValueCallback).
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Callback {
     /// 0 for success; else the service's code, or one of the outbox's own (-30000 and below).
     pub code: i64,
@@ -43,6 +47,7 @@ pub struct Callback {
     pub desc: String,
     /// The replacement; after a failure the message as submitted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<Object>))]
     pub data: Option<Box<RawValue>>,
 }
 
@@ -57,6 +62,7 @@ pub enum ResendAnswer {
 
 /// The body of resolve: a person saw the message arrive.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ResolveRequest {
     /// Always 0: there is nothing else to resolve to.
@@ -66,11 +72,13 @@ pub struct ResolveRequest {
     pub desc: Option<String>,
     /// The message as it arrived, for the receipt.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<Object>))]
     pub data: Option<Box<RawValue>>,
 }
 
 /// A body that gives only a reason: hold, release, cancel, pausing an account.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ReasonBody {
     /// Words for the record.
@@ -80,6 +88,7 @@ pub struct ReasonBody {
 
 /// What a cancel achieved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum CancelOutcome {
     /// Never sent, or known not to be delivered.
@@ -107,12 +116,14 @@ impl CancelOutcome {
 
 /// The answer to a cancel.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct CancelAnswer {
     /// What it achieved.
     pub outcome: CancelOutcome,
     /// The replacement, where it was too late.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<Object>))]
     pub data: Option<Box<RawValue>>,
     /// Whether an earlier attempt may have arrived.
     #[serde(default, skip_serializing_if = "is_false")]
