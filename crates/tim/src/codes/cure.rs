@@ -18,7 +18,8 @@ use super::{Class, may_have_arrived};
 pub fn cure(code: i64, class: Class) -> &'static str {
     match of_code(code) {
         Some(cure) => cure,
-        None if may_have_arrived(code) && class == Class::TransientNetwork => {
+        // Another class than the table's is the app's, and then the code no longer means that.
+        None if may_have_arrived(code) && class == super::class(code) => {
             "nothing: it is repeated as long as the service recognises a repetition"
         }
         None => of_class(class),
@@ -112,6 +113,15 @@ mod tests {
     fn a_cure_of_its_own_belongs_to_a_code_of_the_table() {
         let strangers = (-20_000..140_000).filter(|code| of_code(*code).is_some() && lookup(*code).is_none());
         assert_eq!(strangers.collect::<Vec<_>>(), Vec::<i64>::new());
+    }
+
+    #[test]
+    fn whatever_may_have_arrived_is_repeated_whichever_its_class() {
+        let codes = all().filter(|row| may_have_arrived(row.code));
+        let words: Vec<_> = codes.map(|row| cure(row.code, row.class)).collect();
+        assert_eq!(words.len(), 12);
+        assert!(words.iter().all(|cure| cure.contains("recognises a repetition")), "{words:?}");
+        assert_eq!(cure(60_008, Class::PermanentRequest), of_class(Class::PermanentRequest));
     }
 
     #[test]

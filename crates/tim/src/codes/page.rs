@@ -17,7 +17,9 @@ stands in [tencent-im.md](tencent-im.md); `[classes]` in the configuration gives
 
 - **may have arrived**: the request was written and the answer is missing. The same send token is repeated within the
   service's de-duplication window, then `delivery.on_uncertain` decides.
-- **waits**: the delay that the vendor documents; the next attempt comes no sooner.
+- **waits**: the delay that the vendor documents. The next attempt comes no sooner, but 1 h is the most that is waited
+  for it, whatever the code says. An account that a code of class `auth` paused has a rhythm of its own: with `http` and
+  `tim` one message is tried after 1 min, then ever later up to 15 min.
 ";
 
 /// What becomes of a message that is answered with a code of the class.
