@@ -36,7 +36,7 @@ async fn a_submit_that_makes_no_sense_is_refused_by_name() {
         (r#"{"message":{"msgID":"m"}}"#.into(), "conversation"),
         (r#"{"message":{"msgID":7,"userID":"u"}}"#.into(), "msgID"),
         (r#"{"message":{"msgID":"m","userID":["u"]}}"#.into(), "userID"),
-        (r#"{"message":{"msgID":"m","userID":"u","elemType":"1"}}"#.into(), "elemType"),
+        (r#"{"message":{"msgID":"m","userID":"u","elemType":"text"}}"#.into(), "elemType"),
         (with(r#""msgID":"""#), "msgID"),
         (with(r#""msgID":5"#), "msgID"),
         (with(&format!(r#""msgID":"{long}""#)), "msgID"),

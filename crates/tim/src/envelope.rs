@@ -89,6 +89,11 @@ impl<'a> Envelope<'a> {
         self.exact
     }
 
+    /// A field as it is, with U+FFFD for halves of characters.
+    pub(crate) fn value(self, field: &str) -> Option<&'a Value> {
+        self.object.get(field)
+    }
+
     pub(crate) fn shape(self) -> MessageShape {
         MessageShape::of(|name| self.object.get(name).is_some_and(|value| !value.is_null()))
     }

@@ -7,6 +7,7 @@
 use serde_json::Value;
 
 use crate::envelope::{self, Destination, Envelope, MessageShape};
+use crate::fields::Wire;
 use crate::json::exact;
 use crate::{fingerprint, json, mend};
 
@@ -19,6 +20,9 @@ pub struct Inspected {
     pub id: Option<String>,
     /// `group:` or `c2c:` and the id of the group or the peer; `None` where the message names neither.
     pub conversation: Option<String>,
+    /// `message_is_online_msg` of the C shape: whether only those who are online shall get it. `None` where it is
+    /// not said, as always in camelCase.
+    pub online_user_only: Option<bool>,
     /// BLAKE3 of the message without the fields that change while it waits. Equal for equal JSON values: the
     /// order of keys, white space and the spelling of numbers and escapes do not count. Of whole numbers every
     /// digit counts, of half a character (see [`mend`]) which half it is.
@@ -115,6 +119,23 @@ const IGNORED_C: [&str; 11] = [
     "message_sender_group_member_info",
 ];
 
+/// The fields of camelCase in which an element may stand.
+const ELEMENTS: [&str; 12] = [
+    "textElem",
+    "customElem",
+    "imageElem",
+    "soundElem",
+    "videoElem",
+    "fileElem",
+    "locationElem",
+    "faceElem",
+    GROUP_TIPS_ELEMENT,
+    "mergerElem",
+    "groupReportElem",
+    "streamElem",
+];
+const GROUP_TIPS_ELEMENT: &str = "groupTipsElem";
+
 /// `elemType` of group tips in camelCase, and the top-level `elem_type` that newer Flutter SDKs add to the C
 /// shape: there 5 is a video.
 const ELEM_TYPE_GROUP_TIPS: i64 = 9;
@@ -142,6 +163,7 @@ pub fn inspect(message: &[u8]) -> Result<Inspected, MessageError> {
         msg_id: first(envelope.text("msgID")?, envelope.text("message_msg_id")?),
         id: first(envelope.text("id")?, None),
         conversation: envelope.destination()?.map(conversation),
+        online_user_only: online_user_only(envelope),
         fingerprint: fingerprint_of(envelope),
     })
 }
@@ -150,25 +172,56 @@ fn first(preferred: Option<&str>, other: Option<&str>) -> Option<String> {
     preferred.or(other).map(str::to_owned)
 }
 
-/// In the C shape the elements decide; the top-level `elem_type` only says something where there are none.
+fn online_user_only(envelope: Envelope<'_>) -> Option<bool> {
+    let said = envelope.value("message_is_online_msg").filter(|_| envelope.shape() == MessageShape::C);
+    said.and_then(bool::read)
+}
+
+/// One element that is a note of the service is enough, wherever it stands.
 fn refuse_group_tips(envelope: Envelope<'_>) -> Result<(), MessageError> {
-    if envelope.number("elemType")? == Some(ELEM_TYPE_GROUP_TIPS) {
-        return Err(MessageError::GroupTips { field: "elemType" });
+    match group_tips_in_chain(envelope)?.or(group_tips_in_array(envelope)?) {
+        Some(field) => Err(MessageError::GroupTips { field }),
+        None => Ok(()),
     }
+}
+
+/// In camelCase: what the message says it is, the only element that it has, or a link of a chain.
+fn group_tips_in_chain(envelope: Envelope<'_>) -> Result<Option<&'static str>, MessageError> {
+    let elem_type = envelope.number("elemType")?;
+    if elem_type == Some(ELEM_TYPE_GROUP_TIPS) {
+        return Ok(Some("elemType"));
+    }
+    let filled = || ELEMENTS.iter().filter(|name| envelope.value(name).is_some_and(Value::is_object));
+    if matches!(elem_type, None | Some(0)) && filled().eq([&GROUP_TIPS_ELEMENT]) {
+        return Ok(Some(GROUP_TIPS_ELEMENT));
+    }
+    let has_tips = filled().filter_map(|name| envelope.value(name)).any(has_group_tips_behind);
+    Ok(has_tips.then_some("nextElem.elemType"))
+}
+
+fn has_group_tips_behind(element: &Value) -> bool {
+    let mut links = std::iter::successors(element.get("nextElem"), |link| link.get("nextElem"));
+    links.any(|link| link.get("elemType").and_then(i64::read) == Some(ELEM_TYPE_GROUP_TIPS))
+}
+
+/// In the C shape the elements decide; the top-level `elem_type` only says something where there are none.
+fn group_tips_in_array(envelope: Envelope<'_>) -> Result<Option<&'static str>, MessageError> {
     let elements = envelope.elements()?;
     for element in elements {
-        if element_type(element)? == Some(ELEM_TYPE_C_GROUP_TIPS) {
-            return Err(MessageError::GroupTips { field: "message_elem_array[].elem_type" });
+        let (elem_type, has_keys) = element_type(element)?;
+        if elem_type == Some(ELEM_TYPE_C_GROUP_TIPS) {
+            return Ok(Some("message_elem_array[].elem_type"));
+        }
+        if elem_type.is_none() && has_keys {
+            return Ok(Some("message_elem_array[]"));
         }
     }
     let top = envelope.number("elem_type")?;
-    if elements.is_empty() && top == Some(ELEM_TYPE_GROUP_TIPS) {
-        return Err(MessageError::GroupTips { field: "elem_type" });
-    }
-    Ok(())
+    Ok((elements.is_empty() && top == Some(ELEM_TYPE_GROUP_TIPS)).then_some("elem_type"))
 }
 
-fn element_type(element: &Value) -> Result<Option<i64>, MessageError> {
+/// What an element of the C shape says it is, and whether it has the keys of group tips.
+fn element_type(element: &Value) -> Result<(Option<i64>, bool), MessageError> {
     let Value::Object(object) = element else {
         return Err(MessageError::WrongType {
             field: "message_elem_array[]",
@@ -176,7 +229,8 @@ fn element_type(element: &Value) -> Result<Option<i64>, MessageError> {
             found: json::kind(element),
         });
     };
-    envelope::number("message_elem_array[].elem_type", object.get("elem_type"))
+    let elem_type = envelope::number("message_elem_array[].elem_type", object.get("elem_type"))?;
+    Ok((elem_type, object.keys().any(|name| name.starts_with("group_tips_elem_"))))
 }
 
 fn refuse_received(envelope: Envelope<'_>) -> Result<(), MessageError> {

@@ -126,7 +126,7 @@ pub(crate) fn to_store(classes: &Classes, max: u64, bytes: &[u8]) -> Result<outb
         conversation: submit.conversation.or(inspected.conversation).ok_or_else(no_conversation)?,
         message: submit.message.get().as_bytes().to_vec(),
         web_message_instance,
-        online_user_only: submit.online_user_only,
+        online_user_only: submit.online_user_only.or(inspected.online_user_only).unwrap_or(false),
         to_group,
         fingerprint: Some(inspected.fingerprint),
         ttl: submit.ttl.map(|ttl| ttl.get()),
@@ -144,7 +144,10 @@ fn no_msg_id() -> Problem {
 fn no_conversation() -> Problem {
     bad_request("the message names no peer (`userID`) and no group (`groupID`)")
         .with_field("conversation")
-        .with_hint("Give `conversation`, such as c2c:USER or group:GROUP.")
+        .with_hint(
+            "Put `userID` or `groupID` into the message. `conversation`, such as c2c:USER, names a lane: it is \
+             enough where the app or a service of yours sends (transport.kind app or http), not for tim.",
+        )
 }
 
 /// What the send that failed before was answered, as the store keeps it.

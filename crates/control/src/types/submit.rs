@@ -6,7 +6,7 @@
 use serde::{Deserialize, Deserializer, Serialize, de};
 use serde_json::value::RawValue;
 
-use super::{BothSpellings, Problem, State, is_false, one_spelling};
+use super::{BothSpellings, Problem, State, one_spelling};
 use crate::{DurationText, Time};
 
 /// The body of `POST /v1/messages`, and a line of many.
@@ -20,9 +20,10 @@ pub struct Submit {
     /// The message, a JSON object, kept byte for byte.
     #[cfg_attr(feature = "openapi", schema(value_type = Object))]
     pub message: Box<RawValue>,
-    /// Sent only to those who are online; such a message has a short life.
-    #[serde(default, skip_serializing_if = "is_false")]
-    pub online_user_only: bool,
+    /// Sent only to those who are online; such a message has a short life. Absent: as the message says, which
+    /// only one of the C SDK can (`message_is_online_msg`); else no.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub online_user_only: Option<bool>,
     /// Passed through to the resend, in the SDK's spelling.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<serde_json::Value>))]
@@ -106,7 +107,7 @@ impl Submit {
         Self {
             msg_id: None,
             message,
-            online_user_only: false,
+            online_user_only: None,
             web_message_instatnce: None,
             web_message_instance: None,
             error: None,

@@ -236,6 +236,58 @@ fn group_tips_are_refused_in_both_shapes_and_videos_are_not() {
 }
 
 #[test]
+fn group_tips_are_refused_wherever_in_a_message_they_stand() {
+    for (message, field) in [
+        (r#"{"groupTipsElem": {"type": 1}}"#, "groupTipsElem"),
+        (r#"{"elemType": 0, "textElem": null, "groupTipsElem": {}}"#, "groupTipsElem"),
+        (r#"{"elemType": 1, "textElem": {"nextElem": {"elemType": 9}}}"#, "nextElem.elemType"),
+        (
+            r#"{"elemType": 1, "textElem": {"nextElem": {"elemType": 8, "nextElem": {"elemType": "9"}}}}"#,
+            "nextElem.elemType",
+        ),
+        (r#"{"groupReportElem": {"nextElem": {"elemType": 9}}}"#, "nextElem.elemType"),
+        (r#"{"message_elem_array": [{"group_tips_elem_tip_type": 1}]}"#, "message_elem_array[]"),
+    ] {
+        assert_eq!(refusal(message), MessageError::GroupTips { field }, "{message}");
+    }
+    for other in [
+        r#"{"elemType": 1, "textElem": {"text": "a"}, "groupTipsElem": {}}"#,
+        r#"{"textElem": {"text": "a"}, "groupTipsElem": {}}"#,
+        r#"{"elemType": 1, "textElem": {"nextElem": {"elemType": 5}}}"#,
+        r#"{"elemType": 2, "customElem": {"data": {"nextElem": {"elemType": 9}}}}"#,
+        r#"{"message_elem_array": [{"elem_type": 0, "group_tips_elem_tip_type": 1}]}"#,
+    ] {
+        assert!(inspect(other.as_bytes()).is_ok(), "{other}");
+    }
+}
+
+#[test]
+fn every_element_of_the_model_is_looked_into_for_group_tips() {
+    let chain = r#"{"nextElem": {"elemType": 9}}"#;
+    let all: Map<String, Value> =
+        ELEMENTS.iter().map(|name| ((*name).to_owned(), serde_json::from_str(chain).unwrap())).collect();
+    let read = crate::V2TimMessage::parse(Value::Object(all).to_string().as_bytes()).unwrap();
+    assert_eq!(read.rest, Map::new(), "each is a field of the model");
+    for name in ELEMENTS {
+        let message = format!(r#"{{"elemType": 1, "{name}": {chain}}}"#);
+        assert_eq!(refusal(&message), MessageError::GroupTips { field: "nextElem.elemType" }, "{message}");
+    }
+}
+
+#[test]
+fn only_the_c_shape_says_of_a_message_that_it_is_for_those_online_alone() {
+    let online = |message: &str| inspect(message.as_bytes()).unwrap().online_user_only;
+    assert_eq!(online(C_SHAPE), None);
+    for (value, expected) in
+        [("true", Some(true)), ("1", Some(true)), ("false", Some(false)), ("null", None), ("[]", None)]
+    {
+        assert_eq!(online(&with(C_SHAPE, "message_is_online_msg", value)), expected, "{value}");
+        let camel = format!(r#"{{"elemType": 1, "message_is_online_msg": {value}}}"#);
+        assert_eq!(online(&camel), None, "{value} is the app's own there");
+    }
+}
+
+#[test]
 fn a_message_of_somebody_else_is_refused() {
     assert_eq!(refusal(r#"{"isSelf": false}"#), MessageError::NotOwn { field: "isSelf" });
     let error = refusal(&with(C_SHAPE, "message_is_from_self", "false"));
