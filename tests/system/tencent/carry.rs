@@ -196,3 +196,166 @@ async fn online_only_is_a_life_of_no_time_to_one_person_and_a_flag_to_a_group() 
     assert_eq!(of("all")["OnlineOnlyFlag"], 1);
     assert_eq!((of("one").get("OnlineOnlyFlag"), of("all").get("MsgLifeTime")), (None, None));
 }
+
+/// Messages with values that the SDKs take and REST takes otherwise, and what of the call must say so.
+fn at_the_edge() -> Vec<(Value, &'static str, Value)> {
+    let url = "HTTPS://static.example.com/a";
+    let c = |elements: Value, more: Value| {
+        let mut message = c_shape(&elements);
+        message.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        message
+    };
+    let words = || json!([{"elem_type": 0, "text_elem_content": "Gate 4"}]);
+    let group = |more: Value| {
+        let mut message = text("", "group:pier_crew");
+        message.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        message
+    };
+    vec![
+        (
+            c(
+                words(),
+                json!({"message_offline_push_config": {"offline_push_config_flag": 2,
+                    "offline_push_config_android_config": {"android_offline_push_config_title": "A",
+                        "android_offline_push_config_vivo_classification": 7},
+                    "offline_push_config_ios_config": {"ios_offline_push_config_title": "I"}}}),
+            ),
+            "/OfflinePushInfo",
+            json!({"PushFlag": 1, "Title": "A", "ApnsInfo": {"Title": "I"}}),
+        ),
+        (
+            c(
+                words(),
+                json!({"message_disable_cloud_message_pre_hook": true, "ui_status": 3, "message_unique_id": 7}),
+            ),
+            "/ForbidCallbackControl",
+            json!(["ForbidBeforeSendMsgCallback"]),
+        ),
+        (
+            group(json!({"isDisableCloudMessagePostHook": true})),
+            "/ForbidCallbackControl",
+            json!(["ForbidAfterSendMsgCallback"]),
+        ),
+        (
+            with(4, "soundElem", json!({"UUID": "s1", "url": url, "dataSize": -1, "duration": 1.5})),
+            "/MsgBody/0/MsgContent",
+            json!({"Url": url, "UUID": "s1", "Size": 0, "Second": 2, "Download_Flag": 2}),
+        ),
+        (
+            with(3, "imageElem", json!({"imageList": [null, {"uuid": "i", "url": url, "width": -3}]})),
+            "/MsgBody/0/MsgContent/ImageInfoArray",
+            json!([{"Type": 1, "Size": 0, "Width": 0, "Height": 0, "URL": url}]),
+        ),
+        (
+            c(
+                json!([{"elem_type": 9, "video_elem_video_type": "video/mp4", "video_elem_video_url": url,
+                    "video_elem_video_id": "v", "video_elem_image_url": url, "video_elem_image_id": "i"}]),
+                json!({}),
+            ),
+            "/MsgBody/0/MsgContent/VideoFormat",
+            json!("mp4"),
+        ),
+        (
+            group(json!({"groupAtUserList": ["lena", null, "", 5]})),
+            "/GroupAtInfo",
+            json!([{"GroupAtAllFlag": 0, "GroupAt_Account": "lena"}]),
+        ),
+        (
+            with(7, "locationElem", json!({"desc": "x", "longitude": 10, "latitude": "-53.5"})),
+            "/MsgBody/0/MsgContent",
+            json!({"Desc": "x", "Longitude": 10.0, "Latitude": -53.5}),
+        ),
+        // An app's own field does not make a message one of the C SDK.
+        (
+            json!({"userID": "lena", "isSelf": 1, "elemType": "1", "textElem": {"text": "own"}, "message_unique_id": 5}),
+            "/To_Account",
+            json!("lena"),
+        ),
+        // The newest Flutter SDK's.
+        (
+            c(
+                words(),
+                json!({"elem_type": 1, "id": "created_temp_id-1", "progress": 0, "ui_status": 1,
+                "message_target_group_member_array": ["omar", "lena"]}),
+            ),
+            "/To_Account",
+            json!(["omar", "lena"]),
+        ),
+    ]
+}
+
+#[tokio::test]
+async fn what_the_sdks_take_and_rest_takes_otherwise_arrives_as_rest_takes_it() {
+    let desk = Desk::start("", "").await;
+    for (number, (message, place, expected)) in at_the_edge().into_iter().enumerate() {
+        let message = named(message, number);
+        desk.submit(&message).await;
+        let msg_id = format!("m-{number}");
+        let entry = desk.daemon.entry_when(&msg_id, |entry| entry.state.is_ended()).await;
+        assert_eq!(entry.state, State::Sent, "{message}\n{entry:#?}\n{:?}", desk.double.refusals());
+        let body = desk.double.delivered().last().unwrap().body.clone();
+        assert_eq!(body.pointer(place), Some(&expected), "{message}\n{body}");
+        let data = desk.daemon.client.receipt(&msg_id).await.unwrap().data.unwrap();
+        let data: Value = serde_json::from_str(data.get()).unwrap();
+        assert_eq!(data.get("ui_status").cloned(), message.get("ui_status").map(|_| json!(2)), "{data}");
+    }
+    assert_eq!(desk.double.refusals(), []);
+}
+
+#[tokio::test]
+async fn a_message_that_does_not_say_clearly_whom_it_is_for_goes_to_nobody() {
+    let desk = Desk::start("", "").await;
+    let unclear = [
+        json!({"targetGroupMemberList": ["lena", null]}),
+        json!({"targetGroupMemberList": "lena"}),
+        json!({"targetGroupMemberList": [""]}),
+        json!({"message_target_group_member_array": ["lena", 5]}),
+        json!({"sender": 5}),
+    ];
+    for (number, more) in unclear.into_iter().enumerate() {
+        let mut message = named(text("", "group:pier_crew"), number);
+        message.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        desk.submit(&message).await;
+        let entry = desk.daemon.entry_in(&format!("m-{number}"), State::Failed).await;
+        assert!(cannot_carry(&entry).is_some(), "{message}\n{entry:#?}");
+    }
+    for (message, field) in [
+        (
+            r#"{"groupID":"g","message_conv_type":1,"message_conv_id":"victim","message_elem_array":[{"elem_type":0,"text_elem_content":"a"}]}"#,
+            "message.message_conv_id",
+        ),
+        (r#"{"elemType":1,"textElem":{"text":"a"}}"#, "conversation"),
+    ] {
+        let body = format!(r#"{{"msgID":"two","message":{message}}}"#);
+        let problem = desk.daemon.post("/v1/messages", body).await.problem(400, "bad_request");
+        assert_eq!(problem["field"], field);
+        assert!(problem["hint"].as_str().unwrap().contains("message"), "{problem}");
+    }
+    assert_eq!(desk.double.counts().0, 0, "no call was made");
+}
+
+#[tokio::test]
+async fn a_message_of_the_c_sdk_says_by_itself_that_it_is_for_those_online_alone() {
+    let desk = Desk::start("", "").await;
+    for (number, (said, expected)) in
+        [("", json!(0)), (r#","onlineUserOnly":false"#, Value::Null), (r#","onlineUserOnly":true"#, json!(0))]
+            .into_iter()
+            .enumerate()
+    {
+        let message = json!({
+            "message_msg_id": format!("m-{number}"), "message_conv_type": 1, "message_conv_id": "lena",
+            "message_is_online_msg": true, "message_need_read_receipt": true,
+            "message_elem_array": [{"elem_type": 0, "text_elem_content": "typing"}],
+        });
+        desk.daemon
+            .client
+            .submit_json(format!(r#"{{"message":{message}{said}}}"#).into_bytes())
+            .await
+            .unwrap();
+        desk.daemon.entry_in(&format!("m-{number}"), State::Sent).await;
+        let body = desk.double.delivered().last().unwrap().body.clone();
+        assert_eq!(body["MsgLifeTime"], expected, "{said}: {body}");
+        assert_eq!(body.get("IsNeedReadReceipt").is_some(), expected.is_null(), "{said}: {body}");
+    }
+    assert_eq!(desk.double.refusals(), []);
+}

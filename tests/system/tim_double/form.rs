@@ -30,16 +30,24 @@ fn text(value: &Value) -> bool {
     value.is_string()
 }
 
+/// A name says something, and is no other's name with a part replaced.
 fn name(value: &Value) -> bool {
-    value.as_str().is_some_and(|text| !text.is_empty())
+    value.as_str().is_some_and(|text| !text.is_empty() && !text.contains('\u{fffd}'))
+}
+
+/// A format as `mp4`: no media type, no path.
+fn format(value: &Value) -> bool {
+    let is_plain = |text: &str| text.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    value.as_str().is_some_and(|text| (1..=8).contains(&text.len()) && is_plain(text))
 }
 
 fn u32_number(value: &Value) -> bool {
     value.as_u64().is_some_and(|number| u32::try_from(number).is_ok())
 }
 
+/// Bytes, pixels, seconds: whole, not below 0, 32 bits.
 fn count(value: &Value) -> bool {
-    value.as_u64().is_some()
+    u32_number(value)
 }
 
 fn flag(value: &Value) -> bool {
@@ -63,17 +71,29 @@ fn names(value: &Value) -> bool {
 }
 
 fn url(value: &Value) -> bool {
-    value.as_str().is_some_and(|text| text.starts_with("https://") || text.starts_with("http://"))
+    let scheme = value.as_str().and_then(|text| text.split_once("://")).map(|(scheme, _)| scheme);
+    scheme.is_some_and(|scheme| matches!(scheme.to_ascii_lowercase().as_str(), "https" | "http"))
 }
 
 fn by_url(value: &Value) -> bool {
     value.as_u64() == Some(2)
 }
 
+/// Words from a list, each once.
+fn words(value: &Value, known: &[&str]) -> bool {
+    let is_known = |word: &Value| word.as_str().is_some_and(|word| known.contains(&word));
+    let is_good = |words: &Vec<Value>| {
+        words.iter().enumerate().all(|(place, word)| is_known(word) && !words[..place].contains(word))
+    };
+    list(value) && value.as_array().is_some_and(is_good)
+}
+
 fn control(value: &Value) -> bool {
-    let known =
-        |word: &Value| matches!(word.as_str(), Some("NoUnread" | "NoLastMsg" | "WithMuteNotifications"));
-    list(value) && value.as_array().is_some_and(|words| words.iter().all(known))
+    words(value, &["NoUnread", "NoLastMsg", "WithMuteNotifications"])
+}
+
+fn forbidden_hooks(value: &Value) -> bool {
+    words(value, &["ForbidBeforeSendMsgCallback", "ForbidAfterSendMsgCallback"])
 }
 
 /// All fields are known and have their types; those that must be there are.
@@ -103,7 +123,7 @@ pub(super) fn sendmsg(body: &Map<String, Value>) -> Checked {
         Field("MsgSeq", May, 90_010, u32_number),
         Field("MsgRandom", Must, 90_005, u32_number),
         Field("SendMsgControl", May, 90_010, control),
-        Field("ForbidCallbackControl", May, 90_010, list),
+        Field("ForbidCallbackControl", May, 90_010, forbidden_hooks),
         Field("MsgBody", Must, 90_002, list),
         Field("CloudCustomData", May, 90_010, text),
         Field("SupportMessageExtension", May, 90_010, flag),
@@ -111,6 +131,11 @@ pub(super) fn sendmsg(body: &Map<String, Value>) -> Checked {
         Field("IsNeedReadReceipt", May, 90_010, flag),
     ];
     check(body, &fields, "sendmsg")?;
+    if body.get("MsgLifeTime") == Some(&Value::from(0))
+        && body.get("IsNeedReadReceipt") == Some(&Value::from(1))
+    {
+        return Err(Refusal(10_061, "a message for those online alone has no receipt".into()));
+    }
     content(body)
 }
 
@@ -125,7 +150,7 @@ pub(super) fn send_group_msg(body: &Map<String, Value>) -> Checked {
         Field("To_Account", May, 10_004, names),
         Field("MsgBody", Must, 10_004, list),
         Field("OfflinePushInfo", May, 10_004, object),
-        Field("ForbidCallbackControl", May, 10_004, list),
+        Field("ForbidCallbackControl", May, 10_004, forbidden_hooks),
         Field("OnlineOnlyFlag", May, 10_004, flag),
         Field("SendMsgControl", May, 10_004, control),
         Field("CloudCustomData", May, 10_004, text),
@@ -298,14 +323,14 @@ fn video(content: &Map<String, Value>) -> Checked {
         must("VideoUUID", name),
         must("VideoSize", count),
         must("VideoSecond", count),
-        must("VideoFormat", name),
+        must("VideoFormat", format),
         must("VideoDownloadFlag", by_url),
         must("ThumbUrl", url),
         must("ThumbUUID", name),
         must("ThumbSize", count),
         must("ThumbWidth", count),
         must("ThumbHeight", count),
-        must("ThumbFormat", name),
+        must("ThumbFormat", format),
         must("ThumbDownloadFlag", by_url),
     ];
     check(content, &fields, "TIMVideoFileElem")

@@ -131,6 +131,12 @@ async fn every_fault_of_a_body_has_its_code() {
     let double = TimDouble::start(Settings::default()).await;
     let caller = Caller::new(&double);
     let part = |kind: &str, content: Value| json!([{"MsgType": kind, "MsgContent": content}]);
+    let sound = |url: &str, size: Value, second: Value| {
+        part(
+            "TIMSoundElem",
+            json!({"Url": url, "UUID": "u", "Size": size, "Second": second, "Download_Flag": 2}),
+        )
+    };
     let custom = json!({"MsgType": "TIMCustomElem", "MsgContent": {"Data": "d"}});
     for (name, value, expected) in [
         ("To_Account", Value::Null, 90_003),
@@ -142,6 +148,17 @@ async fn every_fault_of_a_body_has_its_code() {
         ("MsgLifeTime", json!(604_801), 90_044),
         ("msgLifeTime", json!(0), 90_010),
         ("SendMsgControl", json!(["Nothing"]), 90_010),
+        ("SendMsgControl", json!(["NoUnread", "NoUnread"]), 90_010),
+        ("ForbidCallbackControl", json!(["ForbidBeforeSendMsgCallback", "Forbid"]), 90_010),
+        ("ForbidCallbackControl", json!("ForbidBeforeSendMsgCallback"), 90_010),
+        ("From_Account", json!(""), 90_008),
+        ("To_Account", json!("b\u{fffd}"), 90_003),
+        ("MsgBody", sound("/a", json!(1), json!(1)), 90_010),
+        ("MsgBody", sound("https://h/a", json!(-1), json!(1)), 90_010),
+        ("MsgBody", sound("https://h/a", json!(1), json!(1.5)), 90_010),
+        ("MsgBody", sound("https://h/a", json!(1), json!("1")), 90_010),
+        ("MsgBody", sound("https://h/a", json!(4_294_967_296_u64), json!(1)), 90_010),
+        ("OfflinePushInfo", json!({"AndroidInfo": {"VIVOClassification": 7}}), 90_043),
         ("MsgBody", json!([]), 90_002),
         ("MsgBody", json!({}), 90_002),
         ("MsgBody", part("TIMOther", json!({})), 90_007),
@@ -172,10 +189,17 @@ async fn every_fault_of_a_body_has_its_code() {
         ("To_Account", (0..51).map(|number| number.to_string()).collect(), 10_004),
         ("GroupAtInfo", json!([{"GroupAtAllFlag": 1, "GroupAt_Account": "a"}]), 10_004),
         ("GroupAtInfo", json!([{"GroupAtAllFlag": 0}]), 10_004),
+        ("GroupAtInfo", json!([{"GroupAtAllFlag": 0, "GroupAt_Account": ""}]), 10_004),
+        ("To_Account", json!([]), 10_004),
+        ("To_Account", json!([""]), 10_004),
+        ("To_Account", json!(["a", null]), 10_004),
+        ("ForbidCallbackControl", json!(["NoUnread"]), 10_004),
     ] {
         let reply = caller.to_group(&with(group(), name, value)).await;
         assert_eq!(code(&reply), expected, "{name}: {reply}");
     }
+    let receipt = with(with(person(), "MsgLifeTime", json!(0)), "IsNeedReadReceipt", json!(1));
+    assert_eq!(code(&caller.to_person(&receipt).await), 10_061);
     let both = with(with(group(), "OnlineOnlyFlag", json!(1)), "SendMsgControl", json!(["NoUnread"]));
     assert_eq!(code(&caller.to_group(&both).await), 10_004);
     assert_eq!(code(&caller.call("openim/sendmsg", &Caller::query(), "{").await), 90_001);
