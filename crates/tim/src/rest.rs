@@ -19,6 +19,11 @@
 //! # Ok::<(), rest::CannotCarry>(())
 //! ```
 //!
+//! A message goes to those whom it names and to nobody else: what cannot be read of its receiver, its sender or its
+//! list of members is a [`CannotCarry`], never left out. What else of a message is not as REST has it goes out as
+//! near to it as can be: counts rounded and not below 0, unreadable at-names and sizes of a picture left out, half
+//! of a character as U+FFFD.
+//!
 //! Source: the vendor's REST documentation of 2023 and, where it is newer, of 2026.
 
 mod body;
@@ -73,7 +78,8 @@ pub struct Call {
     pub body: Vec<u8>,
 }
 
-/// Makes the call for a message in camelCase or in the C SDK's snake_case.
+/// Makes the call for a message in camelCase or in the C SDK's snake_case. The receiver is the one that
+/// [`crate::message::inspect`] tells, by the same rule. Equal messages and options make equal bytes.
 ///
 /// # Errors
 /// [`CannotCarry`] says what REST has no way to send, and who can.

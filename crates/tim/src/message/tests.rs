@@ -7,6 +7,9 @@ use serde_json::Map;
 
 use super::*;
 
+mod receivers;
+mod tips;
+
 const MESSAGES: &str = include_str!("../../../../tests/fixtures/messages.jsonl");
 
 const C_SHAPE: &str = r#"{
@@ -127,77 +130,6 @@ fn missing_null_and_empty_ids_are_all_absent() {
 }
 
 #[test]
-fn a_conversation_is_the_group_then_the_peer_then_that_of_the_c_shape() {
-    for (message, expected) in [
-        (r#"{"groupID": "g", "userID": "u"}"#, Some("group:g")),
-        (r#"{"groupID": "", "userID": "u"}"#, Some("c2c:u")),
-        (r#"{"groupID": null, "userID": null}"#, None),
-        (r#"{"userID": "", "message_conv_type": 2, "message_conv_id": "g"}"#, Some("group:g")),
-        (r#"{"message_conv_type": 1.0, "message_conv_id": "u"}"#, Some("c2c:u")),
-        (r#"{"message_conv_type": 3, "message_conv_id": "u"}"#, None),
-        (r#"{"message_conv_type": 1, "message_conv_id": ""}"#, None),
-        (r#"{"message_conv_id": "u"}"#, None),
-        // The fields of the other shape may say the same, or nothing.
-        (r#"{"userID": "u", "message_conv_type": 1, "message_conv_id": "u"}"#, Some("c2c:u")),
-        (
-            r#"{"groupID": "g", "userID": "u", "message_conv_type": "2", "message_conv_id": "g"}"#,
-            Some("group:g"),
-        ),
-        (r#"{"userID": "u", "message_conv_type": 0, "message_conv_id": "", "elemType": 1}"#, Some("c2c:u")),
-        (r#"{"userID": "u", "message_elem_array": [{"elem_type": 0}]}"#, Some("c2c:u")),
-        (r#"{"userID": "u", "message_unique_id": 5, "elemType": 1}"#, Some("c2c:u")),
-    ] {
-        assert_eq!(conversation(message).as_deref(), expected, "{message}");
-    }
-}
-
-#[test]
-fn fields_that_name_different_receivers_are_refused_and_nobody_is_guessed() {
-    let two = |one, other| MessageError::TwoReceivers { one, other };
-    for (message, error) in [
-        (
-            r#"{"groupID":"g","message_conv_type":1,"message_conv_id":"victim","message_elem_array":[]}"#,
-            two("groupID", "message_conv_id"),
-        ),
-        (
-            r#"{"userID": "u", "message_conv_type": 2, "message_conv_id": "g"}"#,
-            two("userID", "message_conv_id"),
-        ),
-        // A person may be called as a group is.
-        (
-            r#"{"userID": "a", "message_conv_type": 2, "message_conv_id": "a"}"#,
-            two("userID", "message_conv_type"),
-        ),
-        (
-            r#"{"groupID": "g", "userID": "u", "message_conv_type": 1, "message_conv_id": "u", "elemType": 1}"#,
-            two("groupID", "message_conv_id"),
-        ),
-        (r#"{"groupID": "g", "message_conv_type": 1}"#, two("groupID", "message_conv_type")),
-        (r#"{"userID": "u", "message_conv_id": "v"}"#, two("userID", "message_conv_id")),
-    ] {
-        assert_eq!(refusal(message), error, "{message}");
-        assert!(error.to_string().contains("message_conv_"), "{error}");
-    }
-}
-
-#[test]
-fn a_message_in_camel_case_stays_one_whatever_the_app_adds_to_it() {
-    let message = MESSAGES.lines().next().unwrap();
-    let added = with(message, "message_unique_id", "5");
-    for field in ["ui_status", "message_status"] {
-        assert_ne!(
-            fingerprint(&added),
-            fingerprint(&with(&added, field, "77")),
-            "{field} means nothing there"
-        );
-    }
-    let both = with(&with(message, "message_conv_id", r#""ferry_desk""#), "message_elem_array", "[]");
-    assert_ne!(fingerprint(&both), fingerprint(&with(&both, "ui_status", "77")), "elemType decides");
-    let user_alone = r#"{"userID":"u","message_elem_array":[{"elem_type":0}],"ui_status":1}"#;
-    assert_eq!(fingerprint(user_alone), fingerprint(&with(user_alone, "ui_status", "77")));
-}
-
-#[test]
 fn flags_and_numbers_may_be_spelt_as_the_models_read_them() {
     for received in [r#"{"isSelf": 0}"#, r#"{"isSelf": "false"}"#, r#"{"isSelf": "0"}"#] {
         assert_eq!(refusal(received), MessageError::NotOwn { field: "isSelf" }, "{received}");
@@ -214,64 +146,6 @@ fn flags_and_numbers_may_be_spelt_as_the_models_read_them() {
     }
     let to_group = r#"{"message_conv_type": "2", "message_conv_id": "g"}"#;
     assert_eq!(conversation(to_group).as_deref(), Some("group:g"));
-}
-
-#[test]
-fn group_tips_are_refused_in_both_shapes_and_videos_are_not() {
-    let tips = |field| MessageError::GroupTips { field };
-    assert_eq!(refusal(r#"{"elemType": 9, "isSelf": false}"#), tips("elemType"));
-    assert_eq!(refusal(r#"{"elemType": 9.0}"#), tips("elemType"));
-    let second = r#"{"message_elem_array": [{"elem_type": 0}, {"elem_type": 5}]}"#;
-    assert_eq!(refusal(second), tips("message_elem_array[].elem_type"));
-    assert_eq!(refusal(r#"{"message_msg_id": "m", "elem_type": 9}"#), tips("elem_type"));
-    for video in [
-        r#"{"elemType": 5}"#,
-        r#"{"elem_type": 5, "message_elem_array": [{"elem_type": 9}]}"#,
-        r#"{"elem_type": 9, "message_elem_array": [{"elem_type": 9}]}"#,
-        r#"{"elem_type": 5, "message_elem_array": []}"#,
-        r#"{"elemType": null, "message_elem_array": null}"#,
-    ] {
-        assert!(inspect(video.as_bytes()).is_ok(), "{video}");
-    }
-}
-
-#[test]
-fn group_tips_are_refused_wherever_in_a_message_they_stand() {
-    for (message, field) in [
-        (r#"{"groupTipsElem": {"type": 1}}"#, "groupTipsElem"),
-        (r#"{"elemType": 0, "textElem": null, "groupTipsElem": {}}"#, "groupTipsElem"),
-        (r#"{"elemType": 1, "textElem": {"nextElem": {"elemType": 9}}}"#, "nextElem.elemType"),
-        (
-            r#"{"elemType": 1, "textElem": {"nextElem": {"elemType": 8, "nextElem": {"elemType": "9"}}}}"#,
-            "nextElem.elemType",
-        ),
-        (r#"{"groupReportElem": {"nextElem": {"elemType": 9}}}"#, "nextElem.elemType"),
-        (r#"{"message_elem_array": [{"group_tips_elem_tip_type": 1}]}"#, "message_elem_array[]"),
-    ] {
-        assert_eq!(refusal(message), MessageError::GroupTips { field }, "{message}");
-    }
-    for other in [
-        r#"{"elemType": 1, "textElem": {"text": "a"}, "groupTipsElem": {}}"#,
-        r#"{"textElem": {"text": "a"}, "groupTipsElem": {}}"#,
-        r#"{"elemType": 1, "textElem": {"nextElem": {"elemType": 5}}}"#,
-        r#"{"elemType": 2, "customElem": {"data": {"nextElem": {"elemType": 9}}}}"#,
-        r#"{"message_elem_array": [{"elem_type": 0, "group_tips_elem_tip_type": 1}]}"#,
-    ] {
-        assert!(inspect(other.as_bytes()).is_ok(), "{other}");
-    }
-}
-
-#[test]
-fn every_element_of_the_model_is_looked_into_for_group_tips() {
-    let chain = r#"{"nextElem": {"elemType": 9}}"#;
-    let all: Map<String, Value> =
-        ELEMENTS.iter().map(|name| ((*name).to_owned(), serde_json::from_str(chain).unwrap())).collect();
-    let read = crate::V2TimMessage::parse(Value::Object(all).to_string().as_bytes()).unwrap();
-    assert_eq!(read.rest, Map::new(), "each is a field of the model");
-    for name in ELEMENTS {
-        let message = format!(r#"{{"elemType": 1, "{name}": {chain}}}"#);
-        assert_eq!(refusal(&message), MessageError::GroupTips { field: "nextElem.elemType" }, "{message}");
-    }
 }
 
 #[test]

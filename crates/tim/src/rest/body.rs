@@ -175,8 +175,8 @@ pub(super) fn call(outgoing: Outgoing, options: &CallOptions) -> Call {
         }
         To::Group { id, members } => {
             let (group_id, topic_id) = match id.split_once(TOPIC_MARK) {
-                Some((community, _)) => (community.to_owned(), Some(id)),
-                None => (id, None),
+                Some((community, _)) if !community.is_empty() => (community.to_owned(), Some(id)),
+                _ => (id, None),
             };
             let body = SendGroupMsg {
                 group_id: group_id.clone(),

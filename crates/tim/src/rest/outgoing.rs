@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 use super::body::OfflinePush;
 use super::parts::Part;
 use super::refusal::{CannotCarry, TARGETS_MAX};
-use crate::envelope::{self, Destination, MessageShape};
+use crate::envelope::{Destination, Envelope, MessageShape};
 use crate::fields::{Shape, Wire};
 use crate::json::exact;
 use crate::message::MessageError;
@@ -52,7 +52,7 @@ pub(super) enum To {
 
 /// What a message says besides its content, whichever shape it has.
 #[derive(Debug)]
-struct Envelope {
+struct Addressed {
     sender: Option<String>,
     to: To,
     at: Vec<String>,
@@ -65,15 +65,15 @@ pub(super) fn read(message: &[u8]) -> Result<Outgoing, CannotCarry> {
     let Value::Object(object) = &value else { return Err(CannotCarry::not_an_object(&value)) };
     let exact = exact::read_fields(message)
         .ok_or_else(|| CannotCarry::Json { reason: "its fields cannot be told apart".to_owned() })?;
-    let fields = envelope::Envelope::new(object, &exact);
+    let fields = Envelope::new(object, &exact);
     let outgoing = match fields.shape() {
         MessageShape::C => {
-            let envelope = envelope(fields, "message_sender", "message_group_at_user_array")?;
-            c::read(&c_shape::Message::read_object(object), envelope)?
+            let addressed = addressed(fields, "message_sender", "message_group_at_user_array")?;
+            c::read(&c_shape::Message::read_object(object), addressed)?
         }
         MessageShape::Camel => {
-            let envelope = envelope(fields, "sender", "groupAtUserList")?;
-            camel::read(&model::V2TimMessage::read_object(object), envelope)?
+            let addressed = addressed(fields, "sender", "groupAtUserList")?;
+            camel::read(&model::V2TimMessage::read_object(object), addressed)?
         }
     };
     check(outgoing)
@@ -81,21 +81,17 @@ pub(super) fn read(message: &[u8]) -> Result<Outgoing, CannotCarry> {
 
 /// Who sends, who gets it and who is called by name. The receiver is the one that submit took for its lane:
 /// both ask the same reader.
-fn envelope(
-    fields: envelope::Envelope<'_>,
-    sender: &'static str,
-    at: &'static str,
-) -> Result<Envelope, CannotCarry> {
+fn addressed(fields: Envelope<'_>, sender: &'static str, at: &'static str) -> Result<Addressed, CannotCarry> {
     let to = match fields.destination()?.ok_or(CannotCarry::NoDestination)? {
         Destination::Group(id) => To::Group { id: id.to_owned(), members: fields.members()? },
         Destination::Person(id) => person(id, fields)?,
     };
     let at = fields.mentioned(at).into_iter().map(mentioned).collect();
-    Ok(Envelope { sender: fields.text(sender)?.map(str::to_owned), to, at })
+    Ok(Addressed { sender: fields.text(sender)?.map(str::to_owned), to, at })
 }
 
 /// A list of members beside a person must not name anybody else.
-fn person(id: &str, fields: envelope::Envelope<'_>) -> Result<To, CannotCarry> {
+fn person(id: &str, fields: Envelope<'_>) -> Result<To, CannotCarry> {
     if fields.members()?.iter().any(|member| member != id) {
         return Err(MessageError::TwoReceivers {
             one: "message_conv_id",
@@ -123,6 +119,20 @@ fn check(outgoing: Outgoing) -> Result<Outgoing, CannotCarry> {
             Err(CannotCarry::TooManyTargets { count: members.len() })
         }
         _ => Ok(outgoing),
+    }
+}
+
+/// A text of which there may be none. One that is there and is no text is not sent as if there were none.
+fn text(
+    field: Option<&String>,
+    rest: &Map<String, Value>,
+    name: &str,
+    spelt: &'static str,
+) -> Result<String, CannotCarry> {
+    match (field, rest.get(name)) {
+        (Some(text), _) => Ok(text.clone()),
+        (None, None | Some(Value::Null)) => Ok(String::new()),
+        (None, Some(_)) => Err(CannotCarry::Missing { field: spelt }),
     }
 }
 

@@ -87,7 +87,9 @@ impl CannotCarry {
                 "submit the V2TimMessage as the SDK's toJson writes it"
             }
             Self::Receiver(error) => error.hint(),
-            Self::NoDestination => "submit the message with its userID or groupID",
+            Self::NoDestination => {
+                "submit the message with its userID or groupID (a submit's `conversation` names a lane only)"
+            }
             Self::LocalFile { .. } => {
                 "let the app send it (transport.kind = \"app\"), which can upload, or submit it with a URL"
             }

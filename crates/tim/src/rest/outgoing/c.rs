@@ -6,19 +6,19 @@
 use super::super::body::{AndroidInfo, ApnsInfo, OfflinePush};
 use super::super::parts::{self, Clip, Custom, Image, Location, Media, Part, Picture};
 use super::super::refusal::CannotCarry;
-use super::{Envelope, Outgoing, count, said, vivo_classification};
+use super::{Addressed, Outgoing, count, said, text, vivo_classification};
 use crate::c_shape::{ElemType, Element, Message, OfflinePushConfig, Priority, PushFlag};
 use crate::convert::push_title;
 
 /// Formats of pictures that have a number; REST has the same.
 const IMAGE_FORMATS: std::ops::RangeInclusive<i64> = 1..=4;
 
-pub(super) fn read(message: &Message, envelope: Envelope) -> Result<Outgoing, CannotCarry> {
+pub(super) fn read(message: &Message, addressed: Addressed) -> Result<Outgoing, CannotCarry> {
     let yes = |flag: Option<bool>| flag == Some(true);
     let elements = message.elem_array.as_deref().unwrap_or_default();
     Ok(Outgoing {
-        sender: envelope.sender,
-        to: envelope.to,
+        sender: addressed.sender,
+        to: addressed.to,
         parts: elements.iter().map(part).collect::<Result<_, _>>()?,
         priority: message.priority.and_then(|priority| match priority {
             Priority::High => Some("High"),
@@ -26,9 +26,15 @@ pub(super) fn read(message: &Message, envelope: Envelope) -> Result<Outgoing, Ca
             Priority::Low | Priority::Lowest => Some("Low"),
             Priority::Other(_) => None,
         }),
-        cloud_custom_data: said(message.cloud_custom_str.as_ref()),
+        cloud_custom_data: Some(text(
+            message.cloud_custom_str.as_ref(),
+            &message.rest,
+            "message_cloud_custom_str",
+            "message_cloud_custom_str",
+        )?)
+        .filter(|data| !data.is_empty()),
         push: message.offline_push_config.as_deref().map(push).unwrap_or_default(),
-        at: envelope.at,
+        at: addressed.at,
         needs_read_receipt: yes(message.need_read_receipt),
         is_without_pre_hook: yes(message.disable_cloud_message_pre_hook),
         is_without_post_hook: yes(message.disable_cloud_message_post_hook),
@@ -46,19 +52,19 @@ fn part(elem: &Element) -> Result<Part, CannotCarry> {
             Ok(Part::Text { text: elem.text_content.clone().ok_or_else(|| missing("text_elem_content"))? })
         }
         Some(ElemType::Custom) => Ok(Part::Custom(Custom {
-            data: elem.custom_data.clone().unwrap_or_default(),
+            data: text(elem.custom_data.as_ref(), &elem.rest, "custom_elem_data", "custom_elem_data")?,
             desc: said(elem.custom_desc.as_ref()),
             ext: said(elem.custom_ext.as_ref()),
             sound: said(elem.custom_sound.as_ref()),
         })),
         Some(ElemType::Location) => Ok(Part::Location(Location {
-            desc: elem.location_desc.clone().unwrap_or_default(),
+            desc: text(elem.location_desc.as_ref(), &elem.rest, "location_elem_desc", "location_elem_desc")?,
             latitude: elem.location_latitude.ok_or_else(|| missing("location_elem_latitude"))?,
             longitude: elem.location_longitude.ok_or_else(|| missing("location_elem_longitude"))?,
         })),
         Some(ElemType::Face) => Ok(Part::Face {
             index: elem.face_index.ok_or_else(|| missing("face_elem_index"))?,
-            data: elem.face_buf.clone().unwrap_or_default(),
+            data: text(elem.face_buf.as_ref(), &elem.rest, "face_elem_buf", "face_elem_buf")?,
         }),
         Some(ElemType::Image) => picture(elem),
         Some(ElemType::Sound) => {

@@ -10,18 +10,18 @@ use serde_json::Value;
 use super::super::body::{AndroidInfo, ApnsInfo, OfflinePush};
 use super::super::parts::{self, Clip, Custom, Image, Location, Media, Part, Picture};
 use super::super::refusal::CannotCarry;
-use super::{Envelope, Outgoing, count, said, vivo_classification};
+use super::{Addressed, Outgoing, count, said, text, vivo_classification};
 use crate::fields::Wire;
 use crate::model::{
     Elem, ElemType, ImageType, OfflinePushInfo, Priority, V2TimFileElem, V2TimImage, V2TimImageElem,
     V2TimMessage, V2TimSoundElem, V2TimVideoElem,
 };
 
-pub(super) fn read(message: &V2TimMessage, envelope: Envelope) -> Result<Outgoing, CannotCarry> {
+pub(super) fn read(message: &V2TimMessage, addressed: Addressed) -> Result<Outgoing, CannotCarry> {
     let yes = |flag: Option<bool>| flag == Some(true);
     Ok(Outgoing {
-        sender: envelope.sender,
-        to: envelope.to,
+        sender: addressed.sender,
+        to: addressed.to,
         parts: message.elements().map(|elem| part(message, elem)).collect::<Result<_, _>>()?,
         priority: message.priority.and_then(|priority| match priority {
             Priority::High => Some("High"),
@@ -29,9 +29,15 @@ pub(super) fn read(message: &V2TimMessage, envelope: Envelope) -> Result<Outgoin
             Priority::Low => Some("Low"),
             Priority::Other(_) => None,
         }),
-        cloud_custom_data: said(message.cloud_custom_data.as_ref()),
+        cloud_custom_data: Some(text(
+            message.cloud_custom_data.as_ref(),
+            &message.rest,
+            "cloudCustomData",
+            "cloudCustomData",
+        )?)
+        .filter(|data| !data.is_empty()),
         push: message.offline_push_info.as_deref().map(push).unwrap_or_default(),
-        at: envelope.at,
+        at: addressed.at,
         needs_read_receipt: yes(message.need_read_receipt),
         is_without_pre_hook: yes(message.is_disable_cloud_message_pre_hook),
         is_without_post_hook: yes(message.is_disable_cloud_message_post_hook),
@@ -44,23 +50,23 @@ pub(super) fn read(message: &V2TimMessage, envelope: Envelope) -> Result<Outgoin
 fn part(message: &V2TimMessage, elem: Elem<'_>) -> Result<Part, CannotCarry> {
     let missing = |field| CannotCarry::Missing { field };
     match elem {
-        Elem::Text(text) => {
-            Ok(Part::Text { text: text.text.clone().ok_or_else(|| missing("textElem.text"))? })
+        Elem::Text(elem) => {
+            Ok(Part::Text { text: elem.text.clone().ok_or_else(|| missing("textElem.text"))? })
         }
         Elem::Custom(custom) => Ok(Part::Custom(Custom {
-            data: custom.data.clone().unwrap_or_default(),
+            data: text(custom.data.as_ref(), &custom.rest, "data", "customElem.data")?,
             desc: said(custom.desc.as_ref()),
             ext: said(custom.extension.as_ref()),
             sound: None,
         })),
         Elem::Location(place) => Ok(Part::Location(Location {
-            desc: place.desc.clone().unwrap_or_default(),
+            desc: text(place.desc.as_ref(), &place.rest, "desc", "locationElem.desc")?,
             latitude: place.latitude.ok_or_else(|| missing("locationElem.latitude"))?,
             longitude: place.longitude.ok_or_else(|| missing("locationElem.longitude"))?,
         })),
         Elem::Face(face) => Ok(Part::Face {
             index: face.index.ok_or_else(|| missing("faceElem.index"))?,
-            data: face.data.clone().unwrap_or_default(),
+            data: text(face.data.as_ref(), &face.rest, "data", "faceElem.data")?,
         }),
         Elem::Image(image) => picture(image),
         Elem::Sound(sound) => recording(sound),

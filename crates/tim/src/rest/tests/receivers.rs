@@ -3,6 +3,9 @@
 //! Owns:  lists of members with odd items, both shapes in one message, odd senders.
 //! Never: checks the content.
 
+use proptest::prelude::*;
+use proptest::sample::select;
+
 use super::*;
 use crate::MessageError;
 
@@ -141,5 +144,84 @@ fn names_that_call_nobody_are_left_out_and_the_others_stay() {
     ] {
         assert_eq!(of(&message).unwrap()["GroupAtInfo"], expected, "{message}");
         assert_eq!(of(&message.replace(&list, "\"lena\"")).unwrap().get("GroupAtInfo"), None);
+    }
+}
+
+/// Objects with any of the fields that name a receiver, in one shape, in both, in none.
+fn any_receivers() -> impl Strategy<Value = Value> {
+    let names = select(vec![
+        "groupID",
+        "userID",
+        "message_conv_type",
+        "message_conv_id",
+        "targetGroupMemberList",
+        "message_target_group_member_array",
+    ]);
+    let values = select(
+        [
+            "null",
+            "0",
+            "1",
+            "2",
+            r#""2""#,
+            r#""""#,
+            r#""a""#,
+            r#""b""#,
+            r#"["a"]"#,
+            r#"["a","b"]"#,
+            r#"["a",null]"#,
+            "[]",
+            r#"[""]"#,
+        ]
+        .map(|json| serde_json::from_str::<Value>(json).unwrap())
+        .to_vec(),
+    );
+    let camel = json!({"elemType": 1, "textElem": {"text": "t"}});
+    let c = json!({"message_elem_array": [{"elem_type": 0, "text_elem_content": "t"}]});
+    let contents = select(vec![camel, c, json!({"textElem": {"text": "t"}})]);
+    (proptest::collection::btree_map(names, values, 0..6), contents).prop_map(|(fields, mut message)| {
+        message
+            .as_object_mut()
+            .unwrap()
+            .extend(fields.into_iter().map(|(name, value)| (name.to_owned(), value)));
+        message
+    })
+}
+
+/// The members that a message names in its lists.
+fn listed(message: &Value) -> Vec<&Value> {
+    ["targetGroupMemberList", "message_target_group_member_array"]
+        .into_iter()
+        .filter_map(|list| message[list].as_array())
+        .flatten()
+        .collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(4096))]
+
+    #[test]
+    fn whatever_is_posted_goes_to_the_lane_of_its_submit_and_to_no_more_than_it_names(message in any_receivers()) {
+        let text = message.to_string();
+        let Ok(body) = of(&text) else { return Ok(()) };
+        let inspected = crate::message::inspect(text.as_bytes()).unwrap();
+        let to = &body["To_Account"];
+        match body.get("GroupId") {
+            None => {
+                prop_assert_eq!(inspected.conversation, Some(format!("c2c:{}", to.as_str().unwrap())));
+                prop_assert!(listed(&message).iter().all(|member| *member == to));
+            }
+            Some(group) => {
+                prop_assert_eq!(inspected.conversation, Some(format!("group:{}", group.as_str().unwrap())));
+                let user = message["userID"].as_str().filter(|user| !user.is_empty());
+                let is_targeted = user.is_some() || !listed(&message).is_empty();
+                prop_assert_eq!(is_targeted, to.is_array());
+                for member in to.as_array().into_iter().flatten() {
+                    let is_named = |name: &Value| name == member;
+                    prop_assert!(user.is_none_or(|user| member == user));
+                    prop_assert!(user.is_some() || listed(&message).into_iter().any(is_named));
+                }
+            }
+        }
     }
 }

@@ -211,3 +211,36 @@ fn notices_of_the_service_are_refused_for_every_transport() {
     let stream = with(&json!({"elemType": 11, "streamElem": {"markdown": "#"}}));
     assert_eq!(refused(&stream), CannotCarry::UnknownElement { elem_type: 11 });
 }
+
+#[test]
+fn a_text_that_is_none_is_not_sent_as_an_empty_one() {
+    let missing = |field| CannotCarry::Missing { field };
+    let data = json!({"a": 1});
+    for (elements, field) in [
+        (json!({"elemType": 2, "customElem": {"data": data}}), "customElem.data"),
+        (json!({"elemType": 8, "faceElem": {"index": 1, "data": data}}), "faceElem.data"),
+        (
+            json!({"elemType": 7, "locationElem": {"latitude": 1, "longitude": 1, "desc": 5}}),
+            "locationElem.desc",
+        ),
+        (json!({"elemType": 1, "textElem": {"text": "a"}, "cloudCustomData": data}), "cloudCustomData"),
+    ] {
+        assert_eq!(refused(&with(&elements)), missing(field));
+    }
+    for (element, field) in [
+        (json!({"elem_type": 3, "custom_elem_data": data}), "custom_elem_data"),
+        (json!({"elem_type": 6, "face_elem_index": 1, "face_elem_buf": data}), "face_elem_buf"),
+    ] {
+        assert_eq!(refused(&with_c(&json!([element]), &json!({}))), missing(field));
+    }
+    let c = with_c(&text_c(), &json!({ "message_cloud_custom_str": data }));
+    assert_eq!(refused(&c), missing("message_cloud_custom_str"));
+    for none in [Value::Null, json!("")] {
+        let custom = json!({"elemType": 2, "customElem": {"data": none}, "cloudCustomData": none});
+        let body = body(&with(&custom));
+        assert_eq!(
+            (&body["MsgBody"][0]["MsgContent"], body.get("CloudCustomData")),
+            (&json!({"Data": ""}), None)
+        );
+    }
+}
