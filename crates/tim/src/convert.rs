@@ -1,7 +1,8 @@
 //! From one shape of a message to the other: camelCase ([`crate::model`]) and snake_case ([`crate::c_shape`]).
 //!
 //! Owns:  which field of the one says the same as which field of the other, and what is lost on the way.
-//! Never: reads or writes JSON; carries over `rest`, whose keys mean nothing in the other shape.
+//! Never: reads or writes JSON; carries over `rest`, whose keys mean nothing in the other shape. One thing of it
+//!        goes along: a list of target members that cannot be read, without which all members would be meant.
 //!
 //! What both shapes can say survives the way there and back. What one of them lacks is dropped:
 //!
@@ -36,10 +37,16 @@ mod media;
 mod numbers;
 mod push;
 
+use serde_json::{Map, Value};
+
 use crate::c_shape::{self, CREATED_ID_PREFIX, ConvType, SenderGroupMemberInfo, SenderProfile, Status};
 use crate::model::{self, MessageStatus, NumberText, V2TimMessage, V2TimUserFullInfo};
 pub use numbers::{elem_type_to_c, elem_type_to_camel, priority_to_c, priority_to_camel};
 pub(crate) use push::title as push_title;
+
+/// The list of target members in either shape.
+const TARGETS: &str = "targetGroupMemberList";
+const TARGETS_C: &str = "message_target_group_member_array";
 
 /// Levels of arrays and objects that the parser reads.
 const LEVELS_MAX: usize = 127;
@@ -126,6 +133,7 @@ fn message_to_c(message: &V2TimMessage, levels: usize) -> c_shape::Message {
         disable_cloud_message_post_hook: message.is_disable_cloud_message_post_hook,
         progress: message.progress,
         elem_type: message.elem_type,
+        rest: unread_targets(message).map(|list| (TARGETS_C.to_owned(), list)).into_iter().collect(),
         ..c_shape::Message::default()
     }
 }
@@ -174,6 +182,10 @@ fn message_to_camel(message: &c_shape::Message, levels: usize) -> V2TimMessage {
         is_disable_cloud_message_pre_hook: message.disable_cloud_message_pre_hook,
         is_disable_cloud_message_post_hook: message.disable_cloud_message_post_hook,
         target_group_member_list: message.target_group_member_array.clone(),
+        rest: unread(message.target_group_member_array.as_ref(), &message.rest, TARGETS_C)
+            .map(|list| (TARGETS.to_owned(), list))
+            .into_iter()
+            .collect(),
         ..V2TimMessage::default()
     };
     if let Some(first) = elements::to_camel(message.elem_array.as_deref().unwrap_or_default(), levels) {
@@ -226,8 +238,20 @@ fn receivers(message: &c_shape::Message) -> (Option<String>, Option<String>) {
     }
 }
 
+/// A list of target members that cannot be read.
+fn unread_targets(message: &V2TimMessage) -> Option<Value> {
+    unread(message.target_group_member_list.as_ref(), &message.rest, TARGETS)
+}
+
+fn unread(field: Option<&Vec<String>>, rest: &Map<String, Value>, name: &str) -> Option<Value> {
+    rest.get(name).filter(|list| field.is_none() && !list.is_null()).cloned()
+}
+
 /// Who alone receives it. Without the user here, a message for one member would go to the whole group.
 fn targets(message: &V2TimMessage) -> Option<Vec<String>> {
+    if unread_targets(message).is_some() {
+        return None;
+    }
     let listed = message.target_group_member_list.as_ref();
     let alone = said(&message.group_id).and(said(&message.user_id)).map(|user| vec![user.to_owned()]);
     listed.filter(|list| !list.is_empty()).cloned().or(alone).or_else(|| listed.cloned())

@@ -203,6 +203,15 @@ fn a_message_for_one_member_stays_for_that_member() {
     assert_eq!(in_c(&listed)["message_target_group_member_array"], json!(["omar"]));
     let empty = json!({"groupID": "pier_crew", "userID": "lena", "targetGroupMemberList": []});
     assert_eq!(in_c(&empty)["message_target_group_member_array"], json!(["lena"]));
+    for unread in [json!(["omar", null]), json!("omar"), json!([5])] {
+        let camel = json!({"groupID": "pier_crew", "targetGroupMemberList": unread});
+        let c = in_c(&camel);
+        assert_eq!(c["message_target_group_member_array"], unread, "without it all would be meant");
+        assert_eq!(in_camel(&c), camel);
+        let mut with_user = camel;
+        with_user["userID"] = json!("lena");
+        assert_eq!(in_c(&with_user)["message_target_group_member_array"], unread);
+    }
     let nobody = json!({"userID": "lena", "targetGroupMemberList": []});
     assert_eq!(in_c(&nobody)["message_target_group_member_array"], json!([]));
 }
