@@ -29,9 +29,11 @@ const FLAGS_AT: usize = HEAD + 8;
 const PASSES: u32 = 0x1 | 0x1_0000;
 const LOOPBACK: u32 = 0x8;
 
-/// A request for all interfaces, answered by a message for each (linux/rtnetlink.h).
+/// A request for all interfaces, answered by a message for each (linux/rtnetlink.h), which is marked as a part of an
+/// answer and so no news.
 const GET_LINK: u16 = 18;
 const REQUEST_ALL: u16 = 0x1 | 0x300;
+const PART_OF_ANSWER: u16 = 0x2;
 const LINK_BODY: usize = 16;
 
 /// The interfaces that lead out of this machine, and whether packets can pass.
@@ -68,12 +70,14 @@ impl Interfaces {
     }
 
     fn one(&mut self, message: &[u8]) -> Option<News> {
-        match u16::from_ne_bytes(field(message, 4)?) {
-            kind @ (NEW_LINK | DEL_LINK) => self.interface(kind, message),
-            NEW_ADDRESS | NEW_ROUTE => Some(News::Came),
-            DEL_ADDRESS | DEL_ROUTE => Some(News::Gone),
-            _ => None,
-        }
+        let news = match u16::from_ne_bytes(field(message, 4)?) {
+            kind @ (NEW_LINK | DEL_LINK) => self.interface(kind, message)?,
+            NEW_ADDRESS | NEW_ROUTE => News::Came,
+            DEL_ADDRESS | DEL_ROUTE => News::Gone,
+            _ => return None,
+        };
+        let is_answer = u16::from_ne_bytes(field(message, 6)?) & PART_OF_ANSWER != 0;
+        (!is_answer).then_some(news)
     }
 
     fn interface(&mut self, kind: u16, message: &[u8]) -> Option<News> {
@@ -182,6 +186,15 @@ mod tests {
         assert_eq!(hear(&returned), Some(News::Gone), "it is the whole that counts");
         assert_eq!(hear(&interface(DEL_LINK, 2, WITH)), Some(News::Dark));
         assert_eq!(hear(&interface(DEL_LINK, 3, WITHOUT)), Some(News::Gone), "nothing is known again");
+    }
+
+    #[test]
+    fn an_answer_tells_which_interfaces_there_are_and_is_no_news() {
+        let mut interfaces = Interfaces::default();
+        let mut answer = link(0x1003);
+        answer[6..8].copy_from_slice(&PART_OF_ANSWER.to_ne_bytes());
+        assert_eq!(interfaces.read(&answer), None);
+        assert_eq!(interfaces.seen_whole(News::Gone), News::Dark);
     }
 
     #[test]

@@ -281,6 +281,7 @@ mod tests {
         let text = concat!(
             r#"{"version":"0.1.0","pid":7,"startedAt":"2026-11-23T08:00:00.000Z","paused":false,"#,
             r#""link":{"state":"up","since":"2026-11-23T08:00:00.000Z","source":"attempt"},"#,
+            r#""pace":{"window":8,"inFlight":2,"perSecond":12.5,"backlogGoneInMs":null},"#,
             r#""transport":{"kind":"http","url":"https://example.com/send"},"#,
             r#""accounts":[{"account":"default","state":"limited","since":"2026-11-23T08:00:00.000Z","reason":null,"until":"2026-11-23T08:00:05.000Z"}],"#,
             r#""counts":{"queued":1,"deferred":2,"blocked":3,"held":4,"sending":5,"uncertain":6,"failed":7,"expired":8},"#,
