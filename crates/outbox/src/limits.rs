@@ -97,6 +97,10 @@ pub const GATE_TRY_INITIAL: Duration = Duration::from_secs(60);
 /// Longest time between two tries of an account whose gate the service shut.
 pub const GATE_TRY_MAX: Duration = Duration::from_secs(900);
 
+/// When gates are looked at again if there are more of them than one look covers: as long as the first pause of
+/// a slowed account, twice over.
+pub const GATES_AGAIN: Duration = Duration::from_secs(10);
+
 /// Safety margin before the end of a service's de-duplication window (half the window if shorter).
 pub const WINDOW_MARGIN: Duration = Duration::from_secs(5);
 

@@ -10,7 +10,7 @@ use crate::entry::{
 };
 use crate::error::{Error, Result};
 use crate::keys::{self, Ended};
-use crate::limits::{LIST_MAX, LIST_SCAN_MAX};
+use crate::limits::{GATES_AGAIN, LIST_MAX, LIST_SCAN_MAX};
 use crate::record::decode;
 use crate::spool::Spool;
 use crate::state::State;
@@ -249,12 +249,23 @@ pub(crate) fn oldest_waiting(rows: &dyn Rows) -> Result<Option<Timestamp>> {
 pub(crate) fn next_wake(rows: &dyn Rows, now: Timestamp) -> Result<Option<Timestamp>> {
     let deferred = rows.next(b"d", b"d")?.map(|(key, _)| Timestamp(keys::number_at(&key, 1)));
     let timer = rows.next(b"x", b"x")?.map(|(key, _)| Timestamp(keys::number_at(&key, 1)));
-    let gates = accounts(rows, LIST_SCAN_MAX, now)?.into_iter().filter_map(|account| match account.gate {
-        Gate::Limited { until, .. } => Some(until),
-        Gate::Paused { try_at, .. } => try_at,
-        Gate::Open => None,
-    });
-    // A gate whose time has come opens with the next lease; it is nothing to wait for.
-    let gate = gates.filter(|at| *at > now).min();
-    Ok([deferred, timer, gate].into_iter().flatten().min())
+    Ok([deferred, timer, next_gate(rows, now)?].into_iter().flatten().min())
+}
+
+/// When the first gate opens by itself. One whose time has come opens with the next lease; it is nothing to wait
+/// for. Where there are more accounts than one look covers, it is worth another look soon.
+fn next_gate(rows: &dyn Rows, now: Timestamp) -> Result<Option<Timestamp>> {
+    let (mut first, mut from) = (None, b"g".to_vec());
+    for _ in 0..LIST_SCAN_MAX {
+        let Some((key, bytes)) = rows.next(b"g", &from)? else { return Ok(first) };
+        from = after_key(&key);
+        let opens = match decode::<Account>(&key, &bytes).map(|account| account.gate) {
+            Ok(Gate::Limited { until, .. }) => Some(until),
+            Ok(Gate::Paused { try_at, .. }) => try_at,
+            Ok(Gate::Open) | Err(_) => None,
+        };
+        first = [first, opens.filter(|at| *at > now)].into_iter().flatten().min();
+    }
+    let again = now.plus(GATES_AGAIN);
+    Ok(Some(first.map_or(again, |first| first.min(again))))
 }

@@ -118,6 +118,24 @@ fn accounts_whose_limit_is_over_stand_behind_those_that_may_not_send() {
 }
 
 #[test]
+fn gates_of_more_accounts_than_one_look_covers_are_looked_at_again_soon() {
+    let root = tempfile::tempdir().unwrap();
+    let outbox = Outbox::open(config(&root.path().join("spool"), &Hand::new())).unwrap();
+    let pause = |n: usize| {
+        outbox.set_account(format!("a{n}"), GateChange::Pause { reason: Some("kicked off line".into()) })
+    };
+    let all = |numbers: std::ops::Range<usize>| {
+        let tickets: Vec<_> = numbers.map(pause).collect();
+        assert!(tickets.into_iter().all(|ticket| ticket.wait().is_ok()));
+    };
+    all(0..100);
+    assert_eq!(outbox.next_wake().unwrap(), None, "all were looked at, and none opens by itself");
+    all(100..2_100);
+    let soon = outbox.now().time.plus(Duration::from_secs(10));
+    assert_eq!(outbox.next_wake().unwrap(), Some(soon), "one that opens by itself may be among the rest");
+}
+
+#[test]
 fn an_account_that_a_person_paused_stays_so_over_a_restart() {
     let root = tempfile::tempdir().unwrap();
     let hand = Hand::new();
