@@ -57,6 +57,7 @@ pub struct Link {
 
 /// How fast messages leave, and when those that wait will be gone.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(default, rename_all = "camelCase")]
 pub struct Pace {
     /// Attempts that may be under way at once: one after an outage, more with success, fewer after trouble. `null`
