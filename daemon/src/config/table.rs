@@ -249,7 +249,8 @@ const CLASSES: &[Opt] = &[Opt::new(
     Preset::Example("\"80003\" = \"permanent_content\""),
     "What a result code of the service means, where that differs from the built-in table; for every transport. \
      Classes: transient_network, transient_server, rate_limited, auth, permanent_content, permanent_recipient, \
-     permanent_request, file_upload, unknown.",
+     permanent_request, file_upload, unknown. A code after which a message may have arrived stays one under a class \
+     that only says when to try again.",
     |c, v| {
         let (code, class) = v.class()?;
         c.classes.insert(code, class);
