@@ -1,6 +1,6 @@
-//! `outboxctl events` as a person or a script uses it.
+//! `outboxctl events` and `top` as a person or a script uses them.
 //!
-//! Owns:  its lines, its objects, following over restarts, its end.
+//! Owns:  their lines, their objects, following over restarts, their end.
 //! Never: checks which events there are (`events` does).
 
 use std::process::Stdio;
@@ -133,4 +133,26 @@ async fn without_a_daemon_there_is_nothing_to_follow() {
     let ended = daemon.ctl(&["events", "-f"]).await;
     assert_eq!(ended.code, Some(69), "{ended:?}");
     assert!(ended.err.contains("no daemon"), "{ended:?}");
+}
+
+#[tokio::test]
+async fn top_draws_again_over_a_restart_until_it_is_interrupted() {
+    let mut daemon = Daemon::start("").await;
+    daemon.post("/v1/messages", submit("m-1", "bob")).await;
+    let once = daemon.ctl(&["top"]).await;
+    assert_eq!(once.code, Some(0), "{once:?}");
+    assert!(once.out.contains("waiting:   1 queued") && once.out.contains("m-1"), "{once:?}");
+    assert!(!once.out.contains('\u{1b}'), "no control sequences where nobody looks: {once:?}");
+    let mut top = daemon.watch(&["--json", "top", "--every", "200ms"]);
+    let status: Value = serde_json::from_str(&top.line_with("queued").await).unwrap();
+    assert_eq!(status["counts"]["queued"], 1);
+    daemon.kill9().await;
+    assert!(top.note().await.contains("does not answer"), "beside the objects, not among them");
+    daemon.start_again().await;
+    top.line_with("queued").await;
+    let pid = i32::try_from(top.child.id().unwrap()).unwrap();
+    kill(Pid::from_raw(pid), Signal::SIGINT).unwrap();
+    assert_eq!(top.end().await, Some(130));
+    daemon.term().await;
+    assert_eq!(daemon.ctl(&["top"]).await.code, Some(69));
 }

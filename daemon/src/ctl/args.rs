@@ -13,6 +13,8 @@ use clap::{Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use outbox_control::types::{DEFAULT_ACCOUNT, LinkState, State};
 
+use super::top;
+
 pub(super) use many::{Batch, Events, Since};
 use outbox_control::parse_duration_within;
 
@@ -104,6 +106,8 @@ pub(super) enum Command {
     Events(Events),
     /// Show what happened and then what happens; the same as `events -f`
     Watch(Events),
+    /// Show the daemon and its first messages on one screen, drawn again every second
+    Top(Top),
     /// Have the daemon read its configuration again, all or nothing; exit code 78 if it has a problem
     Reload,
     /// Print a script that completes commands and options in a shell
@@ -111,6 +115,16 @@ pub(super) enum Command {
         /// The shell
         shell: Shell,
     },
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Top {
+    /// How often: 200ms to 60s
+    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = top_time)]
+    pub(super) every: Duration,
+    /// How many times [default: until Ctrl-C on a terminal, else once]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(super) count: Option<u32>,
 }
 
 #[derive(Debug, clap::Args)]
@@ -286,6 +300,10 @@ fn listed_state(text: &str) -> Result<State, String> {
         ));
     }
     Ok(state)
+}
+
+fn top_time(text: &str) -> Result<Duration, String> {
+    parse_duration_within(text, top::EVERY_MIN, top::EVERY_MAX).map_err(|error| error.to_string())
 }
 
 fn wait_time(text: &str) -> Result<Duration, String> {

@@ -95,7 +95,7 @@ async fn again(client: &Client, since: Option<u64>) -> Result<EventStream, CtlEr
 }
 
 /// Whether a daemon that starts again, or gets less to do, is all that it takes.
-fn passes(error: &ClientError) -> bool {
+pub(super) fn passes(error: &ClientError) -> bool {
     matches!(error, ClientError::Broken { .. })
         || matches!(Exit::of_client(error), Exit::NotRunning | Exit::TryLater)
 }

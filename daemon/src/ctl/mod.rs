@@ -15,6 +15,7 @@ mod session;
 mod submit;
 #[cfg(test)]
 mod tests;
+mod top;
 mod verbs;
 
 use std::io::{self, IsTerminal, Write};

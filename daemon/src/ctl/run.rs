@@ -12,7 +12,7 @@ use serde_json::value::RawValue;
 use super::args::{Account, Command, Flush, List, Resolve, Sent};
 use super::exit::{CtlError, Exit};
 use super::session::{Session, read_all};
-use super::{batch, events, ids, note, render, submit, verbs};
+use super::{batch, events, ids, note, render, submit, top, verbs};
 
 /// Bytes of a message given to resolve: the largest answer of a transport.
 const DATA_BYTES_MAX: usize = 4 << 20;
@@ -27,6 +27,7 @@ pub(super) async fn run(session: &mut Session, command: Command) -> Result<Exit,
         Command::Submit(args) => return submit::submit(session, args).await,
         Command::Events(args) => return events::events(session, &args).await,
         Command::Watch(args) => return events::follow(session, args.since).await,
+        Command::Top(args) => return top::top(session, &args).await,
         Command::Reload => return reload(session).await,
         single => match one(session, single).await {
             // The answer of a failed call is an answer, too, for a program that reads JSON.
@@ -90,6 +91,7 @@ async fn one(session: &mut Session, command: Command) -> Result<(), CtlError> {
         | Command::Cancel(_)
         | Command::Events(_)
         | Command::Watch(_)
+        | Command::Top(_)
         | Command::Reload
         | Command::Completions { .. } => {}
     }
