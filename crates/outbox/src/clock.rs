@@ -8,6 +8,8 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use serde::{Deserialize, Serialize};
 
+use crate::chance::{Chance, SystemChance};
+
 /// A moment on the spool's own time line, in milliseconds. It starts near the wall clock's value and
 /// never goes back.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -260,7 +262,7 @@ fn random_boot() -> BootId {
     let mut id = [0; 16];
     // Without randomness every process looks like the same boot with its own clock; `resume` then falls
     // back to the wall clock as soon as the boot clock went back.
-    let _ = getrandom::fill(&mut id);
+    SystemChance.fill(&mut id);
     BootId(id)
 }
 

@@ -34,8 +34,8 @@ pub const QUEUE_VERBS_MAX: usize = 4096;
 /// Size of sled's segments: a group must fit into one (1 MiB against 8 MiB).
 pub const SEGMENT_BYTES: usize = 8 * 1024 * 1024;
 
-/// The same where groups are committed by hand and are small: sled fills and writes a whole segment at each open, which
-/// would take most of a simulation's time.
+/// The same where groups are committed by hand and are small: sled fills and writes a whole segment at each
+/// open, which would take most of a simulation's time.
 pub const SEGMENT_BYTES_BY_HAND: usize = 64 * 1024;
 
 /// sled's page cache. Its default of 1 GiB would be the daemon's whole footprint.
