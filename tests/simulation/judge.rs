@@ -20,6 +20,11 @@ pub(crate) fn hear(world: &World, notices: &Notices) {
         facts.trace.line(now, &told(event));
         facts.trace.count("event", event.kind.as_str());
         let Some(msg_id) = event.msg_id.clone() else { continue };
+        if let Some(seq) = event.seq {
+            let rises = facts.durable.last().is_none_or(|(last, ..)| *last < seq);
+            facts.must(now, rises, || format!("event {seq} about {msg_id} comes after a later one"));
+            facts.durable.push((seq, event.kind, msg_id.clone()));
+        }
         if !facts.messages.contains_key(&msg_id) {
             facts.accuse(now, format!("an event about {msg_id}, which nobody submitted"));
             continue;
@@ -42,6 +47,7 @@ fn told(event: &Event) -> String {
 /// One message goes from one state to the next.
 fn follow(world: &World, facts: &mut Facts, now: u64, msg_id: &str, event: &Event) {
     let Some(known) = facts.messages.get_mut(msg_id) else { return };
+    known.changed_ms = world.clock.machine_ms();
     let before = known.state;
     let was_retired = known.retired;
     if let Some(state) = event.state {

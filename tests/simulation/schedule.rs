@@ -138,6 +138,7 @@ impl Schedule {
             self.last_look().await;
         }
         self.count_ends();
+        check::events_are_kept(&self.world);
     }
 
     fn judged(self) -> Result<Ran, Box<Broken>> {

@@ -125,13 +125,14 @@ fn receive(world: &World, request: &Request, answer: Answer, now_ms: u64) -> Rep
 
 /// The service takes a message, or recognises it.
 fn accept(world: &World, facts: &mut Facts, request: &Request, same_id: bool, now_ms: u64) -> Report {
-    let window_ms = u64::try_from(world.setting.window.as_millis()).unwrap();
+    let window = world.setting.window;
     facts.next_id += 1;
     let fresh = format!("new-{}", facts.next_id);
     let Some(known) = facts.messages.get_mut(&request.msg_id) else {
         facts.accuse(now_ms, format!("the service got {}, which nobody submitted", request.msg_id));
         return report(Outcome::Reject, Class::PermanentContent);
     };
+    let window_ms = if known.submit.to_group { window.group_ms } else { window.one_to_one_ms };
     let before = known
         .deliveries
         .iter()

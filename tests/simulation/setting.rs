@@ -18,6 +18,13 @@ pub(crate) enum Kind {
     App,
 }
 
+/// De-duplication windows of the service.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Windows {
+    pub(crate) one_to_one_ms: u64,
+    pub(crate) group_ms: u64,
+}
+
 /// A configuration.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Setting {
@@ -30,7 +37,7 @@ pub(crate) struct Setting {
     /// Leases a second for each account; `None`: no limit, which only a transport that pushes can have.
     pub(crate) rate: Option<u32>,
     /// How long the service recognises a token.
-    pub(crate) window: Duration,
+    pub(crate) window: Windows,
     pub(crate) steps: u64,
     /// How long the store takes for a group; `None`: drawn each time.
     pub(crate) disk_ms: Option<u64>,
@@ -42,10 +49,23 @@ pub(crate) struct Setting {
 pub(crate) const PROBE_INITIAL: Duration = Duration::from_secs(1);
 pub(crate) const PROBE_MAX: Duration = Duration::from_secs(30);
 
+impl Windows {
+    /// The same as the daemon is told them.
+    fn told(self) -> DedupWindow {
+        DedupWindow {
+            one_to_one: Duration::from_millis(self.one_to_one_ms),
+            group: Duration::from_millis(self.group_ms),
+        }
+    }
+}
+
 impl Setting {
     pub(crate) fn draw(random: &mut Random) -> Self {
         let kind = random.weighted(&[(6, Kind::Push), (4, Kind::App)]);
-        let window = Duration::from_secs(random.pick(&[0, 0, 4, 60, 600]));
+        let one_to_one_ms = random.pick(&[0, 0, 4_000, 60_000, 600_000]);
+        let other_ms = random.pick(&[0, 20_000, 300_000]);
+        let group_ms = if random.percent(70) { one_to_one_ms } else { other_ms };
+        let window = Windows { one_to_one_ms, group_ms };
         let seconds = Duration::from_secs;
         let rate = random.pick(&[1, 5, 20]);
         Self {
@@ -58,7 +78,7 @@ impl Setting {
                     unknown_max_attempts: 3,
                     ..RetryPolicy::default()
                 },
-                dedup_window: DedupWindow::same(window),
+                dedup_window: window.told(),
                 on_uncertain: random.pick(&[
                     OnUncertain::Resend,
                     OnUncertain::Resend,
@@ -88,7 +108,7 @@ impl Setting {
             concurrency: 32,
             probed: kind == Kind::Push,
             rate: (kind == Kind::App).then_some(5),
-            window: Duration::ZERO,
+            window: Windows { one_to_one_ms: 0, group_ms: 0 },
             steps: 0,
             disk_ms: Some(0),
             app_is_busy_ms: Some(0),
@@ -97,7 +117,9 @@ impl Setting {
 
     /// The same with a service that recognises a token for so long.
     pub(crate) fn with_window(self, window: Duration) -> Self {
-        let policy = Policy { dedup_window: DedupWindow::same(window), ..self.policy };
+        let window_ms = u64::try_from(window.as_millis()).unwrap();
+        let window = Windows { one_to_one_ms: window_ms, group_ms: window_ms };
+        let policy = Policy { dedup_window: window.told(), ..self.policy };
         Self { policy, window, ..self }
     }
 }

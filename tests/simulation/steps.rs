@@ -90,6 +90,7 @@ fn fresh(submit: Submit, ttl_ms: u64) -> Known {
         accepted_ms: 0,
         ttl_ms,
         state: State::Queued,
+        changed_ms: 0,
         retired: false,
         starts: 0,
         token: None,

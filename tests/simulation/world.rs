@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use outbox::{SendToken, State, Submit};
+use outbox::{EventKind, SendToken, State, Submit};
 
 use crate::clock::WorldClock;
 use crate::process::Doors;
@@ -35,6 +35,8 @@ pub(crate) struct Facts {
     /// What becomes of the next attempts, whatever the weather.
     pub(crate) fates: VecDeque<Fate>,
     pub(crate) messages: BTreeMap<String, Known>,
+    /// Durable events as they were heard.
+    pub(crate) durable: Vec<(u64, EventKind, String)>,
     /// Messages accepted so far.
     pub(crate) accepted: u64,
     /// Attempts that began since the network went away for good.
@@ -66,6 +68,8 @@ pub(crate) struct Known {
     pub(crate) ttl_ms: u64,
     /// The state that its last event told.
     pub(crate) state: State,
+    /// When that was, by the machine's time.
+    pub(crate) changed_ms: u64,
     /// It ended so long ago that only its receipt is kept.
     pub(crate) retired: bool,
     pub(crate) starts: u32,
@@ -116,6 +120,7 @@ impl World {
             weather: Weather::Fine,
             fates: VecDeque::new(),
             messages: BTreeMap::new(),
+            durable: Vec::new(),
             accepted: 0,
             begun_offline: 0,
             excused_offline: 0,
