@@ -49,6 +49,12 @@ fn follow(world: &World, facts: &mut Facts, now: u64, msg_id: &str, event: &Even
     let Some(known) = facts.messages.get_mut(msg_id) else { return };
     known.changed_ms = world.clock.machine_ms();
     let before = known.state;
+    let is_back = event.kind == EventKind::Released && matches!(before, State::Failed | State::Expired);
+    if is_back && !known.may_have_arrived {
+        // A person sends again what is known not to have arrived: that is another message to the service.
+        known.token = None;
+    }
+    known.may_have_arrived = event.may_have_arrived;
     let was_retired = known.retired;
     if let Some(state) = event.state {
         known.state = state;

@@ -91,6 +91,7 @@ fn fresh(submit: Submit, ttl_ms: u64) -> Known {
         ttl_ms,
         state: State::Queued,
         changed_ms: 0,
+        may_have_arrived: false,
         retired: false,
         starts: 0,
         token: None,
@@ -162,9 +163,6 @@ async fn resend(world: &World, msg_id: &str) -> Option<Error> {
         let mut facts = world.facts();
         let known = facts.messages.get_mut(msg_id)?;
         known.asked_again = true;
-        if known.has_ended() {
-            known.token = None;
-        }
     }
     match ask(world, |outbox| outbox.resend(id, Overrides::default())).await {
         Ok(Changed::Sent(receipt)) => {
@@ -282,7 +280,7 @@ pub(crate) fn step_wall(world: &Arc<World>, ms: i64) {
     world.facts().wall_was_set = true;
 }
 
-/// Whether a message still wants a person.
+/// A message as it is now.
 pub(crate) fn state_of(world: &World, msg_id: &str) -> Option<Message> {
     world.doors()?.outbox.get(msg_id).ok()
 }

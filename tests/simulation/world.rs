@@ -73,6 +73,8 @@ pub(crate) struct Known {
     /// It ended so long ago that only its receipt is kept.
     pub(crate) retired: bool,
     pub(crate) starts: u32,
+    /// It ended, and its last event said that it may have arrived.
+    pub(crate) may_have_arrived: bool,
     /// The token of its last attempt; forgotten where a person's resend may change it.
     pub(crate) token: Option<SendToken>,
     /// Attempts that may have reached the service, at most.
@@ -104,11 +106,6 @@ pub(crate) struct Delivery {
 impl Known {
     pub(crate) fn lane(&self) -> (&str, &str) {
         (&self.submit.account, &self.submit.conversation)
-    }
-
-    /// Whether nothing more is to come by itself.
-    pub(crate) fn has_ended(&self) -> bool {
-        matches!(self.state, State::Sent | State::Cancelled | State::Failed | State::Expired)
     }
 }
 
