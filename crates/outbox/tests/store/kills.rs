@@ -129,6 +129,21 @@ fn a_payload_that_is_lost_sets_its_message_aside_and_the_lane_goes_on() {
 }
 
 #[test]
+fn a_wall_clock_that_is_set_after_a_reboot_moves_no_time_at_the_next_start() {
+    let root = tempfile::tempdir().unwrap();
+    let hand = Hand::new();
+    let config = config(&root.path().join("spool"), &hand);
+    let outbox = Outbox::open(config.clone()).unwrap();
+    submit(&outbox, Submit { ttl: Some(Duration::from_secs(45)), ..message("a", "c") });
+    hand.reboot(15_000);
+    let (outbox, config) = kill_and_open(outbox, &config, root.path(), "rebooted");
+    hand.jump_ms(40_000);
+    let (outbox, _) = kill_and_open(outbox, &config, root.path(), "killed");
+    outbox.tick().wait().unwrap();
+    assert_eq!(entry(&outbox, "a").state, State::Queued, "15 of its 45 seconds have passed");
+}
+
+#[test]
 fn committed_by_hand_nothing_happens_before_it_and_a_drop_is_a_kill() {
     let root = tempfile::tempdir().unwrap();
     let queued = Arc::new(AtomicUsize::new(0));
