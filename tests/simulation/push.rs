@@ -4,14 +4,18 @@
 //! Never: chooses what is attempted.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use outbox::Report;
-use outboxd::transport::{Attempt, Transport};
+use outboxd::transport::{Attempt, Transport, Turn};
 
 use crate::judge;
 use crate::service::{Request, Sent, send};
 use crate::world::World;
+
+/// How many messages in a hundred the transport puts off when they are about to go.
+const PUT_OFF_PERCENT: u64 = 8;
 
 /// The way to the simulated service.
 pub(crate) struct Wire(pub(crate) Arc<World>);
@@ -45,6 +49,14 @@ impl Drop for UnderWay {
 impl Transport for Wire {
     fn kind(&self) -> &'static str {
         "simulated"
+    }
+
+    fn turn(&self, attempt: &Attempt) -> Turn {
+        let wait_ms = self.0.draw(|random| random.percent(PUT_OFF_PERCENT).then(|| random.range(1, 3_000)));
+        let Some(wait_ms) = wait_ms else { return Turn::Now };
+        self.0.count("turn", "later");
+        self.0.note(&format!("{} has no turn for {wait_ms} ms", attempt.msg_id));
+        Turn::After(Duration::from_millis(wait_ms))
     }
 
     fn attempt(&self, attempt: Attempt) -> BoxFuture<'_, Report> {

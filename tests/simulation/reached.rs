@@ -126,4 +126,5 @@ const MUST_HAPPEN: &[&str] = &[
     "weather Lossy",
     "weather Sick",
     "weather Wild",
+    "turn later",
 ];

@@ -86,7 +86,7 @@ fn run_many(first: u64, count: u64) -> State {
     let progress =
         Progress { began: Instant::now(), next: AtomicU64::new(0), state: Mutex::new(State::default()) };
     // More than cores: the store waits for its own threads now and then.
-    let workers = std::thread::available_parallelism().map_or(1, usize::from) * 3 / 2;
+    let workers = std::thread::available_parallelism().map_or(1, usize::from) * 2;
     std::thread::scope(|scope| {
         for _ in 0..workers {
             scope.spawn(|| work(&progress, first, count));
