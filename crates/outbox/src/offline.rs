@@ -28,7 +28,7 @@ const BAD_NAMED_MAX: usize = 100;
 pub enum Exported {
     /// One that is kept.
     Entry {
-        /// Its record; its schedule stands on the wall clock (see [`on_wall_clock`]).
+        /// Its record; its schedule stands on the wall clock (see [`wall_of`]).
         entry: Box<Entry>,
         /// Its payload; `None` where none is kept or it cannot be read.
         payload: Option<Payload>,

@@ -16,6 +16,7 @@
 //! its published [`View`]); it buys that no state here needs a lock.
 
 mod app;
+mod handle;
 mod link;
 mod news;
 mod pace;
@@ -32,7 +33,7 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use outbox::{Lease, LeaseId, Outbox, Outcome, Report, Ticked, Timestamp};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, watch};
 use tokio::task::{self, JoinError, JoinSet};
 use tokio::time::Instant;
 
@@ -40,6 +41,7 @@ use crate::transport::verdict::maybe_reached;
 use crate::transport::{Attempt, Transport, Turn};
 pub use app::LeaseAsk;
 use app::{AppSide, SLOWED_SHOWN};
+pub use handle::{Command, Handle, LinkNews, View};
 use link::Round;
 pub use link::{Link, LinkOptions, LinkState, Permit, Scout, Source};
 pub use news::News;
@@ -49,7 +51,7 @@ use probe::Prober;
 pub use probe::{Probe, connects};
 use rates::Rates;
 pub use rates::{Quota, Quotas};
-pub use settings::EngineSettings;
+pub use settings::{EngineSettings, Sender};
 pub use wake::{Events, Wake};
 
 /// Commands that wait for the engine: more than the socket has connections.
@@ -63,115 +65,6 @@ const STOP_GRACE: Duration = Duration::from_secs(10);
 
 /// Leases taken in one call: enough to keep every core busy, few enough that payloads stay small in memory.
 const LEASE_AT_ONCE: usize = 64;
-
-/// What the rest of the daemon may know of the engine.
-#[derive(Clone, Debug, PartialEq)]
-pub struct View {
-    /// The link's state.
-    pub link: LinkState,
-    /// Since when.
-    pub link_since: outbox::WallTime,
-    /// What told it.
-    pub link_source: Source,
-    /// When it is next tried whether the service can be reached.
-    pub next_scout: Option<Timestamp>,
-    /// Whether an app asks for work, or did so a moment ago.
-    pub app_attached: bool,
-    /// Attempts under way in this process.
-    pub in_flight: usize,
-    /// Attempts that the pace allows.
-    pub window: usize,
-    /// How fast messages end.
-    pub drain: Drain,
-    /// When the engine last looked around.
-    pub beat: Timestamp,
-    /// Accounts that would send more than their rate allows, and when they may again.
-    pub slowed: Vec<(String, Timestamp)>,
-    /// Whether a stop was asked for.
-    pub stopping: bool,
-}
-
-/// The link, as whoever listens to its changes hears it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LinkNews {
-    /// Its state.
-    pub state: LinkState,
-    /// Since when.
-    pub since: outbox::WallTime,
-    /// What told it.
-    pub source: Source,
-}
-
-/// What the socket asks of the engine.
-pub enum Command {
-    /// The app's word about the network.
-    Connectivity(LinkState, oneshot::Sender<View>),
-    /// An app wants work.
-    Lease(LeaseAsk),
-    /// An app reported the outcome of an attempt.
-    Evidence(Outcome),
-    /// The operating system told something about the network.
-    News(News),
-    /// These leases never reached the app.
-    TakeBack(Vec<LeaseId>),
-    /// Other settings are in force from now on; answered once they are.
-    Settings(Box<EngineSettings>, oneshot::Sender<()>),
-}
-
-/// The way to a running engine.
-#[derive(Clone)]
-pub struct Handle {
-    commands: mpsc::Sender<Command>,
-    view: watch::Receiver<View>,
-    links: watch::Receiver<LinkNews>,
-}
-
-impl Handle {
-    /// Sends a command; `false` if the engine is gone.
-    pub async fn send(&self, command: Command) -> bool {
-        self.commands.send(command).await.is_ok()
-    }
-
-    /// Sends a command without waiting, for places that cannot; it is lost if the engine is flooded.
-    pub fn try_send(&self, command: Command) -> bool {
-        self.commands.try_send(command).is_ok()
-    }
-
-    /// What is known of the engine now.
-    #[must_use]
-    pub fn view(&self) -> View {
-        self.view.borrow().clone()
-    }
-
-    /// Changes of the link from now on.
-    #[must_use]
-    pub fn links(&self) -> watch::Receiver<LinkNews> {
-        let mut links = self.links.clone();
-        links.mark_unchanged();
-        links
-    }
-
-    /// Waits until the view satisfies a condition; `false` if the engine ends before.
-    pub async fn wait_for(&self, condition: impl FnMut(&View) -> bool) -> bool {
-        self.view.clone().wait_for(condition).await.is_ok()
-    }
-}
-
-/// Who attempts.
-pub enum Sender {
-    /// This process.
-    Push {
-        /// The way to the service.
-        transport: Arc<dyn Transport>,
-        /// How many messages of each account it may be given.
-        quotas: Quotas,
-    },
-    /// The app.
-    App {
-        /// Leases a second for each account.
-        rate: u32,
-    },
-}
 
 /// Everything the engine needs.
 pub struct Setup {

@@ -9,8 +9,24 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use super::probe::Prober;
-use super::{Engine, LinkOptions, Probe, Quota, Quotas, Scout, Sender};
+use super::{Engine, LinkOptions, Probe, Quota, Quotas, Scout};
 use crate::transport::Transport;
+
+/// Who attempts.
+pub enum Sender {
+    /// This process.
+    Push {
+        /// The way to the service.
+        transport: Arc<dyn Transport>,
+        /// How many messages of each account it may be given.
+        quotas: Quotas,
+    },
+    /// The app.
+    App {
+        /// Leases a second for each account.
+        rate: u32,
+    },
+}
 
 /// What the configuration says to the engine.
 pub struct EngineSettings {
