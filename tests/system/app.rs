@@ -133,6 +133,41 @@ async fn a_report_that_nobody_was_reached_counts_nothing_and_up_brings_the_messa
 }
 
 #[tokio::test]
+async fn a_delay_that_the_app_asks_for_is_a_floor_also_when_nobody_was_reached_and_the_link_returns() {
+    let daemon = Daemon::start(FAST).await;
+    for msg_id in ["m-1", "m-2"] {
+        daemon.post("/v1/messages", submit(msg_id, msg_id)).await;
+    }
+    let leases = daemon.lease(r#"{"wait":"20s","max":2}"#).await;
+    let reports =
+        [r#"{"code":9508,"notReached":true,"retryAfter":"10m"}"#, r#"{"code":9508,"notReached":true}"#];
+    for (lease, report) in leases.iter().zip(reports) {
+        assert_eq!(daemon.settle(&lease.lease, report).await.status, 200);
+    }
+    let before = daemon.client.message("m-1").await.unwrap().next_attempt_at.unwrap();
+    daemon.ask("PUT", "/v1/connectivity", &[], br#"{"state":"up"}"#).await;
+    assert_eq!(daemon.one_lease().await.msg_id, "m-2", "the link's return brings it back");
+    let entry = daemon.client.message("m-1").await.unwrap();
+    assert_eq!((entry.state, entry.next_attempt_at), (State::Deferred, Some(before)), "{entry:?}");
+}
+
+#[tokio::test]
+async fn a_late_failure_to_reach_anybody_says_nothing_of_the_network_now() {
+    let daemon = Daemon::start(&format!("{FAST}[delivery]\non_uncertain = \"hold\"")).await;
+    daemon.post("/v1/messages", submit("m-1", "bob")).await;
+    let late = daemon.lease(r#"{"wait":"20s","for":"5s"}"#).await.remove(0);
+    daemon.entry_in("m-1", State::Uncertain).await;
+    daemon.post("/v1/messages", submit("m-2", "eve")).await;
+    let lease = daemon.one_lease().await;
+    assert_eq!(daemon.settle(&lease.lease, &success("n")).await.status, 200);
+    let link = async || daemon.client.status().await.unwrap().link.state.as_str().to_owned();
+    assert_eq!(link().await, "up");
+    let answer = daemon.settle(&late.lease, r#"{"code":9508,"notReached":true}"#).await;
+    assert_eq!((answer.status, &answer.json()["state"]), (200, &json!("uncertain")), "{answer:?}");
+    assert_eq!(link().await, "up");
+}
+
+#[tokio::test]
 async fn a_delay_that_the_app_asks_for_is_a_floor() {
     let daemon = Daemon::start(FAST).await;
     daemon.post("/v1/messages", submit("m-1", "bob")).await;

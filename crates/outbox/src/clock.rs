@@ -163,6 +163,12 @@ impl SpoolClock {
         self.start.boot
     }
 
+    /// When this process began to count.
+    #[must_use]
+    pub const fn opened(&self) -> Timestamp {
+        self.start.time
+    }
+
     /// Now.
     #[must_use]
     pub fn now(&self) -> Moment {

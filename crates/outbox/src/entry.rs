@@ -57,8 +57,8 @@ pub struct Entry {
     pub last_error: Option<LastError>,
     /// The last attempts, oldest first.
     pub history: Vec<AttemptRecord>,
-    /// What the holder of the newest settled lease was answered.
-    pub settled: Option<SettledAs>,
+    /// What the holders of the latest settled leases were answered, oldest first.
+    pub settled: Vec<SettledAs>,
 }
 
 /// What the holder of a lease was answered when it settled, so that a repetition gets the same answer.
@@ -314,8 +314,8 @@ pub struct Receipt {
     pub last_error: Option<LastError>,
     /// The last attempts, oldest first.
     pub history: Vec<AttemptRecord>,
-    /// What the holder of the newest settled lease was answered.
-    pub settled: Option<SettledAs>,
+    /// What the holders of the latest settled leases were answered, oldest first.
+    pub settled: Vec<SettledAs>,
 }
 
 /// How a message ended.
@@ -490,6 +490,8 @@ pub(crate) struct StoredEvent {
     /// For the age limit.
     pub(crate) time: Timestamp,
     pub(crate) msg_id: String,
+    /// The state that the change led to.
+    pub(crate) state: Option<StoredState>,
     pub(crate) code: Option<i64>,
     pub(crate) desc: Option<String>,
     pub(crate) reason: Option<String>,

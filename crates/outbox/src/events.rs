@@ -4,13 +4,12 @@
 //! Never: writes events (`tx` does, with the change that they announce), waits for new ones.
 
 use crate::disk::{Rows, after_key};
-use crate::entry::{Counters, End, Identity, StoredEvent};
+use crate::entry::{Counters, Identity, StoredEvent};
 use crate::error::Result;
 use crate::keys;
 use crate::limits::{LIST_MAX, LIST_SCAN_MAX};
 use crate::notice::{Event, EventKind};
 use crate::record::decode;
-use crate::state::State;
 use crate::tx::{Record, load_message};
 
 /// Durable events, oldest first.
@@ -63,7 +62,7 @@ fn event_of(rows: &dyn Rows, seq: u64, stored: StoredEvent) -> Result<Option<Eve
         msg_id: Some(stored.msg_id).filter(|msg_id| !msg_id.is_empty()),
         account: None,
         conversation: None,
-        state: state_after(kind),
+        state: stored.state.map(Into::into),
         code: stored.code,
         desc: stored.desc,
         new_msg_id: None,
@@ -80,13 +79,7 @@ fn event_of(rows: &dyn Rows, seq: u64, stored: StoredEvent) -> Result<Option<Eve
         Some(Record::Receipt(receipt)) => {
             name(&mut event, &receipt.identity);
             if receipt.seq == seq {
-                event.code = Some(receipt.code);
-                event.desc = Some(receipt.desc).filter(|desc| !desc.is_empty());
-                match receipt.end {
-                    End::Sent { new_msg_id, .. } => event.new_msg_id = Some(new_msg_id),
-                    End::Cancelled { reason, .. } => event.reason = reason,
-                    _ => {}
-                }
+                event.new_msg_id = receipt.new_msg_id().map(ToOwned::to_owned);
             }
         }
         None => {}
@@ -97,15 +90,4 @@ fn event_of(rows: &dyn Rows, seq: u64, stored: StoredEvent) -> Result<Option<Eve
 fn name(event: &mut Event, identity: &Identity) {
     event.account = Some(identity.account.clone());
     event.conversation = Some(identity.conversation.clone());
-}
-
-/// The state that an event of this kind leads to, where it is always the same.
-const fn state_after(kind: EventKind) -> Option<State> {
-    match kind {
-        EventKind::Sent => Some(State::Sent),
-        EventKind::Failed => Some(State::Failed),
-        EventKind::Expired => Some(State::Expired),
-        EventKind::Cancelled => Some(State::Cancelled),
-        _ => None,
-    }
 }

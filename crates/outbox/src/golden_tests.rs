@@ -85,7 +85,7 @@ fn entry(phase: Phase) -> Entry {
         },
         last_error: Some(last_error()),
         history: history(),
-        settled: Some(SettledAs { start: 3, state: State::Deferred.into() }),
+        settled: vec![SettledAs { start: 3, state: State::Deferred.into() }],
     }
 }
 
@@ -144,7 +144,7 @@ fn receipts() -> Vec<Receipt> {
         data: Place::Inline,
         last_error: None,
         history: history(),
-        settled: None,
+        settled: Vec::new(),
     };
     ends.map(receipt).into()
 }
@@ -219,6 +219,7 @@ fn event() -> StoredEvent {
         at: WallTime(70),
         time: Timestamp(71),
         msg_id: "144115-1".into(),
+        state: Some(State::Failed.into()),
         code: Some(-30_004),
         desc: Some("died".into()),
         reason: None,

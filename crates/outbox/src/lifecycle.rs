@@ -132,7 +132,7 @@ pub(crate) enum Event<'a> {
     Death(Death),
     /// Its lease never reached the one who asked for it.
     TakeBack,
-    /// Nothing was sent: the transport sends it at its own pace, not before this moment.
+    /// Not to be sent before this moment: its transport has no turn for it, or the process is too young.
     PutOff(Timestamp),
     /// Its payload cannot be read now.
     Postpone,
@@ -227,7 +227,7 @@ pub(crate) fn step(delivery: &Delivery, event: &Event<'_>, context: &Context<'_>
         Event::LateReport(report) => Ok(life.late_report(report)),
         Event::Death(death) => life.death(*death),
         Event::TakeBack => life.take_back(now, Cause::TakenBack),
-        Event::PutOff(until) => life.take_back(*until, Cause::Paced),
+        Event::PutOff(until) => life.put_off(*until),
         Event::Postpone => life.postpone(),
         Event::Timer => life.timer(),
         Event::Hold { reason } => life.hold(reason.clone()),
@@ -252,13 +252,19 @@ enum Again {
     Never(Class),
 }
 
+/// Until when the service recognises a repetition: by the window that was configured when it began or by the
+/// present one, whichever ends first.
+fn known_until(unresolved: Unresolved, window: Duration) -> Timestamp {
+    window_end(unresolved.since, window).min(unresolved.window_end)
+}
+
 /// When a lease that an app has from `started` on must end: in an hour, or with the de-duplication window of
 /// an earlier attempt. An app may send at any moment of its lease, and after the window that could be a double.
 #[must_use]
-pub(crate) fn lease_end_max(delivery: &Delivery, started: Timestamp) -> Timestamp {
+pub(crate) fn lease_end_max(delivery: &Delivery, started: Timestamp, window: Duration) -> Timestamp {
     let longest = started.plus(LEASE_TOTAL_MAX);
     match delivery.unresolved {
-        Some(unresolved) if !delivery.possible_duplicate => longest.min(unresolved.window_end),
+        Some(unresolved) if !delivery.possible_duplicate => longest.min(known_until(unresolved, window)),
         _ => longest,
     }
 }
@@ -275,9 +281,10 @@ impl Life<'_> {
             return Err(Refusal::WrongState);
         }
         let now = self.context.now;
+        let window = self.context.policy.dedup_window.of(self.context.to_group);
         let holder = match holder {
             Holder::App { until, boot } => {
-                Holder::App { until: until.min(lease_end_max(&self.delivery, now.time)), boot }
+                Holder::App { until: until.min(lease_end_max(&self.delivery, now.time, window)), boot }
             }
             Holder::Process => Holder::Process,
         };
@@ -319,7 +326,9 @@ impl Life<'_> {
             Outcome::Sent | Outcome::Duplicate => self.clone_life().end(Ending::Sent),
             Outcome::Reject => self.clone_life().fail(report.class),
             Outcome::NotReached => {
-                self.clone_life().wait(Cause::NotReached, report.retry_after, report.class)
+                // What has a floor is not woken before it by the link's return.
+                let cause = if report.retry_after.is_some() { Cause::Backoff } else { Cause::NotReached };
+                self.clone_life().wait(cause, report.retry_after, report.class)
             }
             Outcome::Limited => self.clone_life().wait_until(self.context.now.time, Cause::Limited),
             Outcome::GateShut => self.clone_life().wait_until(self.context.now.time, Cause::GateShut),
@@ -393,6 +402,13 @@ impl Life<'_> {
         }
         let step = self.clone_life().wait_until(due, cause);
         Ok(self.settled(step, then))
+    }
+
+    fn put_off(self, until: Timestamp) -> Stepped {
+        match self.delivery.phase {
+            Phase::Waiting { due, .. } => Ok(self.wait_until(due.max(until), Cause::Postponed)),
+            _ => self.take_back(until, Cause::Paced),
+        }
     }
 
     fn postpone(self) -> Stepped {
@@ -548,7 +564,8 @@ impl Life<'_> {
 
     fn inside_window(&self) -> bool {
         self.delivery.unresolved.is_some_and(|unresolved| {
-            unresolved.boot == self.context.boot && self.context.now.time < unresolved.window_end
+            let window = self.context.policy.dedup_window.of(self.context.to_group);
+            unresolved.boot == self.context.boot && self.context.now.time < known_until(unresolved, window)
         })
     }
 

@@ -5,6 +5,10 @@
 
 use std::time::Duration;
 
+/// Answers to settles that are remembered of a message, so that a repetition gets the same: as many as an app may
+/// have under way by mistake.
+pub const SETTLED_MAX: usize = 8;
+
 /// Bytes kept of a service's description: a sentence and an identifier, and small enough that twenty
 /// attempts of history stay far below one page of the store.
 pub const DESC_BYTES_MAX: usize = 256;
@@ -75,6 +79,10 @@ pub const PRUNE_MAX: usize = 4;
 
 /// Deaths of the process during one message's attempts after which it is quarantined.
 pub const DEATHS_MAX: u32 = 3;
+
+/// How long the process must be up before it attempts a message whose attempts killed it twice: its third death
+/// would be its last, and a process that is killed again and again for other reasons must not meet it each time.
+pub const SUSPECT_UPTIME: Duration = Duration::from_secs(5);
 
 /// Longest floor that a service can set for the next attempt.
 pub const RETRY_AFTER_MAX: Duration = Duration::from_secs(3600);

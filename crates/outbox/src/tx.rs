@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use crate::chance::{fresh_token, roll};
-use crate::clock::{BootId, Moment, Timestamp};
+use crate::clock::{BootId, Moment, SpoolClock, Timestamp};
 use crate::config::Config;
 use crate::disk::{Bytes, DiskError, Rows, Writes, after_key};
 use crate::entry::{Account, Counters, Delivery, Entry, Gate, Identity, Phase, Receipt, StoredEvent};
@@ -32,6 +32,8 @@ pub(crate) struct Tx<'a> {
     pub(crate) config: &'a Config,
     pub(crate) now: Moment,
     pub(crate) boot: BootId,
+    /// When this process opened the spool.
+    pub(crate) opened: Timestamp,
     pub(crate) counters: Counters,
     pub(crate) notices: Notices,
     /// Free bytes of the file system when the group began.
@@ -164,16 +166,16 @@ impl<'a> Tx<'a> {
     pub(crate) fn new(
         rows: &'a dyn Rows,
         config: &'a Config,
-        now: Moment,
-        boot: BootId,
+        clock: &SpoolClock,
         counters: Counters,
         free_bytes: u64,
     ) -> Self {
         Self {
             rows,
             config,
-            now,
-            boot,
+            now: clock.now(),
+            boot: clock.boot(),
+            opened: clock.opened(),
             counters,
             notices: Notices::default(),
             free_bytes,
@@ -446,20 +448,20 @@ impl<'a> Tx<'a> {
     /// Adds an event to the group.
     pub(crate) fn emit(&mut self, mut event: Event) -> Result<Option<u64>> {
         event.after = self.counters.next_event.saturating_sub(1);
+        event.desc = event.desc.filter(|desc| !desc.is_empty());
         if event.kind.is_durable() {
             let seq = self.counters.next_event;
             self.counters.next_event += 1;
             event.seq = Some(seq);
-            // What a receipt says as well is read from the receipt.
-            let in_receipt = matches!(event.kind, EventKind::Sent | EventKind::Cancelled);
             let row = StoredEvent {
                 kind: event.kind.number(),
                 at: event.at,
                 time: self.now.time,
                 msg_id: event.msg_id.clone().unwrap_or_default(),
-                code: event.code.filter(|_| !in_receipt),
-                desc: event.desc.clone().filter(|_| !in_receipt),
-                reason: event.reason.clone().filter(|_| !in_receipt),
+                state: event.state.map(Into::into),
+                code: event.code,
+                desc: event.desc.clone(),
+                reason: event.reason.clone(),
                 may_have_arrived: event.may_have_arrived,
             };
             self.put(keys::event(seq), &row)?;

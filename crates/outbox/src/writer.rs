@@ -264,10 +264,9 @@ fn close(shared: &Shared) {
 /// Builds and commits one group; tells whether a stop was asked for.
 fn run_group(shared: &Shared, queue: &Receiver<Job>, first: Verb) -> bool {
     let before = *shared.snapshot();
-    let now = shared.clock.now();
     let free_bytes = shared.spool.free_bytes();
     let config = shared.config();
-    let mut tx = Tx::new(&shared.disk, &config, now, shared.clock.boot(), before, free_bytes);
+    let mut tx = Tx::new(&shared.disk, &config, &shared.clock, before, free_bytes);
     let mut replies = vec![first(&mut tx, &shared.spool)];
     let mut stop = false;
     while tx.bytes() < GROUP_BYTES_MAX && replies.len() < GROUP_VERBS_MAX {

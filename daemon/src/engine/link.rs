@@ -356,7 +356,10 @@ impl Link {
             LinkState::Up if self.state == LinkState::Down || self.only_said => {
                 self.set(LinkState::Up, Source::App, now);
                 self.only_said = true;
-                self.canary = Canary::Allowed;
+                // One at a time, however often it is said.
+                if self.canary != Canary::UnderWay {
+                    self.canary = Canary::Allowed;
+                }
             }
             LinkState::Up => self.go_up(Source::App, now),
             LinkState::Down => {

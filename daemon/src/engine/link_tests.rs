@@ -149,6 +149,22 @@ fn without_an_address_to_probe_one_canary_goes_at_each_delay() {
 }
 
 #[test]
+fn however_often_the_app_says_up_one_canary_is_under_way() {
+    let mut link = link(Scout::Probe);
+    link.app_says(LinkState::Down, at(0));
+    for ms in 1..=5 {
+        link.app_says(LinkState::Up, at(ms));
+        let expected = if ms == 1 { Permit::Canary } else { Permit::Nothing };
+        assert_eq!(link.permit(), expected, "said for the {ms}. time");
+        if ms == 1 {
+            link.attempt_began();
+        }
+    }
+    link.attempt_ended(Outcome::Sent, at(10), 0.5);
+    assert_eq!(link.permit(), Permit::All);
+}
+
+#[test]
 fn only_an_answer_resets_the_backoff_of_probes() {
     // What might be mistaken for an answer, after three failed probes; the next delay tells.
     let next_delay = |tempt: fn(&mut Link)| {

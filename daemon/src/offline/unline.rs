@@ -110,7 +110,7 @@ pub(super) fn entry(line: Line, record: Record) -> Result<(Entry, Option<Payload
         delivery,
         last_error: record.last_error.map(last_error).transpose()?,
         history: history(record.history),
-        settled: None,
+        settled: Vec::new(),
     };
     Ok((entry, payload))
 }
@@ -224,7 +224,7 @@ pub(super) fn receipt(line: Line, of: ReceiptLine) -> Result<(Receipt, Option<Ve
         data: Place::Nowhere,
         last_error: of.last_error.map(last_error).transpose()?,
         history: history(of.history),
-        settled: None,
+        settled: Vec::new(),
     };
     Ok((receipt, of.data.map(|data| data.get().as_bytes().to_vec())))
 }

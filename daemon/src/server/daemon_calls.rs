@@ -112,7 +112,9 @@ fn shown_pace(
         backlog_gone_in_ms: if backlog == 0 {
             Some(0)
         } else {
-            view.drain.gone_in_ms(backlog, now).filter(|_| moves)
+            // Where everything waits for a time of its own, the pace says nothing.
+            let goes_now = counters.ready + counters.sending > 0;
+            view.drain.gone_in_ms(backlog, now).filter(|_| moves && goes_now)
         },
     }
 }

@@ -80,6 +80,11 @@ fn login_cure(code: i64, transport: TransportKind) -> &'static str {
 /// The outbox's own codes: name, meaning, cure.
 const fn own(code: i64, class: Class) -> Option<(&'static str, &'static str, &'static str)> {
     Some(match (code, class) {
+        (_, Class::Uncertain) if code == CODE_MAYBE_REACHED || code >= 0 => (
+            "OUTBOX_UNCERTAIN",
+            "an attempt may have reached the service, and what became of it is not known",
+            "look whether it arrived; if not, resend it (`outboxctl resend`), else cancel it",
+        ),
         (0 | 200..=299, Class::Unknown) => (
             "OUTBOX_NO_PROOF",
             "the service answered without an error and without a proof that it took the message",

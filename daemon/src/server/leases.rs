@@ -117,7 +117,9 @@ pub(super) async fn settle(
     let outcome = report.outcome;
     let outbox = context.outbox.clone();
     let settled = reading(move || outbox.settle(lease, report).wait()).await?;
-    if settled.is_news {
+    // A late failure tells of a network that was; a success is good news whenever it comes.
+    let is_success = matches!(outcome, outbox::Outcome::Sent | outbox::Outcome::Duplicate);
+    if settled.is_news && (is_success || !settled.is_late) {
         context.engine.send(Command::Evidence(outcome)).await;
     }
     Ok(json(&SettleAnswer { state: show::state(settled.state) }))

@@ -67,17 +67,17 @@ pub(crate) fn finish(
         data: Place::Nowhere,
         last_error,
         history: new.history.clone(),
-        settled: new.settled,
+        settled: new.settled.clone(),
     };
     tx.counters.receipts += 1;
     write(tx, receipt, report)
 }
 
 /// A success that arrives after a receipt of another end was written: the truth replaces it.
-pub(crate) fn correct(tx: &mut Tx<'_>, old: Receipt, report: &Report) -> Result<Receipt> {
+pub(crate) fn correct(tx: &mut Tx<'_>, old: Receipt, attempt: u32, report: &Report) -> Result<Receipt> {
     let new_msg_id = new_msg_id_of(&old.identity.msg_id, Some(report));
     let mut history = old.history.clone();
-    record_late(&mut history, &mut None, old.attempts, report, tx.now.wall);
+    record_late(&mut history, &mut None, attempt, report, tx.now.wall);
     let receipt = Receipt {
         history,
         seq: tx.counters.next_event,
@@ -87,6 +87,7 @@ pub(crate) fn correct(tx: &mut Tx<'_>, old: Receipt, report: &Report) -> Result<
         may_have_arrived: false,
         code: report.code,
         desc: cut(&report.desc, DESC_BYTES_MAX),
+        last_error: old.last_error.clone().filter(is_said),
         ..old
     };
     write(tx, receipt, Some(report))
@@ -133,13 +134,21 @@ fn write(tx: &mut Tx<'_>, mut receipt: Receipt, report: Option<&Report>) -> Resu
     Ok(receipt)
 }
 
-/// A cancel has a code of its own, as an expiry has; what the service said before stays in the history.
+/// A cancel has a code of its own, as an expiry has; what the service said before stays in the history. A
+/// message that was sent keeps what the service said before, but no end that it did not come to.
 fn last_error_of(tx: &Tx<'_>, entry: &Entry, end: &End, desc: &str) -> Option<LastError> {
-    if !matches!(end, End::Cancelled { .. }) {
-        return entry.last_error.clone();
+    match end {
+        End::Sent { .. } => return entry.last_error.clone().filter(is_said),
+        End::Failed { .. } | End::Expired => return entry.last_error.clone(),
+        End::Cancelled { .. } => {}
     }
     let class = Class::Cancelled.into();
     Some(LastError { code: CODE_CANCELLED, desc: desc.to_owned(), class, at: tx.now.wall })
+}
+
+/// Whether it was said of an attempt, and is not an end of the outbox's own.
+fn is_said(error: &LastError) -> bool {
+    !matches!(error.code, CODE_CANCELLED | CODE_EXPIRED)
 }
 
 fn end_of(entry: &Entry, ending: Ending, report: Option<&Report>) -> (End, i64, String) {
@@ -236,6 +245,7 @@ pub(crate) fn oldest_event(tx: &Tx<'_>) -> Result<Option<(u64, StoredEvent)>> {
                 at: crate::clock::WallTime(0),
                 time: crate::clock::Timestamp(0),
                 msg_id: String::new(),
+                state: None,
                 code: None,
                 desc: None,
                 reason: None,

@@ -17,7 +17,9 @@ use crate::entry::{
 use crate::error::{Error, Result};
 use crate::keys::{self, StateIndex};
 use crate::lifecycle::{Event, lease_end_max, step};
-use crate::limits::{DEATHS_MAX, DESC_BYTES_MAX, GATE_TRY_MAX, LEASE_BYTES_MAX, LEASE_MAX, LIST_SCAN_MAX};
+use crate::limits::{
+    DEATHS_MAX, DESC_BYTES_MAX, GATE_TRY_MAX, LEASE_BYTES_MAX, LEASE_MAX, LIST_SCAN_MAX, SUSPECT_UPTIME,
+};
 use crate::outcome::{CODE_NOT_REACHED, Class};
 use crate::spool::Spool;
 use crate::state::State;
@@ -105,12 +107,13 @@ pub struct Lease {
 pub struct LeaseId {
     msg_id: String,
     start: u32,
+    attempt: u32,
     check: [u8; 8],
 }
 
 impl LeaseId {
-    fn new(identity: &Identity, start: u32) -> Self {
-        Self { msg_id: identity.msg_id.clone(), start, check: check(identity, start) }
+    fn new(identity: &Identity, start: u32, attempt: u32) -> Self {
+        Self { msg_id: identity.msg_id.clone(), start, attempt, check: check(identity, start, attempt) }
     }
 
     /// The message that was leased.
@@ -125,15 +128,20 @@ impl LeaseId {
         self.start
     }
 
+    /// The number of its attempt.
+    pub(crate) const fn attempt(&self) -> u32 {
+        self.attempt
+    }
+
     /// Whether it was given out for this message (and not for an earlier one with the same msgID).
     pub(crate) fn is_of(&self, identity: &Identity) -> bool {
-        self.check == check(identity, self.start)
+        self.check == check(identity, self.start, self.attempt)
     }
 }
 
 /// Ties a lease to one acceptance of one message.
-fn check(identity: &Identity, start: u32) -> [u8; 8] {
-    let parts = format!("{} {} {}", identity.seq, identity.submitted.0, start);
+fn check(identity: &Identity, start: u32, attempt: u32) -> [u8; 8] {
+    let parts = format!("{} {} {start} {attempt}", identity.seq, identity.submitted.0);
     let hash = short_hash(&[&identity.msg_id, &parts]);
     let mut check = [0; 8];
     check.copy_from_slice(&hash[..8]);
@@ -142,7 +150,7 @@ fn check(identity: &Identity, start: u32) -> [u8; 8] {
 
 impl fmt::Display for LeaseId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}-{}-{}", self.start, hex(&self.check), hex(self.msg_id.as_bytes()))
+        write!(f, "{}-{}-{}-{}", self.start, self.attempt, hex(&self.check), hex(self.msg_id.as_bytes()))
     }
 }
 
@@ -151,11 +159,12 @@ impl FromStr for LeaseId {
 
     fn from_str(text: &str) -> Result<Self> {
         let parse = || {
-            let mut parts = text.splitn(3, '-');
+            let mut parts = text.splitn(4, '-');
             let start = parts.next()?.parse().ok()?;
+            let attempt = parts.next()?.parse().ok()?;
             let check = unhex(parts.next()?)?.try_into().ok()?;
             let msg_id = String::from_utf8(unhex(parts.next()?)?).ok()?;
-            Some(Self { msg_id, start, check })
+            Some(Self { msg_id, start, attempt, check })
         };
         parse().ok_or_else(|| Error::NoLease { lease: crate::verbs::cut(text, 64) })
     }
@@ -235,6 +244,11 @@ impl Round {
             return Ok(Taken::More);
         }
         let lonely = self.to == LeaseTo::Process && is_suspect(&entry);
+        let up_long_enough = tx.opened.plus(SUSPECT_UPTIME);
+        if lonely && tx.now.time < up_long_enough {
+            put_back(tx, &entry, up_long_enough)?;
+            return Ok(Taken::More);
+        }
         if lonely && (tx.counters.sending > 0 || !self.leases.is_empty()) {
             return Ok(Taken::Stop);
         }
@@ -285,10 +299,11 @@ impl Round {
             return Err(refused());
         };
         let identity = &leased.identity;
+        let attempt = leased.delivery.attempts.saturating_add(1);
         Ok(Lease {
-            id: LeaseId::new(identity, leased.delivery.starts),
+            id: LeaseId::new(identity, leased.delivery.starts, attempt),
             msg_id: identity.msg_id.clone(),
-            attempt: leased.delivery.attempts.saturating_add(1),
+            attempt,
             token: leased.delivery.token,
             account: identity.account.clone(),
             conversation: identity.conversation.clone(),
@@ -302,6 +317,14 @@ impl Round {
                 _ => None,
             },
         })
+    }
+}
+
+/// Leaves an entry for later.
+fn put_back(tx: &mut Tx<'_>, entry: &Entry, until: Timestamp) -> Result<()> {
+    match step(&entry.delivery, &Event::PutOff(until), &tx.context(entry)) {
+        Ok(stepped) => apply(tx, entry, entry.clone(), stepped, None).map(drop),
+        Err(_) => Ok(()),
     }
 }
 
@@ -438,7 +461,8 @@ pub(crate) fn extend(tx: &mut Tx<'_>, id: &LeaseId, duration: Duration) -> Resul
     let Phase::Sending { started, holder: Holder::App { until, .. }, .. } = &mut new.delivery.phase else {
         return Err(lapsed(tx, &entry)?);
     };
-    let longest = lease_end_max(&entry.delivery, *started);
+    let window = tx.config.policy.dedup_window.of(entry.identity.to_group);
+    let longest = lease_end_max(&entry.delivery, *started, window);
     *until = tx.now.time.plus(duration).min(longest).max(*until);
     let deadline: Timestamp = *until;
     tx.put_entry(Some(&entry), &new)?;
@@ -497,9 +521,17 @@ mod tests {
 
     #[test]
     fn a_lease_id_is_read_back_from_its_text() {
-        let id = LeaseId { msg_id: "a-b/ü".into(), start: 7, check: [1, 2, 3, 4, 5, 6, 7, 8] };
+        let id = LeaseId { msg_id: "a-b/ü".into(), start: 7, attempt: 3, check: [1, 2, 3, 4, 5, 6, 7, 8] };
         assert_eq!(id.to_string().parse(), Ok(id));
-        for bad in ["", "1", "1-00", "x-0102030405060708-61", "1-01-61", "1-0102030405060708-ff"] {
+        for bad in [
+            "",
+            "1",
+            "1-1-00",
+            "x-1-0102030405060708-61",
+            "1-1-01-61",
+            "1-1-0102030405060708-ff",
+            "1-0102030405060708-61",
+        ] {
             assert!(bad.parse::<LeaseId>().is_err(), "{bad}");
         }
     }

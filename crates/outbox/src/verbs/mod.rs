@@ -152,16 +152,14 @@ pub(crate) fn record_attempt(
     push_record(&mut entry.history, record);
 }
 
-/// The same for an answer that came after its lease was over. It is about the last counted attempt, whose
-/// start the history still knows.
+/// The same for an answer that came after its lease was over; the history still knows when its attempt began.
 pub(crate) fn record_late(
     history: &mut Vec<AttemptRecord>,
     last_error: &mut Option<LastError>,
-    attempts: u32,
+    attempt: u32,
     report: &Report,
     now: WallTime,
 ) {
-    let attempt = attempts.max(1);
     let known = history.iter().rev().find(|record| record.attempt == attempt);
     let record = AttemptRecord {
         attempt,

@@ -48,7 +48,7 @@ pub(crate) fn restore_entry(
             LaneKey::alone(&entry.identity.account, &entry.identity.conversation, &entry.identity.msg_id)
         }
     };
-    entry.settled = None;
+    entry.settled = Vec::new();
     let excess = entry.history.len().saturating_sub(HISTORY_MAX);
     entry.history.drain(..excess);
     if let Some(unresolved) = &mut entry.delivery.unresolved {
@@ -89,7 +89,7 @@ pub(crate) fn restore_receipt(
     receipt.identity.lane = LaneKey::of(&receipt.identity.account, &receipt.identity.conversation);
     receipt.identity.submitted = now.time_of(receipt.identity.submitted_at);
     receipt.ended = now.time_of(receipt.at);
-    receipt.settled = None;
+    receipt.settled = Vec::new();
     // Readers resume by this number: the old one stays wherever it can.
     tx.counters.next_event = tx.counters.next_event.max(receipt.seq);
     let large = data.filter(|data| data.len() > INLINE_BYTES_MAX);

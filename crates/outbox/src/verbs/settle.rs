@@ -9,6 +9,7 @@ use crate::error::{Error, Result};
 use crate::lifecycle::{Event, Refusal, step};
 use crate::limits::{
     GATE_TRY_INITIAL, GATE_TRY_MAX, LIMITED_INITIAL, LIMITED_MAX, REASON_BYTES_MAX, RETRY_AFTER_MAX,
+    SETTLED_MAX,
 };
 use crate::outcome::{Outcome, Report};
 use crate::state::State;
@@ -24,6 +25,8 @@ pub struct Settled {
     pub state: State,
     /// It was the first word on its attempt, not a repetition.
     pub is_news: bool,
+    /// Its lease was over when it came: it says nothing of the network now.
+    pub is_late: bool,
 }
 
 /// Records the outcome of a lease.
@@ -38,11 +41,11 @@ pub(crate) fn settle(tx: &mut Tx<'_>, id: &LeaseId, report: &Report) -> Result<S
 }
 
 const fn news(state: State) -> Settled {
-    Settled { state, is_news: true }
+    Settled { state, is_news: true, is_late: false }
 }
 
 const fn known(state: State) -> Settled {
-    Settled { state, is_news: false }
+    Settled { state, is_news: false, is_late: false }
 }
 
 fn is_success(report: &Report) -> bool {
@@ -51,12 +54,10 @@ fn is_success(report: &Report) -> bool {
 
 fn settle_entry(tx: &mut Tx<'_>, id: &LeaseId, old: Entry, report: &Report) -> Result<Settled> {
     let is_newest = old.delivery.starts == id.start();
-    match (is_newest, under_way(&old), old.settled) {
+    match (is_newest, under_way(&old), answered(&old.settled, id)) {
         (true, Some(attempt), _) => on_time(tx, id, old, attempt, report),
         // A repetition: it is answered as the first was, whatever came after.
-        (_, _, Some(settled)) if settled.start == id.start() && !is_success(report) => {
-            Ok(known(settled.state.into()))
-        }
+        (_, _, Some(state)) if !is_success(report) => Ok(known(state)),
         (true, None, _) => late(tx, id, old, report),
         (false, _, _) if is_success(report) => late(tx, id, old, report),
         (false, _, _) => Err(Error::WrongState {
@@ -65,6 +66,11 @@ fn settle_entry(tx: &mut Tx<'_>, id: &LeaseId, old: Entry, report: &Report) -> R
             why: "a newer attempt has begun",
         }),
     }
+}
+
+/// What the holder of this lease was answered before.
+fn answered(settled: &[SettledAs], id: &LeaseId) -> Option<State> {
+    settled.iter().rev().find(|settled| settled.start == id.start()).map(|settled| settled.state.into())
 }
 
 fn on_time(
@@ -89,14 +95,18 @@ fn on_time(
 /// The lease had lapsed, or its message had ended otherwise, when its answer arrived.
 fn late(tx: &mut Tx<'_>, id: &LeaseId, old: Entry, report: &Report) -> Result<Settled> {
     let mut new = old.clone();
-    record_late(&mut new.history, &mut new.last_error, old.delivery.attempts, report, tx.now.wall);
+    record_late(&mut new.history, &mut new.last_error, id.attempt(), report, tx.now.wall);
     let stepped = step(&old.delivery, &Event::LateReport(report), &tx.context(&old))
         .map_err(|refusal| refused(&old, refusal))?;
     let became = apply(tx, &old, new, stepped, Some(report))?;
     if is_success(report) {
         mind_account(tx, &old.identity.account, report, &old)?;
     }
-    remember(tx, id, became)
+    remember(tx, id, became).map(late_word)
+}
+
+const fn late_word(settled: Settled) -> Settled {
+    Settled { is_late: true, ..settled }
 }
 
 fn settle_receipt(tx: &mut Tx<'_>, id: &LeaseId, old: Receipt, report: &Report) -> Result<Settled> {
@@ -104,11 +114,11 @@ fn settle_receipt(tx: &mut Tx<'_>, id: &LeaseId, old: Receipt, report: &Report) 
         if old.state() == State::Sent {
             return Ok(known(State::Sent));
         }
-        let corrected = ending::correct(tx, old, report)?;
-        return remember(tx, id, Became::Receipt(corrected));
+        let corrected = ending::correct(tx, old, id.attempt(), report)?;
+        return remember(tx, id, Became::Receipt(corrected)).map(late_word);
     }
-    if let Some(settled) = old.settled.filter(|settled| settled.start == id.start()) {
-        return Ok(known(settled.state.into()));
+    if let Some(state) = answered(&old.settled, id) {
+        return Ok(known(state));
     }
     if old.starts == id.start() {
         return record_on_receipt(tx, id, old, report);
@@ -128,21 +138,28 @@ fn record_on_receipt(
     report: &Report,
 ) -> Result<Settled> {
     // The last error stays that of the end: it is what the message became.
-    record_late(&mut receipt.history, &mut None, receipt.attempts, report, tx.now.wall);
-    remember(tx, id, Became::Receipt(receipt))
+    record_late(&mut receipt.history, &mut None, id.attempt(), report, tx.now.wall);
+    remember(tx, id, Became::Receipt(receipt)).map(late_word)
+}
+
+fn keep(settled: &mut Vec<SettledAs>, answer: SettledAs) {
+    settled.retain(|before| before.start != answer.start);
+    settled.push(answer);
+    let excess = settled.len().saturating_sub(SETTLED_MAX);
+    settled.drain(..excess);
 }
 
 /// Keeps the answer, so that a repetition of the settle gets the same.
 fn remember(tx: &mut Tx<'_>, id: &LeaseId, became: Became) -> Result<Settled> {
     let state = became.state();
-    let settled = Some(SettledAs { start: id.start(), state: state.into() });
+    let answer = SettledAs { start: id.start(), state: state.into() };
     match became {
-        Became::Entry(entry, _) => {
-            let new = Entry { settled, ..entry };
+        Became::Entry(mut new, _) => {
+            keep(&mut new.settled, answer);
             tx.put(crate::keys::message(&new.identity.msg_id), &new)?;
         }
-        Became::Receipt(receipt) => {
-            let new = Receipt { settled, ..receipt };
+        Became::Receipt(mut new) => {
+            keep(&mut new.settled, answer);
             tx.put(crate::keys::message(&new.identity.msg_id), &new)?;
         }
     }

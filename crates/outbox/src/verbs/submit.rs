@@ -264,7 +264,7 @@ fn new_entry(tx: &mut Tx<'_>, prepared: Prepared) -> Result<Entry> {
         },
         last_error: None,
         history: Vec::new(),
-        settled: None,
+        settled: Vec::new(),
     };
     if let Some(report) = &submit.first_error {
         take_first_error(tx, &mut entry, report)?;

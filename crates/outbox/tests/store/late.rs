@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use outbox::limits::SETTLED_MAX;
 use outbox::{
     Class, Config, Error, EventKind, Lease, LeaseRequest, LeaseTo, OnUncertain, Outbox, Outcome, Overrides,
     State, Submit,
@@ -168,6 +169,83 @@ fn a_repetition_of_a_settle_is_answered_as_the_first_while_the_next_attempt_is_u
     assert_eq!(entry(&outbox, "m").state, State::Sending, "the newer attempt goes on");
     assert_eq!(settle(&outbox, &second, Outcome::Sent), State::Sent);
     assert_eq!(receipt(&outbox, "m").history.len(), 2);
+}
+
+#[test]
+fn the_latest_settles_are_remembered_and_each_repetition_is_answered_as_the_first_was() {
+    let root = tempfile::tempdir().unwrap();
+    let hand = Hand::new();
+    let outbox = Outbox::open(config(&root.path().join("spool"), &hand)).unwrap();
+    submit(&outbox, message("m", "c"));
+    let leases: Vec<Lease> = (0..=SETTLED_MAX)
+        .map(|_| {
+            hand.pass(Duration::from_secs(600));
+            let lease = app_lease(&outbox);
+            assert_eq!(settle(&outbox, &lease, Outcome::Retry), State::Deferred);
+            lease
+        })
+        .collect();
+    let before = entry(&outbox, "m").entry;
+    for lease in &leases[1..] {
+        let again =
+            outbox.settle(lease.id.clone(), report(Outcome::Reject, Class::PermanentContent)).wait().unwrap();
+        assert_eq!((again.state, again.is_news), (State::Deferred, false));
+    }
+    let forgotten =
+        outbox.settle(leases[0].id.clone(), report(Outcome::Retry, Class::TransientServer)).wait();
+    assert!(matches!(forgotten, Err(Error::WrongState { .. })), "{forgotten:?}");
+    assert_eq!(entry(&outbox, "m").entry, before, "a repetition changes nothing");
+    settle(&outbox, &app_lease_after(&outbox, &hand), Outcome::Sent);
+    let again = outbox.settle(leases[3].id.clone(), report(Outcome::Retry, Class::TransientServer)).wait();
+    assert_eq!(again.unwrap().state, State::Deferred, "also once it is a receipt");
+}
+
+fn app_lease_after(outbox: &Outbox, hand: &Hand) -> Lease {
+    hand.pass(Duration::from_secs(600));
+    app_lease(outbox)
+}
+
+#[test]
+fn a_late_answer_is_recorded_under_the_number_of_its_own_attempt() {
+    let root = tempfile::tempdir().unwrap();
+    let hand = Hand::new();
+    let outbox = Outbox::open(config(&root.path().join("spool"), &hand)).unwrap();
+    submit(&outbox, message("m", "c"));
+    let first = app_lease(&outbox);
+    lapse(&outbox, &hand);
+    let second = app_lease_after(&outbox, &hand);
+    assert_eq!(settle(&outbox, &second, Outcome::Reject), State::Failed);
+    let settled = outbox.settle(first.id.clone(), sent("late", b"{}")).wait().unwrap();
+    assert!(settled.is_late && settled.state == State::Sent, "{settled:?}");
+    let numbers: Vec<u32> = receipt(&outbox, "m").history.iter().map(|attempt| attempt.attempt).collect();
+    assert_eq!(numbers, [1, 2, 1]);
+}
+
+#[test]
+fn what_was_announced_of_a_message_is_read_the_same_after_its_end_was_corrected() {
+    let root = tempfile::tempdir().unwrap();
+    let hand = Hand::new();
+    let (outbox, lease) = lapsed_in(State::Cancelled, &hand, config(&root.path().join("spool"), &hand));
+    let cancelled = || {
+        let events = outbox.events(0, 100).unwrap().events;
+        events.into_iter().find(|event| event.kind == EventKind::Cancelled).unwrap()
+    };
+    let before = cancelled();
+    assert_eq!((before.code, before.state), (Some(-30_003), Some(State::Cancelled)));
+    settle(&outbox, &lease, Outcome::Sent);
+    assert_eq!(cancelled(), before);
+}
+
+#[test]
+fn a_message_that_was_sent_after_all_says_no_end_that_it_did_not_come_to() {
+    for state in [State::Expired, State::Cancelled] {
+        let root = tempfile::tempdir().unwrap();
+        let hand = Hand::new();
+        let (outbox, lease) = lapsed_in(state, &hand, config(&root.path().join("spool"), &hand));
+        settle(&outbox, &lease, Outcome::Sent);
+        let error = receipt(&outbox, "m").last_error.map(|error| error.code);
+        assert!(!matches!(error, Some(-30_002 | -30_003)), "{error:?} from {state:?}");
+    }
 }
 
 #[test]

@@ -22,15 +22,17 @@ const POLICIES: [OnUncertain; 3] = [OnUncertain::Resend, OnUncertain::Hold, OnUn
 enum Way {
     NoWindow,
     WindowOver,
+    WindowMadeShorter,
     NoProof,
     DeathWithoutWindow,
     RebootDuringTheAttempt,
     RebootAfterTheAttempt,
 }
 
-const WAYS: [Way; 6] = [
+const WAYS: [Way; 7] = [
     Way::NoWindow,
     Way::WindowOver,
+    Way::WindowMadeShorter,
     Way::NoProof,
     Way::DeathWithoutWindow,
     Way::RebootDuringTheAttempt,
@@ -68,7 +70,7 @@ fn lose(outbox: Outbox, config: &Config, root: &Path, hand: &Hand, way: Way, win
             hand.reboot(1_000);
             return kill_and_open(outbox, config, root, "rebooted").0;
         }
-        Way::NoWindow | Way::WindowOver | Way::RebootAfterTheAttempt => {}
+        Way::NoWindow | Way::WindowOver | Way::WindowMadeShorter | Way::RebootAfterTheAttempt => {}
     }
     settle(&outbox, &lost, Outcome::MaybeReached);
     if way == Way::NoWindow {
@@ -77,6 +79,12 @@ fn lose(outbox: Outbox, config: &Config, root: &Path, hand: &Hand, way: Way, win
     let waiting = entry(&outbox, "m");
     assert_eq!((waiting.state, waiting.entry.delivery.possible_duplicate), (State::Deferred, false));
     assert!(events_of(&outbox, EventKind::Uncertain).is_empty(), "inside the window nothing is uncertain");
+    if way == Way::WindowMadeShorter {
+        let mut config = config.clone();
+        let window = Duration::from_secs(20);
+        config.policy.dedup_window = DedupWindow { one_to_one: window, group: window };
+        return kill_and_open(outbox, &config, root, "shorter").0;
+    }
     if way == Way::RebootAfterTheAttempt {
         hand.reboot(1_000);
         let outbox = kill_and_open(outbox, config, root, "rebooted").0;
@@ -93,7 +101,7 @@ fn lose(outbox: Outbox, config: &Config, root: &Path, hand: &Hand, way: Way, win
 
 /// The message once it has been looked at for its next attempt, and that attempt if there is one.
 fn looked_at(outbox: &Outbox, hand: &Hand) -> (EntryView, Option<Lease>) {
-    hand.pass(Duration::from_secs(2));
+    hand.pass(Duration::from_secs(6));
     let again = lease(outbox, 1).pop();
     (entry(outbox, "m"), again)
 }
