@@ -111,7 +111,7 @@ mod tests {
 
     #[test]
     fn leases_are_heard_only_by_a_flush_after_their_whole_answer_was_made() {
-        let lease = || vec!["1-0000000000000000-6d".parse().unwrap()];
+        let lease = || vec!["1-1-0000000000000000-6d".parse().unwrap()];
         let peer = Peer::new(None);
         peer.begin_answer();
         peer.note_leases(lease());
