@@ -84,6 +84,11 @@ async fn one_that_took_the_daemon_down_twice_is_tried_alone_and_an_answer_clears
         answers.store(death == 2, Ordering::SeqCst);
         daemon.restart().await;
     }
+    until("it is said why it waits", || async {
+        let why = daemon.client.why(POISON).await.ok()?;
+        why.detail.contains("died during its last 2 attempts").then_some(())
+    })
+    .await;
     let (body, ids) = healthy();
     daemon.post_lines(body).await;
     let again = |seen: &[Received]| seen.iter().filter(|request| is_poison(request)).count() >= 4;

@@ -218,6 +218,8 @@ pub enum Cause {
     Postponed,
     /// Its transport sends it at a pace of its own.
     Paced,
+    /// The process died during its last attempts, and has not been up for long.
+    Suspect,
 }
 
 /// Who attempts a leased entry.

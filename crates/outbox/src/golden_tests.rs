@@ -103,6 +103,9 @@ fn phases() -> Vec<Phase> {
         Cause::Unresolved,
         Cause::Asked,
         Cause::TakenBack,
+        Cause::Postponed,
+        Cause::Paced,
+        Cause::Suspect,
     ];
     let mut phases: Vec<Phase> =
         causes.into_iter().map(|cause| Phase::Waiting { due: Timestamp(22), cause, since }).collect();

@@ -406,7 +406,7 @@ impl Life<'_> {
 
     fn put_off(self, until: Timestamp) -> Stepped {
         match self.delivery.phase {
-            Phase::Waiting { due, .. } => Ok(self.wait_until(due.max(until), Cause::Postponed)),
+            Phase::Waiting { due, .. } => Ok(self.wait_until(due.max(until), Cause::Suspect)),
             _ => self.take_back(until, Cause::Paced),
         }
     }

@@ -172,6 +172,7 @@ pub(super) enum CauseName {
     TakenBack,
     Postponed,
     Paced,
+    Suspect,
 }
 
 impl From<Cause> for CauseName {
@@ -188,6 +189,7 @@ impl From<Cause> for CauseName {
             Cause::TakenBack => Self::TakenBack,
             Cause::Postponed => Self::Postponed,
             Cause::Paced => Self::Paced,
+            Cause::Suspect => Self::Suspect,
         }
     }
 }
@@ -206,6 +208,7 @@ impl From<CauseName> for Cause {
             CauseName::TakenBack => Self::TakenBack,
             CauseName::Postponed => Self::Postponed,
             CauseName::Paced => Self::Paced,
+            CauseName::Suspect => Self::Suspect,
         }
     }
 }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::Uri;
+use outbox::limits::SUSPECT_UPTIME;
 use outbox::{Account, Cause, EntryView, Gate, Message, Moment, Phase};
 use outbox_control::Time;
 use outbox_control::types::{WaitsFor, Why};
@@ -270,6 +271,14 @@ fn waiting_reason(view: &EntryView, around: &Surroundings, since: Time) -> Reaso
     if around.transport == TransportKind::App && !around.engine.app_attached {
         let hint = Some("Start the app; it asks for work with POST /v1/leases.".to_owned());
         return reason(WaitsFor::App, None, "No app asks for work.".into(), hint);
+    }
+    if let (Some(due), Phase::Waiting { cause: Cause::Suspect, .. }) = (due, &view.entry.delivery.phase) {
+        let detail = format!(
+            "The daemon died during its last {} attempts: it is tried again, alone, once the daemon has been up for {} s.",
+            view.entry.delivery.deaths,
+            SUSPECT_UPTIME.as_secs()
+        );
+        return reason(WaitsFor::Time, Some(due), detail, None);
     }
     if let Some(waiting) = link_reason(around, since) {
         return waiting;
