@@ -8,11 +8,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use outbox_control::types::{LinkState, Pace};
+use outbox_control::types::{LinkState, Pace, State};
 use outboxd::service::{Gate, Reply, Service};
 use tokio::time::Instant;
 
-use crate::harness::{Daemon, QUICK, SOON, http_toml, own_addr, service, until};
+use crate::harness::{Daemon, ONCE, QUICK, SOON, http_toml, own_addr, service, until};
 use crate::messages::submit;
 
 impl Daemon {
@@ -157,6 +157,25 @@ async fn status_tells_the_pace_and_when_the_backlog_will_be_gone_or_that_it_is_n
     assert!(json["pace"]["perSecond"].is_f64() && json["pace"]["backlogGoneInMs"].is_u64(), "{json}");
     daemon.client.pause().await.unwrap();
     assert_eq!(daemon.pace().await.backlog_gone_in_ms, None, "paused");
+}
+
+#[tokio::test]
+async fn what_waits_for_a_time_of_its_own_has_no_estimate() {
+    let service = service(|request| match request.msg_id.as_str() {
+        "later" => Reply::status(503),
+        _ => Reply::Accept,
+    })
+    .await;
+    let daemon = Daemon::start(&http_toml(&service, "", ONCE)).await;
+    daemon.post("/v1/messages", submit("later", "ada")).await;
+    daemon.submit_to_many(40).await;
+    let pace = until("only what is deferred is left, and the pace is known", || async {
+        let status = daemon.client.status().await.unwrap();
+        (status.spool.messages == 1 && status.pace.per_second.is_some()).then_some(status.pace)
+    })
+    .await;
+    assert_eq!(daemon.entry_in("later", State::Deferred).await.attempts, 1);
+    assert_eq!(pace.backlog_gone_in_ms, None, "{pace:?}");
 }
 
 #[tokio::test]

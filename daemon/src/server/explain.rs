@@ -172,6 +172,11 @@ mod tests {
             words(503, Class::TransientServer, TransportKind::Http).name.unwrap(),
             "HTTP Service Unavailable"
         );
+        for code in [CODE_MAYBE_REACHED, 0, 200] {
+            let uncertain = words(code, Class::Uncertain, TransportKind::Http);
+            assert_eq!(uncertain.name.as_deref(), Some("OUTBOX_UNCERTAIN"));
+            assert!(uncertain.cure.starts_with("look whether it arrived"), "{code}: {}", uncertain.cure);
+        }
         let account = words(CODE_NOT_REACHED, Class::Auth, TransportKind::Tim);
         assert!(account.cure.starts_with("correct the account's section"), "{}", account.cure);
     }

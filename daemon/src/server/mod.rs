@@ -53,6 +53,10 @@ const CONNECTIONS_MAX: usize = 256;
 /// closed without a word, for a word costs a descriptor, too.
 const REFUSALS_MAX: usize = 16;
 
+/// Pause after a failed accept: a lack of descriptors does not pass faster by asking again at once, and an app
+/// that connects meanwhile hardly notices.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
 /// Time for a request's headers.
 const HEADERS_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -178,7 +182,7 @@ pub async fn serve(socket: Socket, context: Arc<Context>, stop: watch::Receiver<
             Err(error) => {
                 // Out of descriptors, most likely: those that are open must end first.
                 tracing::warn!(%error, "A connection could not be accepted.");
-                tokio::time::sleep(Duration::from_millis(100)).await;
+                tokio::time::sleep(ACCEPT_PAUSE).await;
                 continue;
             }
         };
