@@ -1,6 +1,7 @@
 //! The disk: rows in sled, made durable.
 //!
-//! Owns:  sled (this is its only door), the order batch → flush → sync, and the syncs after an open.
+//! Owns:  sled (this is its only door), the order batch → flush → sync, the syncs after an open, and which row
+//!        stands in which leaf.
 //! Never: knows what a row means, is called by more than one thread to change something.
 //!
 //! sled's `flush` hands pages to the kernel and does not wait for the drive: what it flushed can be gone
@@ -9,11 +10,14 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
+use std::ops::Bound;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use crate::error::OpenError;
+use crate::keys;
+use crate::leaf::{Change, Leaf};
 use crate::limits::{CACHE_BYTES, LOCK_WAIT};
 
 /// The bytes of a value; cheap to clone.
@@ -26,6 +30,16 @@ pub(crate) type Writes = BTreeMap<Vec<u8>, Option<Bytes>>;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub(crate) struct DiskError(pub(crate) String);
+
+impl DiskError {
+    /// A leaf that cannot be read.
+    pub(crate) fn damaged_leaf(key: &[u8]) -> Self {
+        Self(format!(
+            "rows of an index are damaged (those from {} on); they are made anew when the spool is next opened",
+            key.escape_ascii()
+        ))
+    }
+}
 
 /// Anything rows can be read from: the disk itself, or a transaction over it.
 pub(crate) trait Rows {
@@ -47,7 +61,7 @@ const WALK_ROWS: usize = 64;
 pub(crate) struct Walk<'a> {
     disk: &'a Disk,
     prefix: Vec<u8>,
-    from: Vec<u8>,
+    from: Bound<Vec<u8>>,
     read: std::vec::IntoIter<(Vec<u8>, Bytes)>,
 }
 
@@ -57,16 +71,33 @@ impl Walk<'_> {
         if let Some(row) = self.read.next() {
             return Ok(Some(row));
         }
+        let in_leaves = keys::rows_per_leaf(&self.prefix).is_some();
         let mut rows = Vec::with_capacity(WALK_ROWS);
-        for row in self.disk.db.range(self.from.as_slice()..).take(WALK_ROWS) {
+        let mut last = None;
+        for row in self.disk.db.range((self.from.clone(), Bound::Unbounded)).take(WALK_ROWS) {
             let (key, value) = row.map_err(engine)?;
+            if in_leaves && key.first() == self.prefix.first() {
+                // A leaf that begins before the prefix may reach into it; one that begins after it does not.
+                if *key > *self.prefix && !key.starts_with(&self.prefix) {
+                    break;
+                }
+                let leaf = Leaf::read(&key, &value)?;
+                let here = leaf.rows_from(0).filter(|(key, _)| key.starts_with(&self.prefix));
+                rows.extend(here.map(|(key, value)| (key.to_vec(), value.into())));
+                last = Some(key);
+                if !rows.is_empty() {
+                    break;
+                }
+                continue;
+            }
             if !key.starts_with(&self.prefix) {
                 break;
             }
             rows.push((key.to_vec(), value));
+            last = Some(key);
         }
-        if let Some((key, _)) = rows.last() {
-            self.from = after_key(key);
+        if let Some(key) = last {
+            self.from = Bound::Excluded(key.to_vec());
         }
         self.read = rows.into_iter();
         Ok(self.read.next())
@@ -101,20 +132,131 @@ impl Disk {
     /// Applies all writes as one batch and returns once they are on the drive.
     pub(crate) fn commit(&self, writes: &Writes) -> Result<(), DiskError> {
         let mut batch = sled::Batch::default();
-        for (key, value) in writes {
-            match value {
-                Some(value) => batch.insert(key.as_slice(), value),
-                None => batch.remove(key.as_slice()),
+        let mut rows = 0;
+        let mut left = writes.iter().peekable();
+        while let Some((key, value)) = left.next() {
+            rows += 1;
+            let Some(max) = keys::rows_per_leaf(key) else {
+                match value {
+                    Some(value) => batch.insert(key.as_slice(), value),
+                    None => batch.remove(key.as_slice()),
+                }
+                continue;
+            };
+            let (own_key, leaf) = self.leaf_of(key)?.unwrap_or((vec![key[0]], Leaf::default()));
+            let end = self.leaf_after(&own_key)?.unwrap_or_else(|| vec![key[0] + 1]);
+            let mut changes: Vec<Change<'_>> = vec![(key, value.as_deref())];
+            while let Some((key, value)) = left.next_if(|(key, _)| **key < end) {
+                changes.push((key, value.as_deref()));
+            }
+            let (leaf, appends) = leaf.changed(&changes);
+            if leaf.len() == 0 {
+                batch.remove(own_key);
+                continue;
+            }
+            for (key, bytes) in leaf.written(&own_key, max, appends) {
+                batch.insert(key, bytes);
             }
         }
         self.db.apply_batch(batch).map_err(engine)?;
+        self.let_go(rows)?;
         self.db.flush().map_err(engine)?;
         self.file.sync_data().map_err(|error| DiskError(format!("sync of {}: {error}", self.dir.display())))
     }
 
+    /// Lets the engine free what a batch replaced. It frees a little at every so many calls, and a batch counts as
+    /// one call however many rows it has: without as many calls that do nothing, memory grows without end.
+    fn let_go(&self, rows: usize) -> Result<(), DiskError> {
+        (0..rows).try_for_each(|_| self.db.get(keys::COUNTERS).map(drop)).map_err(engine)
+    }
+
+    /// The leaf in which a row stands or would stand, if there is one.
+    fn leaf_of(&self, key: &[u8]) -> Result<Option<(Vec<u8>, Leaf)>, DiskError> {
+        let first = &key[..1];
+        match self.db.range(first..=key).next_back() {
+            None => Ok(None),
+            Some(Err(error)) => Err(engine(error)),
+            Some(Ok((own_key, bytes))) => {
+                let leaf = Leaf::read(&own_key, &bytes)?;
+                Ok(Some((own_key.to_vec(), leaf)))
+            }
+        }
+    }
+
+    /// The key of the leaf of the same kind that begins after this key.
+    fn leaf_after(&self, key: &[u8]) -> Result<Option<Vec<u8>>, DiskError> {
+        match self.db.range::<&[u8], _>((Bound::Excluded(key), Bound::Unbounded)).next() {
+            Some(Err(error)) => Err(engine(error)),
+            Some(Ok((next, _))) if next.first() == key.first() => Ok(Some(next.to_vec())),
+            _ => Ok(None),
+        }
+    }
+
+    fn next_in_leaves(&self, prefix: &[u8], from: &[u8]) -> Result<Option<(Vec<u8>, Bytes)>, DiskError> {
+        let from = from.max(prefix);
+        if from.first() != prefix.first() {
+            return Ok(None);
+        }
+        let here = self.leaf_of(from)?.and_then(|(_, leaf)| leaf.at(leaf.position(from)));
+        let found = match here {
+            Some(row) => Some(row),
+            // The next leaf holds only what is after `from`, and is never empty.
+            None => match self.leaf_after(from)? {
+                Some(next) => self.leaf_of(&next)?.and_then(|(_, leaf)| leaf.at(0)),
+                None => None,
+            },
+        };
+        Ok(found.filter(|(key, _)| key.starts_with(prefix)))
+    }
+
+    fn last_in_leaves(&self, prefix: &[u8], before: &[u8]) -> Result<Option<(Vec<u8>, Bytes)>, DiskError> {
+        let mut end = before.to_vec();
+        // Only a leaf that begins right before `before` can have nothing below it: one step back is enough.
+        for _ in 0..2 {
+            let first = &prefix[..1];
+            let (own_key, leaf) = match self.db.range(first..end.as_slice()).next_back() {
+                None => return Ok(None),
+                Some(Err(error)) => return Err(engine(error)),
+                Some(Ok((own_key, bytes))) => (own_key.to_vec(), Leaf::read(&own_key, &bytes)?),
+            };
+            if let Some(index) = leaf.position(before).checked_sub(1) {
+                return Ok(leaf.at(index).filter(|(key, _)| key.starts_with(prefix)));
+            }
+            end = own_key;
+        }
+        Ok(None)
+    }
+
+    /// Removes the leaves of these kinds that cannot be read; answers how many there were.
+    pub(crate) fn drop_damaged_leaves(&self, kinds: &[u8]) -> Result<u64, DiskError> {
+        let mut batch = sled::Batch::default();
+        let mut dropped = 0;
+        for kind in kinds.iter().filter(|kind| keys::rows_per_leaf(&[**kind]).is_some()) {
+            for row in self.db.range([*kind]..[kind + 1]) {
+                let (key, bytes) = row.map_err(engine)?;
+                if Leaf::read(&key, &bytes).is_err() {
+                    batch.remove(key);
+                    dropped += 1;
+                }
+            }
+        }
+        if dropped > 0 {
+            self.db.apply_batch(batch).map_err(engine)?;
+            self.db.flush().map_err(engine)?;
+            self.file.sync_data().map_err(|error| DiskError(error.to_string()))?;
+        }
+        Ok(dropped)
+    }
+
     /// Walks over all rows of a prefix.
     pub(crate) fn walk(&self, prefix: &[u8]) -> Walk<'_> {
-        Walk { disk: self, prefix: prefix.to_vec(), from: prefix.to_vec(), read: Vec::new().into_iter() }
+        let mut from = Bound::Included(prefix.to_vec());
+        if keys::rows_per_leaf(prefix).is_some()
+            && let Some(Ok((own_key, _))) = self.db.range(&prefix[..1]..=prefix).next_back()
+        {
+            from = Bound::Included(own_key.to_vec());
+        }
+        Walk { disk: self, prefix: prefix.to_vec(), from, read: Vec::new().into_iter() }
     }
 
     /// Bytes of the store's main file.
@@ -125,10 +267,16 @@ impl Disk {
 
 impl Rows for Disk {
     fn get(&self, key: &[u8]) -> Result<Option<Bytes>, DiskError> {
+        if keys::rows_per_leaf(key).is_some() {
+            return Ok(self.leaf_of(key)?.and_then(|(_, leaf)| leaf.get(key)));
+        }
         self.db.get(key).map_err(engine)
     }
 
     fn next(&self, prefix: &[u8], from: &[u8]) -> Result<Option<(Vec<u8>, Bytes)>, DiskError> {
+        if keys::rows_per_leaf(prefix).is_some() {
+            return self.next_in_leaves(prefix, from);
+        }
         // After a damaged page an iterator repeats its error for ever: one step, and its error is final.
         match self.db.range(from..).next() {
             None => Ok(None),
@@ -139,6 +287,9 @@ impl Rows for Disk {
     }
 
     fn last(&self, prefix: &[u8], before: &[u8]) -> Result<Option<(Vec<u8>, Bytes)>, DiskError> {
+        if keys::rows_per_leaf(prefix).is_some() {
+            return self.last_in_leaves(prefix, before);
+        }
         match self.db.range(..before).next_back() {
             None => Ok(None),
             Some(Err(error)) => Err(engine(error)),

@@ -188,6 +188,19 @@ pub(crate) fn set_aside(key: &[u8]) -> Vec<u8> {
 /// Prefixes whose rows are derived from the entries and rebuilt when they disagree.
 pub(crate) const DERIVED: [u8; 7] = [b's', b'l', b'h', b'w', b'd', b'x', b'g'];
 
+/// How many rows of a kind stand together in a leaf; `None` for kinds whose rows stand alone.
+///
+/// Indices, whose rows are small and many. Timers, states and lane heads come in runs, so that a large leaf is
+/// written once for many changes. Rows of lanes are added in as many places as there are lanes, and each addition
+/// writes its leaf: those are small.
+pub(crate) fn rows_per_leaf(key: &[u8]) -> Option<usize> {
+    match key.first()? {
+        b's' | b'w' | b'd' | b'x' => Some(32),
+        b'l' => Some(16),
+        _ => None,
+    }
+}
+
 /// The number in the last eight bytes of a key.
 pub(crate) fn tail_number(key: &[u8]) -> u64 {
     key.last_chunk::<8>().map_or(0, |bytes| u64::from_be_bytes(*bytes))

@@ -39,6 +39,7 @@ mod error;
 mod events;
 mod keys;
 mod lanes;
+mod leaf;
 mod lifecycle;
 pub mod limits;
 mod list;

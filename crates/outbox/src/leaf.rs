@@ -1,0 +1,308 @@
+//! Leaves: many small rows in one row of the engine.
+//!
+//! Owns:  the bytes of a leaf, finding a row in it, writing changes into it, dividing it.
+//! Never: knows what a row means, reads or writes the store.
+//!
+//! The engine keeps a record of some hundred bytes in memory for each of its pages, a page holds about ten rows,
+//! and each change of a row writes to the log by itself. Rows of an index are small, many, and change in runs. So
+//! neighbours stand together in one row of the engine, a *leaf*, under the first key that it was made for: a group
+//! that adds two hundred timers writes a few leaves, and a million of them cost the memory of some thousand pages.
+//!
+//! ```text
+//! 0..4    CRC-32 over the leaf's key and the rest
+//! 4       version, 1
+//! 5..     rows in the order of their keys, each: bytes shared with the key before (the first: with the leaf's
+//!         own key), bytes that follow, those bytes; then the same for the value. Lengths are one byte each.
+//! ```
+
+use crate::disk::{Bytes, DiskError};
+
+/// The only layout there is.
+const VERSION: u8 = 1;
+
+/// Checksum and version.
+const HEAD_BYTES: usize = 5;
+
+/// The longest key or value of a row in a leaf: their lengths are one byte.
+pub(crate) const PART_BYTES_MAX: usize = u8::MAX as usize;
+
+/// A change of one row: its new value, or its removal.
+pub(crate) type Change<'a> = (&'a [u8], Option<&'a [u8]>);
+
+/// One row within [`Rows::text`].
+#[derive(Clone, Copy)]
+struct Place {
+    at: usize,
+    key: usize,
+    value: usize,
+}
+
+/// The rows of a leaf.
+#[derive(Default)]
+pub(crate) struct Leaf {
+    /// Keys and values, one after the other.
+    text: Vec<u8>,
+    places: Vec<Place>,
+}
+
+/// A leaf to write: its key and its bytes.
+pub(crate) type Written = (Vec<u8>, Vec<u8>);
+
+impl Leaf {
+    /// Reads a leaf that stands under `own_key`.
+    pub(crate) fn read(own_key: &[u8], bytes: &[u8]) -> Result<Self, DiskError> {
+        let damaged = || DiskError::damaged_leaf(own_key);
+        let (head, body) = bytes.split_at_checked(HEAD_BYTES).ok_or_else(damaged)?;
+        if head[..4] != checksum(own_key, head[4], body).to_le_bytes() || head[4] != VERSION {
+            return Err(damaged());
+        }
+        let mut leaf = Self { text: Vec::with_capacity(body.len() * 2), places: Vec::new() };
+        let mut rest = body;
+        while !rest.is_empty() {
+            rest = leaf.read_row(own_key, rest).ok_or_else(damaged)?;
+        }
+        Ok(leaf)
+    }
+
+    fn read_row<'a>(&mut self, own_key: &[u8], rest: &'a [u8]) -> Option<&'a [u8]> {
+        let at = self.text.len();
+        let before = self.places.last().copied();
+        let rest = match before {
+            None => self.read_part(rest, own_key)?,
+            Some(before) => self.read_part_after(rest, before.at, before.key)?,
+        };
+        let key = self.text.len() - at;
+        let rest = match before {
+            None => self.read_part(rest, &[])?,
+            Some(before) => self.read_part_after(rest, before.at + before.key, before.value)?,
+        };
+        self.places.push(Place { at, key, value: self.text.len() - at - key });
+        Some(rest)
+    }
+
+    fn read_part<'a>(&mut self, rest: &'a [u8], before: &[u8]) -> Option<&'a [u8]> {
+        let (&[shared, more], rest) = rest.split_first_chunk()?;
+        self.text.extend_from_slice(before.get(..usize::from(shared))?);
+        let (part, rest) = rest.split_at_checked(usize::from(more))?;
+        self.text.extend_from_slice(part);
+        Some(rest)
+    }
+
+    fn read_part_after<'a>(&mut self, rest: &'a [u8], at: usize, length: usize) -> Option<&'a [u8]> {
+        let (&[shared, more], rest) = rest.split_first_chunk()?;
+        let shared = usize::from(shared);
+        if shared > length {
+            return None;
+        }
+        self.text.extend_from_within(at..at + shared);
+        let (part, rest) = rest.split_at_checked(usize::from(more))?;
+        self.text.extend_from_slice(part);
+        Some(rest)
+    }
+
+    fn row(&self, place: Place) -> (&[u8], &[u8]) {
+        let value_at = place.at + place.key;
+        (&self.text[place.at..value_at], &self.text[value_at..value_at + place.value])
+    }
+
+    fn key(&self, place: Place) -> &[u8] {
+        &self.text[place.at..place.at + place.key]
+    }
+
+    /// How many rows there are.
+    pub(crate) fn len(&self) -> usize {
+        self.places.len()
+    }
+
+    /// The rows from the one at `index` on.
+    pub(crate) fn rows_from(&self, index: usize) -> impl Iterator<Item = (&[u8], &[u8])> {
+        self.places.get(index..).unwrap_or_default().iter().map(|place| self.row(*place))
+    }
+
+    /// Where the first row at or after `key` stands, or would stand.
+    pub(crate) fn position(&self, key: &[u8]) -> usize {
+        self.places.partition_point(|place| self.key(*place) < key)
+    }
+
+    /// The value of a row.
+    pub(crate) fn get(&self, key: &[u8]) -> Option<Bytes> {
+        self.rows_from(self.position(key)).next().filter(|(found, _)| *found == key).map(|(_, value)| value.into())
+    }
+
+    /// The row at an index.
+    pub(crate) fn at(&self, index: usize) -> Option<(Vec<u8>, Bytes)> {
+        self.places.get(index).map(|place| {
+            let (key, value) = self.row(*place);
+            (key.to_vec(), value.into())
+        })
+    }
+
+    fn push(&mut self, key: &[u8], value: &[u8]) {
+        self.places.push(Place { at: self.text.len(), key: key.len(), value: value.len() });
+        self.text.extend_from_slice(key);
+        self.text.extend_from_slice(value);
+    }
+
+    /// The leaf with changes, which come in the order of their keys, and whether all that is new stands at its end.
+    pub(crate) fn changed(&self, changes: &[Change<'_>]) -> (Self, bool) {
+        let mut new = Self { text: Vec::with_capacity(self.text.len() + 64 * changes.len()), places: Vec::new() };
+        let mut old = self.rows_from(0).peekable();
+        let mut appends = true;
+        for (key, value) in changes {
+            while let Some((before, kept)) = old.next_if(|(before, _)| before < key) {
+                new.push(before, kept);
+            }
+            let replaced = old.next_if(|(before, _)| before == key).is_some();
+            if let Some(value) = value {
+                appends &= !replaced && old.peek().is_none();
+                new.push(key, value);
+            }
+        }
+        for (key, value) in old {
+            new.push(key, value);
+        }
+        (new, appends)
+    }
+
+    /// The bytes of the leaf, or of several where it has more than `max` rows. The first keeps `own_key`.
+    ///
+    /// Where rows only ever come at the end, all leaves but the last are left full; anywhere else each is left with
+    /// room for more.
+    pub(crate) fn written(&self, own_key: &[u8], max: usize, appends: bool) -> Vec<Written> {
+        let parts = self.len().div_ceil(max).max(1);
+        let each = if appends { max } else { self.len().div_ceil(parts).max(1) };
+        let mut written = Vec::with_capacity(parts);
+        for (index, places) in self.places.chunks(each).enumerate() {
+            let own_key = if index == 0 { own_key } else { self.key(places[0]) };
+            written.push((own_key.to_vec(), self.bytes_of(own_key, places)));
+        }
+        written
+    }
+
+    fn bytes_of(&self, own_key: &[u8], places: &[Place]) -> Vec<u8> {
+        let mut bytes = vec![0, 0, 0, 0, VERSION];
+        let (mut key_before, mut value_before): (&[u8], &[u8]) = (own_key, &[]);
+        for place in places {
+            let (key, value) = self.row(*place);
+            write_part(&mut bytes, key_before, key);
+            write_part(&mut bytes, value_before, value);
+            (key_before, value_before) = (key, value);
+        }
+        let sum = checksum(own_key, VERSION, &bytes[HEAD_BYTES..]);
+        bytes[..4].copy_from_slice(&sum.to_le_bytes());
+        bytes
+    }
+}
+
+fn write_part(bytes: &mut Vec<u8>, before: &[u8], part: &[u8]) {
+    let shared = before.iter().zip(part).take(PART_BYTES_MAX).take_while(|(a, b)| a == b).count();
+    // Both fit: keys and values of leaves are at most this long.
+    bytes.push(u8::try_from(shared).unwrap_or(u8::MAX));
+    bytes.push(u8::try_from(part.len() - shared).unwrap_or(u8::MAX));
+    bytes.extend_from_slice(&part[shared..]);
+}
+
+fn checksum(own_key: &[u8], version: u8, body: &[u8]) -> u32 {
+    let mut sum = crc32fast::Hasher::new();
+    sum.update(own_key);
+    sum.update(&[version]);
+    sum.update(body);
+    sum.finalize()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeMap;
+
+    fn leaf(rows: &[(&[u8], &[u8])]) -> Leaf {
+        let mut leaf = Leaf::default();
+        for (key, value) in rows {
+            leaf.push(key, value);
+        }
+        leaf
+    }
+
+    fn rows(leaf: &Leaf) -> Vec<(Vec<u8>, Vec<u8>)> {
+        leaf.rows_from(0).map(|(key, value)| (key.to_vec(), value.to_vec())).collect()
+    }
+
+    #[test]
+    fn a_leaf_has_the_documented_layout() {
+        let written = leaf(&[(b"xab", b"id-1"), (b"xac", b"id-22")]).written(b"xa", 8, true);
+        assert_eq!(written.len(), 1);
+        assert_eq!(written[0].1[4..], *b"\x01\x02\x01b\x00\x04id-1\x02\x01c\x03\x0222");
+        assert_eq!(rows(&Leaf::read(b"xa", &written[0].1).unwrap()).len(), 2);
+    }
+
+    #[test]
+    fn any_flipped_bit_and_any_cut_is_noticed() {
+        let bytes = leaf(&[(b"xab", b"id-1"), (b"xac", b"")]).written(b"x", 8, true).remove(0).1;
+        for bit in 0..bytes.len() * 8 {
+            let mut changed = bytes.clone();
+            changed[bit / 8] ^= 1 << (bit % 8);
+            assert!(Leaf::read(b"x", &changed).is_err(), "bit {bit}");
+        }
+        for length in 0..bytes.len() {
+            assert!(Leaf::read(b"x", &bytes[..length]).is_err(), "length {length}");
+        }
+        assert!(Leaf::read(b"y", &bytes).is_err(), "another key");
+    }
+
+    #[test]
+    fn what_comes_at_the_end_leaves_full_leaves_and_what_comes_between_leaves_room() {
+        let many: Vec<[u8; 2]> = (0..10).map(|n| [b'x', n]).collect();
+        let old = leaf(&many[..8].iter().map(|key| (&key[..], &b""[..])).collect::<Vec<_>>());
+        let ends: Vec<Change<'_>> = many[8..].iter().map(|key| (&key[..], Some(&b""[..]))).collect();
+        let (new, appends) = old.changed(&ends);
+        let sizes = |new: &Leaf, appends| -> Vec<usize> {
+            new.written(b"x", 8, appends).iter().map(|(key, bytes)| Leaf::read(key, bytes).unwrap().len()).collect()
+        };
+        assert!(appends);
+        assert_eq!(sizes(&new, appends), [8, 2]);
+        let (new, appends) = old.changed(&[(b"x\x03\x01", Some(b""))]);
+        assert!(!appends);
+        assert_eq!(sizes(&new, appends), [5, 4]);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn changes_do_to_leaves_what_they_do_to_a_map(
+            steps in proptest::collection::vec(
+                proptest::collection::btree_map(
+                    proptest::collection::vec(0_u8..4, 0..5),
+                    proptest::option::of(proptest::collection::vec(0_u8..3, 0..4)),
+                    0..6,
+                ),
+                0..12,
+            ),
+            max in 1_usize..5,
+        ) {
+            let mut map: BTreeMap<Vec<u8>, Vec<u8>> = BTreeMap::new();
+            let mut current = Leaf::default();
+            for step in steps {
+                let changes: Vec<Change<'_>> = step.iter().map(|(k, v)| (k.as_slice(), v.as_deref())).collect();
+                let (new, appends) = current.changed(&changes);
+                for (key, value) in &step {
+                    match value {
+                        Some(value) => map.insert(key.clone(), value.clone()),
+                        None => map.remove(key),
+                    };
+                }
+                let mut together = Leaf::default();
+                for (key, bytes) in new.written(b"", max, appends) {
+                    let part = Leaf::read(&key, &bytes).unwrap();
+                    proptest::prop_assert!(part.len() <= max);
+                    part.rows_from(0).for_each(|(key, value)| together.push(key, value));
+                }
+                let expected: Vec<_> = map.clone().into_iter().collect();
+                proptest::prop_assert_eq!(rows(&together), expected);
+                for (key, value) in &map {
+                    let found = together.get(key);
+                    proptest::prop_assert_eq!(found.as_deref(), Some(value.as_slice()));
+                }
+                current = together;
+            }
+        }
+    }
+}
