@@ -8,11 +8,12 @@
 //! after a power cut. So each commit ends with a `sync_data` of our own on the file that sled writes, and
 //! nothing is applied between the two. An error of either is final.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::ops::Bound;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::error::OpenError;
@@ -31,23 +32,23 @@ pub(crate) type Writes = BTreeMap<Vec<u8>, Option<Bytes>>;
 #[error("{0}")]
 pub(crate) struct DiskError(pub(crate) String);
 
-impl DiskError {
-    /// A leaf that cannot be read.
-    pub(crate) fn damaged_leaf(key: &[u8]) -> Self {
-        Self(format!(
-            "rows of an index are damaged (those from {} on); they are made anew when the spool is next opened",
-            key.escape_ascii()
-        ))
-    }
-}
-
 /// Anything rows can be read from: the disk itself, or a transaction over it.
 pub(crate) trait Rows {
     /// The value under a key.
     fn get(&self, key: &[u8]) -> Result<Option<Bytes>, DiskError>;
 
     /// The first row at or after `from` whose key begins with `prefix`.
-    fn next(&self, prefix: &[u8], from: &[u8]) -> Result<Option<(Vec<u8>, Bytes)>, DiskError>;
+    fn next(&self, prefix: &[u8], from: &[u8]) -> Result<Option<(Vec<u8>, Bytes)>, DiskError> {
+        self.next_where(prefix, from, &|_| true)
+    }
+
+    /// The first such row whose key is wanted.
+    fn next_where(
+        &self,
+        prefix: &[u8],
+        from: &[u8],
+        is_wanted: &dyn Fn(&[u8]) -> bool,
+    ) -> Result<Option<(Vec<u8>, Bytes)>, DiskError>;
 
     /// The last row whose key begins with `prefix` and is below `before`.
     fn last(&self, prefix: &[u8], before: &[u8]) -> Result<Option<(Vec<u8>, Bytes)>, DiskError>;
@@ -81,7 +82,7 @@ impl Walk<'_> {
                 if *key > *self.prefix && !key.starts_with(&self.prefix) {
                     break;
                 }
-                let leaf = Leaf::read(&key, &value)?;
+                let leaf = self.disk.read_leaf(&key, &value);
                 let here = leaf.rows_from(0).filter(|(key, _)| key.starts_with(&self.prefix));
                 rows.extend(here.map(|(key, value)| (key.to_vec(), value.into())));
                 last = Some(key);
@@ -110,6 +111,8 @@ pub(crate) struct Disk {
     /// Our own handle of the file that sled writes.
     file: File,
     dir: PathBuf,
+    /// Leaves that could not be read since this was last asked for.
+    damaged: Mutex<BTreeSet<Vec<u8>>>,
 }
 
 impl Disk {
@@ -126,7 +129,7 @@ impl Disk {
         sync_path(&dir.join("conf"))?;
         file.sync_all().map_err(io_error("syncing", &file_path))?;
         sync_path(dir)?;
-        Ok(Self { db, file, dir: dir.into() })
+        Ok(Self { db, file, dir: dir.into(), damaged: Mutex::default() })
     }
 
     /// Applies all writes as one batch and returns once they are on the drive.
@@ -143,11 +146,23 @@ impl Disk {
                 }
                 continue;
             };
-            let (own_key, leaf) = self.leaf_of(key)?.unwrap_or((vec![key[0]], Leaf::default()));
-            let end = self.leaf_after(&own_key)?.unwrap_or_else(|| vec![key[0] + 1]);
+            let (own_key, leaf) = match self.leaf_row_of(key)? {
+                None => (vec![key[0]], Leaf::default()),
+                Some((own_key, bytes)) => {
+                    let leaf = self.read_leaf(&own_key, &bytes);
+                    if leaf.len() == 0 {
+                        // It is about to be written anew: what could not be read is kept.
+                        batch.insert(keys::set_aside(&own_key), bytes);
+                    }
+                    (own_key, leaf)
+                }
+            };
             let mut changes: Vec<Change<'_>> = vec![(key, value.as_deref())];
-            while let Some((key, value)) = left.next_if(|(key, _)| **key < end) {
-                changes.push((key, value.as_deref()));
+            if left.peek().is_some_and(|(next, _)| next.first() == key.first()) {
+                let end = self.key_after(&own_key)?;
+                while let Some((key, value)) = left.next_if(|(key, _)| **key < end) {
+                    changes.push((key, value.as_deref()));
+                }
             }
             let (leaf, appends) = leaf.changed(&changes);
             if leaf.len() == 0 {
@@ -158,6 +173,11 @@ impl Disk {
                 batch.insert(key, bytes);
             }
         }
+        self.apply(batch, rows)
+    }
+
+    /// Applies a batch and returns once it is on the drive.
+    fn apply(&self, batch: sled::Batch, rows: usize) -> Result<(), DiskError> {
         self.db.apply_batch(batch).map_err(engine)?;
         self.let_go(rows)?;
         self.db.flush().map_err(engine)?;
@@ -167,85 +187,128 @@ impl Disk {
     /// Lets the engine free what a batch replaced. It frees a little at every so many calls, and a batch counts as
     /// one call however many rows it has: without as many calls that do nothing, memory grows without end.
     fn let_go(&self, rows: usize) -> Result<(), DiskError> {
-        (0..rows).try_for_each(|_| self.db.get(keys::COUNTERS).map(drop)).map_err(engine)
+        (0..rows / 2).try_for_each(|_| self.db.get(keys::COUNTERS).map(drop)).map_err(engine)
     }
 
     /// The leaf in which a row stands or would stand, if there is one.
     fn leaf_of(&self, key: &[u8]) -> Result<Option<(Vec<u8>, Leaf)>, DiskError> {
+        Ok(self.leaf_row_of(key)?.map(|(own_key, bytes)| {
+            let leaf = self.read_leaf(&own_key, &bytes);
+            (own_key, leaf)
+        }))
+    }
+
+    fn leaf_row_of(&self, key: &[u8]) -> Result<Option<(Vec<u8>, Bytes)>, DiskError> {
         let first = &key[..1];
-        match self.db.range(first..=key).next_back() {
-            None => Ok(None),
-            Some(Err(error)) => Err(engine(error)),
-            Some(Ok((own_key, bytes))) => {
-                let leaf = Leaf::read(&own_key, &bytes)?;
-                Ok(Some((own_key.to_vec(), leaf)))
+        let row = self.db.range(first..=key).next_back().transpose().map_err(engine)?;
+        Ok(row.map(|(own_key, bytes)| (own_key.to_vec(), bytes)))
+    }
+
+    /// Reads a leaf. One that cannot be read counts as empty and is remembered, so that the rest goes on until the
+    /// writer has set it aside.
+    fn read_leaf(&self, own_key: &[u8], bytes: &[u8]) -> Leaf {
+        Leaf::read(own_key, bytes).unwrap_or_else(|_| {
+            self.damaged.lock().unwrap_or_else(PoisonError::into_inner).insert(own_key.to_vec());
+            Leaf::default()
+        })
+    }
+
+    /// The leaves that could not be read since this was last asked for.
+    pub(crate) fn damaged_leaves(&self) -> Vec<Vec<u8>> {
+        let mut damaged = self.damaged.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::take(&mut *damaged).into_iter().collect()
+    }
+
+    /// Keeps the bytes of leaves that still cannot be read elsewhere, and removes them.
+    pub(crate) fn set_aside_leaves(&self, own_keys: &[Vec<u8>]) -> Result<(), DiskError> {
+        let mut batch = sled::Batch::default();
+        for own_key in own_keys {
+            let Some(bytes) = self.db.get(own_key).map_err(engine)? else { continue };
+            if Leaf::read(own_key, &bytes).is_err() {
+                batch.insert(keys::set_aside(own_key), bytes);
+                batch.remove(own_key.as_slice());
             }
+        }
+        self.apply(batch, own_keys.len())
+    }
+
+    /// Where the leaf with this key ends: the key of the next one, or that of the next kind.
+    fn key_after(&self, own_key: &[u8]) -> Result<Vec<u8>, DiskError> {
+        match self.db.range::<&[u8], _>((Bound::Excluded(own_key), Bound::Unbounded)).next() {
+            Some(Err(error)) => Err(engine(error)),
+            Some(Ok((next, _))) if next.first() == own_key.first() => Ok(next.to_vec()),
+            _ => Ok(after_prefix(&own_key[..1])),
         }
     }
 
-    /// The key of the leaf of the same kind that begins after this key.
-    fn leaf_after(&self, key: &[u8]) -> Result<Option<Vec<u8>>, DiskError> {
+    /// The leaf of the same kind that begins after this key.
+    fn leaf_after(&self, key: &[u8]) -> Result<Option<(Vec<u8>, Leaf)>, DiskError> {
         match self.db.range::<&[u8], _>((Bound::Excluded(key), Bound::Unbounded)).next() {
             Some(Err(error)) => Err(engine(error)),
-            Some(Ok((next, _))) if next.first() == key.first() => Ok(Some(next.to_vec())),
+            Some(Ok((next, bytes))) if next.first() == key.first() => {
+                let leaf = self.read_leaf(&next, &bytes);
+                Ok(Some((next.to_vec(), leaf)))
+            }
             _ => Ok(None),
         }
     }
 
-    fn next_in_leaves(&self, prefix: &[u8], from: &[u8]) -> Result<Option<(Vec<u8>, Bytes)>, DiskError> {
+    fn next_in_leaves(
+        &self,
+        prefix: &[u8],
+        from: &[u8],
+        is_wanted: &dyn Fn(&[u8]) -> bool,
+    ) -> Result<Option<(Vec<u8>, Bytes)>, DiskError> {
         let from = from.max(prefix);
         if from.first() != prefix.first() {
             return Ok(None);
         }
-        let here = self.leaf_of(from)?.and_then(|(_, leaf)| leaf.at(leaf.position(from)));
-        let found = match here {
-            Some(row) => Some(row),
-            // The next leaf holds only what is after `from`, and is never empty.
-            None => match self.leaf_after(from)? {
-                Some(next) => self.leaf_of(&next)?.and_then(|(_, leaf)| leaf.at(0)),
-                None => None,
-            },
-        };
-        Ok(found.filter(|(key, _)| key.starts_with(prefix)))
+        let Some((mut own_key, mut leaf)) = self.leaf_at(from)? else { return Ok(None) };
+        let mut index = leaf.position(from);
+        loop {
+            for (at, (key, _)) in leaf.rows_from(index).enumerate() {
+                if !key.starts_with(prefix) {
+                    return Ok(None);
+                }
+                if is_wanted(key) {
+                    return Ok(leaf.at(index + at));
+                }
+            }
+            // Each turn goes on to a later leaf.
+            match self.leaf_after(&own_key)? {
+                Some(next) => (own_key, leaf, index) = (next.0, next.1, 0),
+                None => return Ok(None),
+            }
+        }
+    }
+
+    /// The leaf in which a row stands or would stand, else the first one after it.
+    fn leaf_at(&self, key: &[u8]) -> Result<Option<(Vec<u8>, Leaf)>, DiskError> {
+        match self.leaf_of(key)? {
+            Some(found) => Ok(Some(found)),
+            None => self.leaf_after(key),
+        }
     }
 
     fn last_in_leaves(&self, prefix: &[u8], before: &[u8]) -> Result<Option<(Vec<u8>, Bytes)>, DiskError> {
         let mut end = before.to_vec();
-        // Only a leaf that begins right before `before` can have nothing below it: one step back is enough.
-        for _ in 0..2 {
+        // Each turn goes back to an earlier leaf, and few have nothing below: one that begins right before `before`,
+        // and those that cannot be read.
+        loop {
             let first = &prefix[..1];
             let (own_key, leaf) = match self.db.range(first..end.as_slice()).next_back() {
                 None => return Ok(None),
                 Some(Err(error)) => return Err(engine(error)),
-                Some(Ok((own_key, bytes))) => (own_key.to_vec(), Leaf::read(&own_key, &bytes)?),
+                Some(Ok((own_key, bytes))) => {
+                    let leaf = self.read_leaf(&own_key, &bytes);
+                    (own_key.to_vec(), leaf)
+                }
             };
             if let Some(index) = leaf.position(before).checked_sub(1) {
                 return Ok(leaf.at(index).filter(|(key, _)| key.starts_with(prefix)));
             }
             end = own_key;
         }
-        Ok(None)
-    }
-
-    /// Removes the leaves of these kinds that cannot be read; answers how many there were.
-    pub(crate) fn drop_damaged_leaves(&self, kinds: &[u8]) -> Result<u64, DiskError> {
-        let mut batch = sled::Batch::default();
-        let mut dropped = 0;
-        for kind in kinds.iter().filter(|kind| keys::rows_per_leaf(&[**kind]).is_some()) {
-            for row in self.db.range([*kind]..[kind + 1]) {
-                let (key, bytes) = row.map_err(engine)?;
-                if Leaf::read(&key, &bytes).is_err() {
-                    batch.remove(key);
-                    dropped += 1;
-                }
-            }
-        }
-        if dropped > 0 {
-            self.db.apply_batch(batch).map_err(engine)?;
-            self.db.flush().map_err(engine)?;
-            self.file.sync_data().map_err(|error| DiskError(error.to_string()))?;
-        }
-        Ok(dropped)
     }
 
     /// Walks over all rows of a prefix.
@@ -257,6 +320,24 @@ impl Disk {
             from = Bound::Included(own_key.to_vec());
         }
         Walk { disk: self, prefix: prefix.to_vec(), from, read: Vec::new().into_iter() }
+    }
+
+    /// Rows as the engine has them.
+    #[cfg(test)]
+    pub(crate) fn raw_rows(&self, prefix: &[u8]) -> Vec<(Vec<u8>, Bytes)> {
+        self.db
+            .scan_prefix(prefix)
+            .map(|row| row.map(|(key, value)| (key.to_vec(), value)).unwrap())
+            .collect()
+    }
+
+    /// Writes rows past everything.
+    #[cfg(test)]
+    pub(crate) fn write_raw(&self, rows: Vec<(Vec<u8>, Vec<u8>)>) {
+        for (key, value) in rows {
+            self.db.insert(key, value).unwrap();
+        }
+        self.db.flush().unwrap();
     }
 
     /// Bytes of the store's main file.
@@ -273,17 +354,26 @@ impl Rows for Disk {
         self.db.get(key).map_err(engine)
     }
 
-    fn next(&self, prefix: &[u8], from: &[u8]) -> Result<Option<(Vec<u8>, Bytes)>, DiskError> {
+    fn next_where(
+        &self,
+        prefix: &[u8],
+        from: &[u8],
+        is_wanted: &dyn Fn(&[u8]) -> bool,
+    ) -> Result<Option<(Vec<u8>, Bytes)>, DiskError> {
         if keys::rows_per_leaf(prefix).is_some() {
-            return self.next_in_leaves(prefix, from);
+            return self.next_in_leaves(prefix, from, is_wanted);
         }
-        // After a damaged page an iterator repeats its error for ever: one step, and its error is final.
-        match self.db.range(from..).next() {
-            None => Ok(None),
-            Some(Err(error)) => Err(engine(error)),
-            Some(Ok((key, value))) if key.starts_with(prefix) => Ok(Some((key.to_vec(), value))),
-            Some(Ok(_)) => Ok(None),
+        for row in self.db.range(from..) {
+            // After a damaged page an iterator repeats its error for ever: the first one is final.
+            let (key, value) = row.map_err(engine)?;
+            if !key.starts_with(prefix) {
+                break;
+            }
+            if is_wanted(&key) {
+                return Ok(Some((key.to_vec(), value)));
+            }
         }
+        Ok(None)
     }
 
     fn last(&self, prefix: &[u8], before: &[u8]) -> Result<Option<(Vec<u8>, Bytes)>, DiskError> {

@@ -310,14 +310,25 @@ pub struct Receipt {
     pub desc: String,
     /// Bytes of the replacement.
     pub data_bytes: u64,
-    /// Where the replacement is kept.
-    pub data: Place,
+    /// The replacement, or where it is kept.
+    pub data: Kept,
     /// The last attempt that did not succeed.
     pub last_error: Option<LastError>,
     /// The last attempts, oldest first.
     pub history: Vec<AttemptRecord>,
     /// What the holders of the latest settled leases were answered, oldest first.
     pub settled: Vec<SettledAs>,
+}
+
+/// A replacement beside its receipt.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Kept {
+    /// There is none (or none any more).
+    Nowhere,
+    /// Here: receipt and replacement are one record, so that neither is ever there without the other.
+    Inline(#[serde(with = "serde_bytes")] Vec<u8>),
+    /// In a file of the spool with this name.
+    File([u8; 16]),
 }
 
 /// How a message ended.
@@ -351,9 +362,7 @@ pub enum End {
 pub(crate) struct Lane {
     pub(crate) account: String,
     pub(crate) conversation: String,
-    /// Entries with a place in the lane.
-    pub(crate) count: u64,
-    /// seq of the first of them.
+    /// seq of the first entry with a place in the lane.
     pub(crate) head: u64,
     /// Which index the head stands in.
     pub(crate) slot: Slot,
@@ -477,13 +486,6 @@ pub(crate) struct StoredPayload {
     pub(crate) web_message_instance: Option<Vec<u8>>,
 }
 
-/// A replacement beside its receipt.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct StoredData {
-    #[serde(with = "serde_bytes")]
-    pub(crate) data: Vec<u8>,
-}
-
 /// A durable event.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct StoredEvent {
@@ -517,9 +519,6 @@ impl Stored for Counters {
 }
 impl Stored for StoredPayload {
     const KIND: u8 = 6;
-}
-impl Stored for StoredData {
-    const KIND: u8 = 7;
 }
 impl Stored for StoredEvent {
     const KIND: u8 = 8;

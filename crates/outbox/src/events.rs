@@ -1,8 +1,9 @@
 //! Durable events as they are read again: everything since a sequence, also after a restart.
 //!
-//! Owns:  how a stored event is filled up from the record that it speaks of.
+//! Owns:  what is kept of an event, and how it is filled up from the record that it speaks of.
 //! Never: writes events (`tx` does, with the change that they announce), waits for new ones.
 
+use crate::clock::Timestamp;
 use crate::disk::{Rows, after_key};
 use crate::entry::{Counters, Identity, StoredEvent};
 use crate::error::Result;
@@ -50,6 +51,23 @@ pub(crate) fn events(rows: &dyn Rows, counters: &Counters, since: u64, limit: us
         }
     }
     Ok(page)
+}
+
+impl StoredEvent {
+    /// What is kept of an event that happened at `time`.
+    pub(crate) fn of(event: &Event, time: Timestamp) -> Self {
+        Self {
+            kind: event.kind.number(),
+            at: event.at,
+            time,
+            msg_id: event.msg_id.clone().unwrap_or_default(),
+            state: event.state.map(Into::into),
+            code: event.code,
+            desc: event.desc.clone(),
+            reason: event.reason.clone(),
+            may_have_arrived: event.may_have_arrived,
+        }
+    }
 }
 
 fn event_of(rows: &dyn Rows, seq: u64, stored: StoredEvent) -> Result<Option<Event>> {

@@ -17,7 +17,6 @@
 //! | `a` id-hash seq | msgID | aliases |
 //! | `g` account | account | |
 //! | `e` event | event | durable events; those of receipts are in the order of `sent?since=` |
-//! | `q` event | replacement of the receipt with that event | |
 //! | `n` newMsgID-hash event | msgID | which originals a message replaced |
 //! | `b` name | | payload and replacement files that belong to an entry or receipt |
 //! | `z` key | a record that could not be read | set aside, kept for a person |
@@ -165,10 +164,6 @@ pub(crate) fn event(seq: u64) -> Vec<u8> {
     join(b'e', &[&seq.to_be_bytes()])
 }
 
-pub(crate) fn data(seq: u64) -> Vec<u8> {
-    join(b'q', &[&seq.to_be_bytes()])
-}
-
 pub(crate) fn replaced(new_msg_id: &str, event: u64) -> Vec<u8> {
     join(b'n', &[&short_hash(&[new_msg_id]), &event.to_be_bytes()])
 }
@@ -190,13 +185,13 @@ pub(crate) const DERIVED: [u8; 7] = [b's', b'l', b'h', b'w', b'd', b'x', b'g'];
 
 /// How many rows of a kind stand together in a leaf; `None` for kinds whose rows stand alone.
 ///
-/// Indices, whose rows are small and many. Timers, states and lane heads come in runs, so that a large leaf is
-/// written once for many changes. Rows of lanes are added in as many places as there are lanes, and each addition
-/// writes its leaf: those are small.
+/// Indices and events, whose rows are small and many. Timers, states and lane heads come in runs, so that a large
+/// leaf is written once for many changes. Rows of lanes are added in as many places as there are lanes, and each
+/// addition writes its leaf: those are small, as are those of events, whose rows are larger.
 pub(crate) fn rows_per_leaf(key: &[u8]) -> Option<usize> {
     match key.first()? {
         b's' | b'w' | b'd' | b'x' => Some(32),
-        b'l' => Some(16),
+        b'l' | b'e' => Some(16),
         _ => None,
     }
 }

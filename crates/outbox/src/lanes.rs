@@ -25,11 +25,11 @@ impl Tx<'_> {
         if !in_lane(old) && !in_lane(new) {
             return Ok(());
         }
-        let key = keys::lane(identity.lane);
-        let mut lane = self.lane(identity.lane)?.unwrap_or_else(|| Lane {
+        let found = self.lane(identity.lane)?;
+        let is_new = found.is_none();
+        let mut lane = found.unwrap_or_else(|| Lane {
             account: identity.account.clone(),
             conversation: identity.conversation.clone(),
-            count: 0,
             head: seq,
             slot: Slot::None,
             sending: None,
@@ -37,12 +37,8 @@ impl Tx<'_> {
         match (in_lane(old), in_lane(new)) {
             (false, true) => {
                 self.put_bytes(keys::lane_entry(identity.lane, seq), identity.msg_id.as_bytes().into());
-                lane.count += 1;
             }
-            (true, false) => {
-                self.remove(keys::lane_entry(identity.lane, seq));
-                lane.count = lane.count.saturating_sub(1);
-            }
+            (true, false) => self.remove(keys::lane_entry(identity.lane, seq)),
             _ => {}
         }
         if is_sending(old) && lane.sending == Some(seq) {
@@ -52,9 +48,10 @@ impl Tx<'_> {
             lane.sending = Some(seq);
         }
         // One under way takes the head's seat in the due index, wherever it stands (a rebuild meets them so).
-        let is_tail = old.is_none() && lane.count > 1 && lane.head < seq && !is_sending(new);
+        // The lane's own record says nothing of those behind its head: its row is all that a tail needs.
+        let is_tail = old.is_none() && !is_new && lane.head < seq && !is_sending(new);
         if is_tail {
-            return self.put(key, &lane);
+            return Ok(());
         }
         self.reseat(
             identity.lane,
@@ -70,7 +67,7 @@ impl Tx<'_> {
         let before = (lane.head, lane.slot);
         self.unseat(id, account, lane.slot);
         lane.slot = Slot::None;
-        let Some((head, phase)) = self.head_of(id, &mut lane, known)? else {
+        let Some((head, phase)) = self.head_of(id, known)? else {
             self.remove(keys::lane(id));
             return Ok(());
         };
@@ -93,12 +90,7 @@ impl Tx<'_> {
 
     /// The first entry of a lane that can be read. Those that cannot are set aside: one bad record must
     /// not keep a conversation for ever.
-    fn head_of(
-        &mut self,
-        id: LaneKey,
-        lane: &mut Lane,
-        known: Option<(u64, &Delivery)>,
-    ) -> Result<Option<(u64, Phase)>> {
+    fn head_of(&mut self, id: LaneKey, known: Option<(u64, &Delivery)>) -> Result<Option<(u64, Phase)>> {
         // Each turn removes a row of the lane, so there are no more turns than entries.
         while let Some((row, msg_id)) = self.next(&keys::lane_entries(id), &keys::lane_entries(id))? {
             let seq = keys::tail_number(&row);
@@ -119,7 +111,6 @@ impl Tx<'_> {
                 Err(error) => return Err(error),
             }
             self.remove(row);
-            lane.count = lane.count.saturating_sub(1);
         }
         Ok(None)
     }
@@ -136,10 +127,16 @@ impl Tx<'_> {
         // A lane that cannot be read says nothing; it is made anew when it is next looked at.
         let lane = load::<Lane>(self, &keys::lane(identity.lane)).ok().flatten().filter(|_| stuck)?;
         if delivery.in_lane {
-            let keeps = lane.head == identity.seq && lane.count > 1;
+            let keeps = lane.head == identity.seq && self.has_tail(identity);
             return keeps.then_some("its conversation waits for it");
         }
         (lane.head > identity.seq).then_some("its conversation goes on without it")
+    }
+
+    /// Whether another entry stands behind this one in its lane. What cannot be read stands nowhere.
+    fn has_tail(&self, identity: &Identity) -> bool {
+        let after = after_key(&keys::lane_entry(identity.lane, identity.seq));
+        self.next(&keys::lane_entries(identity.lane), &after).is_ok_and(|row| row.is_some())
     }
 
     fn unseat(&mut self, id: LaneKey, account: keys::AccountHash, slot: Slot) {
@@ -186,18 +183,11 @@ impl Tx<'_> {
         let prefix = keys::lane_entries(id);
         let Some((first, msg_id)) = self.next(&prefix, &prefix)? else { return Ok(None) };
         let text = String::from_utf8_lossy(&msg_id).into_owned();
-        self.announce_set_aside(&text, &format!("its lane: {reason}"))?;
+        self.announce_set_aside(Some(&text), &format!("its lane: {reason}"))?;
         let Some(Record::Entry(head)) = load_message(self, &text)? else { return Ok(None) };
-        let mut count = 0;
-        let mut from = prefix.clone();
-        while let Some((row, _)) = self.next(&prefix, &from)? {
-            from = after_key(&row);
-            count += 1;
-        }
         let lane = Lane {
             account: head.identity.account,
             conversation: head.identity.conversation,
-            count,
             head: keys::tail_number(&first),
             // Its row in the due index, if it has one, is met there and removed as a stray.
             slot: Slot::None,

@@ -12,19 +12,16 @@
 //! 0..4    CRC-32 over the leaf's key and the rest
 //! 4       version, 1
 //! 5..     rows in the order of their keys, each: bytes shared with the key before (the first: with the leaf's
-//!         own key), bytes that follow, those bytes; then the same for the value. Lengths are one byte each.
+//!         own key), bytes that follow, those bytes; then the same for the value. Lengths are LEB128.
 //! ```
 
-use crate::disk::{Bytes, DiskError};
+use crate::disk::Bytes;
 
 /// The only layout there is.
 const VERSION: u8 = 1;
 
 /// Checksum and version.
 const HEAD_BYTES: usize = 5;
-
-/// The longest key or value of a row in a leaf: their lengths are one byte.
-pub(crate) const PART_BYTES_MAX: usize = u8::MAX as usize;
 
 /// A change of one row: its new value, or its removal.
 pub(crate) type Change<'a> = (&'a [u8], Option<&'a [u8]>);
@@ -45,21 +42,24 @@ pub(crate) struct Leaf {
     places: Vec<Place>,
 }
 
+/// A leaf's bytes are not those that were written, or not of this layout.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Damaged;
+
 /// A leaf to write: its key and its bytes.
 pub(crate) type Written = (Vec<u8>, Vec<u8>);
 
 impl Leaf {
     /// Reads a leaf that stands under `own_key`.
-    pub(crate) fn read(own_key: &[u8], bytes: &[u8]) -> Result<Self, DiskError> {
-        let damaged = || DiskError::damaged_leaf(own_key);
-        let (head, body) = bytes.split_at_checked(HEAD_BYTES).ok_or_else(damaged)?;
+    pub(crate) fn read(own_key: &[u8], bytes: &[u8]) -> Result<Self, Damaged> {
+        let (head, body) = bytes.split_at_checked(HEAD_BYTES).ok_or(Damaged)?;
         if head[..4] != checksum(own_key, head[4], body).to_le_bytes() || head[4] != VERSION {
-            return Err(damaged());
+            return Err(Damaged);
         }
         let mut leaf = Self { text: Vec::with_capacity(body.len() * 2), places: Vec::new() };
         let mut rest = body;
         while !rest.is_empty() {
-            rest = leaf.read_row(own_key, rest).ok_or_else(damaged)?;
+            rest = leaf.read_row(own_key, rest).ok_or(Damaged)?;
         }
         Ok(leaf)
     }
@@ -81,21 +81,22 @@ impl Leaf {
     }
 
     fn read_part<'a>(&mut self, rest: &'a [u8], before: &[u8]) -> Option<&'a [u8]> {
-        let (&[shared, more], rest) = rest.split_first_chunk()?;
-        self.text.extend_from_slice(before.get(..usize::from(shared))?);
-        let (part, rest) = rest.split_at_checked(usize::from(more))?;
+        let (shared, rest) = read_length(rest)?;
+        let (more, rest) = read_length(rest)?;
+        self.text.extend_from_slice(before.get(..shared)?);
+        let (part, rest) = rest.split_at_checked(more)?;
         self.text.extend_from_slice(part);
         Some(rest)
     }
 
     fn read_part_after<'a>(&mut self, rest: &'a [u8], at: usize, length: usize) -> Option<&'a [u8]> {
-        let (&[shared, more], rest) = rest.split_first_chunk()?;
-        let shared = usize::from(shared);
+        let (shared, rest) = read_length(rest)?;
+        let (more, rest) = read_length(rest)?;
         if shared > length {
             return None;
         }
         self.text.extend_from_within(at..at + shared);
-        let (part, rest) = rest.split_at_checked(usize::from(more))?;
+        let (part, rest) = rest.split_at_checked(more)?;
         self.text.extend_from_slice(part);
         Some(rest)
     }
@@ -126,7 +127,10 @@ impl Leaf {
 
     /// The value of a row.
     pub(crate) fn get(&self, key: &[u8]) -> Option<Bytes> {
-        self.rows_from(self.position(key)).next().filter(|(found, _)| *found == key).map(|(_, value)| value.into())
+        self.rows_from(self.position(key))
+            .next()
+            .filter(|(found, _)| *found == key)
+            .map(|(_, value)| value.into())
     }
 
     /// The row at an index.
@@ -145,7 +149,8 @@ impl Leaf {
 
     /// The leaf with changes, which come in the order of their keys, and whether all that is new stands at its end.
     pub(crate) fn changed(&self, changes: &[Change<'_>]) -> (Self, bool) {
-        let mut new = Self { text: Vec::with_capacity(self.text.len() + 64 * changes.len()), places: Vec::new() };
+        let mut new =
+            Self { text: Vec::with_capacity(self.text.len() + 64 * changes.len()), places: Vec::new() };
         let mut old = self.rows_from(0).peekable();
         let mut appends = true;
         for (key, value) in changes {
@@ -195,11 +200,30 @@ impl Leaf {
 }
 
 fn write_part(bytes: &mut Vec<u8>, before: &[u8], part: &[u8]) {
-    let shared = before.iter().zip(part).take(PART_BYTES_MAX).take_while(|(a, b)| a == b).count();
-    // Both fit: keys and values of leaves are at most this long.
-    bytes.push(u8::try_from(shared).unwrap_or(u8::MAX));
-    bytes.push(u8::try_from(part.len() - shared).unwrap_or(u8::MAX));
+    let shared = before.iter().zip(part).take_while(|(a, b)| a == b).count();
+    write_length(bytes, shared);
+    write_length(bytes, part.len() - shared);
     bytes.extend_from_slice(&part[shared..]);
+}
+
+fn write_length(bytes: &mut Vec<u8>, mut length: usize) {
+    while length > 0x7f {
+        bytes.push(u8::try_from(length & 0x7f).unwrap_or_default() | 0x80);
+        length >>= 7;
+    }
+    bytes.push(u8::try_from(length).unwrap_or_default());
+}
+
+fn read_length(bytes: &[u8]) -> Option<(usize, &[u8])> {
+    let mut length = 0;
+    // Three bytes hold two million: far more than any row.
+    for (index, byte) in bytes.iter().enumerate().take(3) {
+        length |= usize::from(byte & 0x7f) << (7 * index);
+        if byte & 0x80 == 0 {
+            return Some((length, &bytes[index + 1..]));
+        }
+    }
+    None
 }
 
 fn checksum(own_key: &[u8], version: u8, body: &[u8]) -> u32 {
@@ -256,7 +280,10 @@ mod tests {
         let ends: Vec<Change<'_>> = many[8..].iter().map(|key| (&key[..], Some(&b""[..]))).collect();
         let (new, appends) = old.changed(&ends);
         let sizes = |new: &Leaf, appends| -> Vec<usize> {
-            new.written(b"x", 8, appends).iter().map(|(key, bytes)| Leaf::read(key, bytes).unwrap().len()).collect()
+            new.written(b"x", 8, appends)
+                .iter()
+                .map(|(key, bytes)| Leaf::read(key, bytes).unwrap().len())
+                .collect()
         };
         assert!(appends);
         assert_eq!(sizes(&new, appends), [8, 2]);

@@ -64,7 +64,7 @@ pub use chance::{Chance, SystemChance, roll};
 pub use clock::{BootId, Clock, ClockMark, Moment, Reading, SpoolClock, SystemClock, Timestamp, WallTime};
 pub use config::{Committer, Config, Observer, Order};
 pub use entry::{
-    Account, AttemptRecord, Cause, Counters, Delivery, End, Entry, Gate, Holder, Identity, LaneKey,
+    Account, AttemptRecord, Cause, Counters, Delivery, End, Entry, Gate, Holder, Identity, Kept, LaneKey,
     LastError, Phase, Place, Receipt, SendToken, SettledAs, StoredClass, StoredOutcome, StoredState, Then,
     Tried, Unresolved,
 };

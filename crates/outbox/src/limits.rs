@@ -32,6 +32,14 @@ pub const GROUP_BYTES_MAX: usize = 1024 * 1024;
 /// Changes of one group: bounds the time until the first of them is answered.
 pub const GROUP_VERBS_MAX: usize = 1024;
 
+/// How long a group waits for callers that were answered together and are about to come again: less than a sync of a
+/// fast drive takes, so that waiting in vain costs less than a group of its own would.
+pub const GATHER_WAIT_MAX: Duration = Duration::from_micros(100);
+
+/// How long a group waits for the rest of a run of verbs that a caller is queueing: a caller that is put aside by the
+/// system must not keep the others.
+pub const RUN_WAIT_MAX: Duration = Duration::from_millis(1);
+
 /// Verbs that wait for the writer before callers are made to wait, too.
 pub const QUEUE_VERBS_MAX: usize = 4096;
 

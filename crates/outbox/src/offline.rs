@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use crate::chance::{SystemChance, fresh_token};
 use crate::clock::{Moment, Timestamp, WallTime};
 use crate::disk::{Disk, io_error};
-use crate::entry::{Counters, Entry, Phase, Place, Receipt, Unresolved, hex};
+use crate::entry::{Counters, Entry, Kept, Phase, Place, Receipt, Unresolved, hex};
 use crate::error::{Error, OpenError, Result};
 use crate::keys;
 use crate::limits::SEGMENT_BYTES;
@@ -182,7 +182,7 @@ impl Offline {
 
     /// Whether a replacement is named, still promised, and cannot be read.
     fn lacks_data(&self, receipt: &Receipt) -> bool {
-        receipt.data != Place::Nowhere
+        receipt.data != Kept::Nowhere
             && receipt.seq >= self.counters.data_floor
             && !matches!(view::data_of(&self.disk, &self.spool, receipt), Ok(Some(_)))
     }

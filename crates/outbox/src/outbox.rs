@@ -45,6 +45,8 @@ struct Inner {
 pub struct OpenReport {
     /// The last process closed the spool in order, or the spool is new.
     pub clean: bool,
+    /// Everything was looked at: the machine may have stopped under the last process, or something had gone wrong.
+    pub checked: bool,
     /// Attempts that a dead process left behind.
     pub interrupted: u64,
     /// What is derived disagreed with the records and was made anew.
@@ -120,9 +122,19 @@ impl Outbox {
         let mark = (counters.clock.time > Timestamp(0)).then_some(counters.clock);
         let clock = SpoolClock::resume(Arc::clone(&config.clock), mark);
         let lost = verify::compare_with_seal(seal.as_ref(), &counters);
-        let must_rebuild =
-            counters_lost || (!clean && !verify::agrees(&disk, &counters).map_err(&corrupt)?);
         let before = Before { clean, boot: counters.clock.boot };
+        // A process that is killed loses nothing that it gave to the system, and the engine takes back a group that is
+        // there in part. Only a stop of the whole machine can leave more than that, or something that went wrong.
+        let asked = spool.asks_for_check();
+        let checked = asked || (!clean && before.boot != clock.boot());
+        let must_rebuild = counters_lost
+            || !verify::looks_right(&disk, &counters).map_err(&corrupt)?
+            || (checked && !verify::agrees(&disk, &counters).map_err(&corrupt)?);
+        if must_rebuild {
+            // A rebuild that is cut short leaves less than it found.
+            let path = spool.path().to_owned();
+            spool.ask_for_check().map_err(crate::disk::io_error("asking for a check in", &path))?;
+        }
         let shared = Arc::new(Shared::new(disk, spool, clock, config, counters));
         let writer = Writer::start(&shared).map_err(|source| OpenError::Io {
             action: "starting the writer of",
@@ -136,9 +148,10 @@ impl Outbox {
             writer.stop(&shared);
         }
         let interrupted = settled.map_err(&corrupt)?;
+        shared.spool.checked().map_err(crate::disk::io_error("ending the check of", &path))?;
         let orphans = sweep(&shared.spool, &shared.disk)?;
         let mut report =
-            OpenReport { clean, interrupted, rebuilt: must_rebuild, lost, orphans, quarantined: 0 };
+            OpenReport { clean, checked, interrupted, rebuilt: must_rebuild, lost, orphans, quarantined: 0 };
         report.quarantined = shared.snapshot().quarantined;
         Ok(Self { inner: Arc::new(Inner { shared, writer, report }) })
     }
@@ -231,7 +244,9 @@ impl Outbox {
     #[must_use]
     pub fn submit_many(&self, submits: impl IntoIterator<Item = Submit>) -> Vec<Result<Submitted>> {
         // All are queued before the first is waited for, so that they share groups.
+        let run = self.inner.shared.begin_run();
         let tickets: Vec<_> = submits.into_iter().map(|submit| self.submit(submit)).collect();
+        drop(run);
         tickets.into_iter().map(Ticket::wait).collect()
     }
 
@@ -655,10 +670,12 @@ fn sweep(spool: &Spool, disk: &Disk) -> std::result::Result<u64, OpenError> {
 
 /// Rebuilds what is derived if need be, then ends the attempts that a dead process left behind.
 fn settle_in(shared: &Arc<Shared>, writer: &Writer, must_rebuild: bool, before: Before) -> Result<u64> {
-    let mut step = if must_rebuild { Rebuild::begin() } else { Rebuild::Done };
-    while !matches!(step, Rebuild::Done) {
-        let part = step;
-        step = writer.submit(shared, move |tx, _| verify::rebuild(tx, part)).wait()?;
+    if must_rebuild {
+        let mut step = Rebuild::begin();
+        while !matches!(step, Rebuild::Done) {
+            let part = step;
+            step = writer.submit(shared, move |tx, _| verify::rebuild(tx, part)).wait()?;
+        }
     }
     let interrupted = shared.snapshot().sending;
     for part in [verbs::recover, verbs::end_windows] {

@@ -19,18 +19,18 @@ impl Tx<'_> {
             self.put_bytes(keys::set_aside(&key), bytes);
             self.remove(key);
         }
-        self.announce_set_aside(msg_id, reason)
+        self.announce_set_aside(Some(msg_id), reason)
     }
 
-    /// Counts and announces a record that was set aside.
-    pub(crate) fn announce_set_aside(&mut self, msg_id: &str, reason: &str) -> Result<()> {
+    /// Counts and announces what was set aside.
+    pub(crate) fn announce_set_aside(&mut self, msg_id: Option<&str>, reason: &str) -> Result<()> {
         self.counters.quarantined += 1;
         self.emit(Event {
             seq: None,
             after: 0,
             kind: EventKind::Quarantined,
             at: self.now.wall,
-            msg_id: Some(msg_id.into()),
+            msg_id: msg_id.map(Into::into),
             account: None,
             conversation: None,
             state: None,

@@ -29,8 +29,8 @@ pub(crate) const FORMAT: u32 = 1;
 const FORMAT_MARK: &str = "outbox spool ";
 
 /// Everything that may lie in a spool. A directory with anything else and no format mark is not ours.
-const NAMES: [&str; 9] =
-    ["format", "lock", "ready", "seal", "seal.new", "store", "payloads", "clean", "quarantine"];
+const NAMES: [&str; 10] =
+    ["format", "lock", "ready", "seal", "seal.new", "store", "payloads", "clean", "check", "quarantine"];
 
 /// An open, locked spool directory.
 pub(crate) struct Spool {
@@ -149,6 +149,27 @@ impl Spool {
         let _ = fs::remove_file(self.path.join("payloads").join(hex(&name)));
     }
 
+    /// Asks the next open to check everything, whatever else says that it need not: something is being mended, or
+    /// went wrong, and may be left half done. Where not even this can be written, the drive is failing; the next
+    /// open meets that itself.
+    pub(crate) fn ask_for_check(&self) -> io::Result<()> {
+        write_synced(&self.path.join("check"), b"check\n")?;
+        File::open(&self.path).and_then(|dir| dir.sync_all())
+    }
+
+    /// Whether a check was asked for.
+    pub(crate) fn asks_for_check(&self) -> bool {
+        self.path.join("check").exists()
+    }
+
+    /// Everything was checked, or mended.
+    pub(crate) fn checked(&self) -> io::Result<()> {
+        match fs::remove_file(self.path.join("check")) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+
     /// Removes payload files that `is_named` does not know: their group was never committed.
     pub(crate) fn sweep_payloads(&self, is_named: impl Fn([u8; 16]) -> bool) -> io::Result<u64> {
         let mut removed = 0;
@@ -248,7 +269,7 @@ fn start_over(path: &Path) -> Result<(), OpenError> {
         }
         make_dir(&dir)?;
     }
-    for name in ["seal", "seal.new", "clean"] {
+    for name in ["seal", "seal.new", "clean", "check"] {
         let file = path.join(name);
         if file.exists() {
             fs::remove_file(&file).map_err(io_error("removing", &file))?;

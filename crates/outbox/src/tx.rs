@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use crate::chance::{fresh_token, roll};
 use crate::clock::{BootId, Moment, SpoolClock, Timestamp};
 use crate::config::Config;
-use crate::disk::{Bytes, DiskError, Rows, Writes, after_key};
+use crate::disk::{Bytes, DiskError, Rows, Writes};
 use crate::entry::{Account, Counters, Delivery, Entry, Gate, Identity, Phase, Receipt, StoredEvent};
 use crate::error::{Error, Result};
 use crate::keys::{self, Ended, StateIndex};
@@ -72,20 +72,20 @@ impl Rows for Tx<'_> {
         }
     }
 
-    fn next(&self, prefix: &[u8], from: &[u8]) -> std::result::Result<Option<(Vec<u8>, Bytes)>, DiskError> {
-        let mut below = self.rows.next(prefix, from)?;
+    fn next_where(
+        &self,
+        prefix: &[u8],
+        from: &[u8],
+        is_wanted: &dyn Fn(&[u8]) -> bool,
+    ) -> std::result::Result<Option<(Vec<u8>, Bytes)>, DiskError> {
         // Rows that this group removed are passed over: at most as many as the group wrote.
-        while let Some((key, _)) = &below {
-            match self.writes.get(key) {
-                Some(None) => below = self.rows.next(prefix, &after_key(key))?,
-                _ => break,
-            }
-        }
+        let stands = |key: &[u8]| is_wanted(key) && !matches!(self.writes.get(key), Some(None));
+        let below = self.rows.next_where(prefix, from, &stands)?;
         let above = self
             .writes
             .range(from.to_vec()..)
             .take_while(|(key, _)| key.starts_with(prefix))
-            .find_map(|(key, value)| value.as_ref().map(|value| (key, value)));
+            .find_map(|(key, value)| value.as_ref().filter(|_| is_wanted(key)).map(|value| (key, value)));
         Ok(match (below, above) {
             (Some((key, _)), Some((written, value))) if *written <= key => {
                 Some((written.clone(), value.clone()))
@@ -453,18 +453,7 @@ impl<'a> Tx<'a> {
             let seq = self.counters.next_event;
             self.counters.next_event += 1;
             event.seq = Some(seq);
-            let row = StoredEvent {
-                kind: event.kind.number(),
-                at: event.at,
-                time: self.now.time,
-                msg_id: event.msg_id.clone().unwrap_or_default(),
-                state: event.state.map(Into::into),
-                code: event.code,
-                desc: event.desc.clone(),
-                reason: event.reason.clone(),
-                may_have_arrived: event.may_have_arrived,
-            };
-            self.put(keys::event(seq), &row)?;
+            self.put(keys::event(seq), &StoredEvent::of(&event, self.now.time))?;
         }
         let seq = event.seq;
         self.notices.events.push(event);

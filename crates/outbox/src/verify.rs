@@ -5,12 +5,15 @@
 
 use crate::clock::Timestamp;
 use crate::disk::{Bytes, Disk, Rows, after_key, after_prefix};
-use crate::entry::{Account, Counters, Entry, Identity, Lane, LaneKey, Phase, Place, Slot};
+use crate::entry::{
+    Account, Counters, Entry, Identity, Kept, Lane, LaneKey, Phase, Place, Slot, StoredEvent,
+};
 use crate::error::{Error, Result};
 use crate::keys::{self, StateIndex};
 use crate::limits::GROUP_BYTES_MAX;
 use crate::record::decode;
 use crate::tx::{Record, Tx, decode_message, load, load_message};
+use crate::verbs::ending;
 
 /// Counts that follow from the records alone.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -45,8 +48,16 @@ pub(crate) fn compare_with_seal(seal: Option<&Counters>, counters: &Counters) ->
         .map(|seal| Lost { from_seq: counters.next_seq, to_seq: seal.next_seq - 1 })
 }
 
+/// Whether the counters know the newest message and the newest event: what a group that is there in part would
+/// show. Costs the same whatever the backlog.
+pub(crate) fn looks_right(rows: &Disk, counters: &Counters) -> Result<bool> {
+    let newest = rows.last(b"p", &after_prefix(b"p"))?.map_or(0, |(key, _)| keys::tail_number(&key));
+    let event = rows.last(b"e", &after_prefix(b"e"))?.map_or(0, |(key, _)| keys::tail_number(&key));
+    Ok(newest < counters.next_seq.max(1) && event < counters.next_event.max(1))
+}
+
 /// Whether everything derived agrees with the records. Constant memory; time grows with the records,
-/// which is why it is only done after a stop that was not clean.
+/// which is why it is only done after the machine may have stopped.
 pub(crate) fn agrees(rows: &Disk, counters: &Counters) -> Result<bool> {
     let mut tally = Tally::default();
     let mut messages = rows.walk(&keys::messages());
@@ -146,12 +157,11 @@ fn count(rows: &Disk, prefix: &[u8]) -> Result<u64> {
     Ok(count)
 }
 
-/// A lane as its rows tell: its first entry, and how many there are.
+/// A lane as its rows tell: its first entry.
 struct LaneRows {
     id: LaneKey,
     head: u64,
     msg_id: Bytes,
-    count: u64,
 }
 
 /// What the lanes' records say in all.
@@ -173,10 +183,10 @@ fn lanes_agree(rows: &Disk, counters: &Counters, lane_rows: u64) -> Result<bool>
         tally.rows = tally.rows.wrapping_add(share(&key, &msg_id));
         let head = keys::tail_number(&key);
         let id = key.get(1..).and_then(|rest| rest.first_chunk()).copied().map_or(LaneKey([0; 16]), LaneKey);
-        match &mut current {
-            Some(lane) if lane.id == id => lane.count += 1,
+        match &current {
+            Some(lane) if lane.id == id => {}
             _ => {
-                let before = current.replace(LaneRows { id, head, msg_id, count: 1 });
+                let before = current.replace(LaneRows { id, head, msg_id });
                 if !tally.agrees_on(rows, before, counters.clock.time)? {
                     return Ok(false);
                 }
@@ -196,7 +206,7 @@ fn lanes_agree(rows: &Disk, counters: &Counters, lane_rows: u64) -> Result<bool>
 impl LaneTally {
     /// Whether a lane's record says what its rows say. Counts it.
     fn agrees_on(&mut self, rows: &Disk, lane: Option<LaneRows>, now: Timestamp) -> Result<bool> {
-        let Some(LaneRows { id, head, msg_id, count }) = lane else { return Ok(true) };
+        let Some(LaneRows { id, head, msg_id }) = lane else { return Ok(true) };
         self.lanes += 1;
         let record = match load::<Lane>(rows, &keys::lane(id)) {
             Ok(Some(record)) => record,
@@ -226,7 +236,7 @@ impl LaneTally {
                 return Ok(false);
             }
         }
-        Ok(record.head == head && record.count == count && slot_fits(rows, &msg_id, &record, now)?)
+        Ok(record.head == head && slot_fits(rows, &msg_id, &record, now)?)
     }
 }
 
@@ -326,12 +336,19 @@ fn derive(tx: &mut Tx<'_>, mut from: Vec<u8>) -> Result<Rebuild> {
             }
             Ok(Record::Receipt(receipt)) => {
                 tx.counters.receipts += 1;
-                if receipt.seq >= tx.counters.data_floor && receipt.data != Place::Nowhere {
+                if receipt.seq >= tx.counters.data_floor && receipt.data != Kept::Nowhere {
                     tx.counters.data_bytes += receipt.data_bytes;
-                    name_file(tx, receipt.data);
+                    if let Kept::File(name) = receipt.data {
+                        name_file(tx, Place::File(name));
+                    }
                 }
                 tx.counters.next_seq = tx.counters.next_seq.max(receipt.identity.seq + 1);
                 tx.counters.next_event = tx.counters.next_event.max(receipt.seq + 1);
+                // Receipts are given up in the order of their events: without its event, one would stay for ever.
+                let key = keys::event(receipt.seq);
+                if receipt.seq >= tx.counters.event_floor && tx.get(&key)?.is_none() {
+                    tx.put(key, &StoredEvent::of(&ending::event_of(&receipt), receipt.ended))?;
+                }
             }
             Err(Error::BadRecord { reason, .. }) => {
                 let msg_id = String::from_utf8_lossy(key.get(1..).unwrap_or_default()).into_owned();

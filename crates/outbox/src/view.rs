@@ -6,7 +6,7 @@
 use crate::clock::{Moment, Timestamp};
 use crate::disk::{Rows, after_key};
 use crate::entry::{
-    Account, Counters, Entry, Gate, Lane, Phase, Place, Receipt, Slot, StoredData, StoredEvent, StoredPayload,
+    Account, Counters, Entry, Gate, Kept, Lane, Phase, Place, Receipt, Slot, StoredEvent, StoredPayload,
 };
 use crate::error::{Error, Result};
 use crate::keys::{self, Ended};
@@ -143,14 +143,14 @@ pub(crate) fn data_of(
     spool: &Spool,
     receipt: &Receipt,
 ) -> Result<Option<Vec<u8>>> {
-    match receipt.data {
-        Place::Nowhere => Ok(None),
-        Place::Inline => Ok(load::<StoredData>(rows, &keys::data(receipt.seq))?.map(|stored| stored.data)),
-        Place::File(name) if rows.get(&keys::file(name))?.is_some() => {
-            let content = spool.read_payload(name, receipt.data_bytes.saturating_add(64)).ok();
+    match &receipt.data {
+        Kept::Nowhere => Ok(None),
+        Kept::Inline(data) => Ok(Some(data.clone())),
+        Kept::File(name) if rows.get(&keys::file(*name))?.is_some() => {
+            let content = spool.read_payload(*name, receipt.data_bytes.saturating_add(64)).ok();
             Ok(content.as_deref().and_then(read_payload_file).map(|(data, _)| data))
         }
-        Place::File(_) => Ok(None),
+        Kept::File(_) => Ok(None),
     }
 }
 

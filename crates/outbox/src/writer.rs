@@ -5,6 +5,7 @@
 //! Never: answers before the drive has the group, goes on after a failed flush or sync.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, RwLockReadGuard};
 use std::thread::JoinHandle;
@@ -15,10 +16,13 @@ use crate::config::{Committer, Config};
 use crate::disk::{Disk, panic_text};
 use crate::entry::Counters;
 use crate::error::{Error, Result};
-use crate::limits::{GROUP_BYTES_MAX, GROUP_VERBS_MAX, QUEUE_VERBS_MAX, SEAL_EVERY};
+use crate::limits::{
+    GATHER_WAIT_MAX, GROUP_BYTES_MAX, GROUP_VERBS_MAX, QUEUE_VERBS_MAX, RUN_WAIT_MAX, SEAL_EVERY,
+};
 use crate::notice::Notices;
 use crate::spool::Spool;
 use crate::tx::Tx;
+use crate::verify::{self, Rebuild};
 use crate::{keys, record};
 
 /// What readers and the writer share.
@@ -34,6 +38,8 @@ pub(crate) struct Shared {
     /// until the group is on the drive, so a reader never sees what a power cut could still take back.
     committed: RwLock<Counters>,
     failure: OnceLock<String>,
+    /// How many callers are queueing a run of verbs right now: the writer waits a moment for the whole of it.
+    runs: AtomicUsize,
     /// The queue's other end, where no thread has it.
     by_hand: Mutex<Option<Committing>>,
 }
@@ -55,6 +61,7 @@ impl Shared {
             config: RwLock::new(Arc::new(config)),
             committed: RwLock::new(counters),
             failure: OnceLock::new(),
+            runs: AtomicUsize::new(0),
             by_hand: Mutex::new(None),
         }
     }
@@ -69,6 +76,12 @@ impl Shared {
             }
             Ok(Job::Stop) | Err(_) => false,
         })
+    }
+
+    /// Says that verbs will be queued one after the other until the answer is dropped, so that they share a group.
+    pub(crate) fn begin_run(&self) -> Run<'_> {
+        self.runs.fetch_add(1, Ordering::AcqRel);
+        Run(&self.runs)
     }
 
     /// The configuration in force.
@@ -91,10 +104,24 @@ impl Shared {
         self.failure.get().map(|reason| Error::Unhealthy { reason: reason.clone() })
     }
 
-    /// Takes no more changes from here on; the first reason stays.
+    /// Takes no more changes from here on; the first reason stays. The next open checks everything.
     pub(crate) fn fail(&self, reason: String) -> Error {
-        let reason = self.failure.get_or_init(|| reason).clone();
+        let reason = self.failure.get_or_init(|| {
+            // Best effort: what made the store fail may keep this from being written, too.
+            let _ = self.spool.ask_for_check();
+            reason
+        });
+        let reason = reason.clone();
         Error::Unhealthy { reason }
+    }
+}
+
+/// A run of verbs that is being queued.
+pub(crate) struct Run<'a>(&'a AtomicUsize);
+
+impl Drop for Run<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
     }
 }
 
@@ -119,6 +146,8 @@ pub(crate) struct Writer {
 struct Committing {
     queue: Receiver<Job>,
     sealed_at: Timestamp,
+    /// Verbs of the last group: as many callers are about to come again.
+    last_verbs: usize,
 }
 
 /// The answer of a verb, once it is durable: wait for it, or await it. No runtime is needed for either.
@@ -163,7 +192,7 @@ impl Writer {
     /// Starts the thread, if there is to be one.
     pub(crate) fn start(shared: &Arc<Shared>) -> std::io::Result<Self> {
         let (jobs, queue) = sync_channel(QUEUE_VERBS_MAX);
-        let committing = Committing { queue, sealed_at: shared.clock.now().time };
+        let committing = Committing { queue, sealed_at: shared.clock.now().time, last_verbs: 1 };
         let thread = match &shared.committer {
             Committer::Thread => {
                 let shared = Arc::clone(shared);
@@ -232,14 +261,21 @@ impl Committing {
 
     /// Commits one group; tells whether a stop was asked for.
     fn group(&mut self, shared: &Shared, first: Verb) -> bool {
-        let group = catch_unwind(AssertUnwindSafe(|| run_group(shared, &self.queue, first)));
+        let last_verbs = self.last_verbs;
+        let group = catch_unwind(AssertUnwindSafe(|| run_group(shared, &self.queue, first, last_verbs)));
         let stop = match group {
-            Ok(stop) => stop,
+            Ok((stop, verbs)) => {
+                self.last_verbs = verbs;
+                stop
+            }
             Err(panic) => {
                 shared.fail(format!("the storage engine panicked: {}", panic_text(panic.as_ref())));
                 false
             }
         };
+        if let Err(error) = mend(shared) {
+            shared.fail(format!("mending what is derived: {error}"));
+        }
         let now = shared.clock.now().time;
         if now >= self.sealed_at.plus(SEAL_EVERY) && shared.failure.get().is_none() {
             self.sealed_at = now;
@@ -261,14 +297,15 @@ fn close(shared: &Shared) {
     }
 }
 
-/// Builds and commits one group; tells whether a stop was asked for.
-fn run_group(shared: &Shared, queue: &Receiver<Job>, first: Verb) -> bool {
+/// Builds and commits one group; tells whether a stop was asked for, and how many verbs there were.
+fn run_group(shared: &Shared, queue: &Receiver<Job>, first: Verb, last_verbs: usize) -> (bool, usize) {
     let before = *shared.snapshot();
     let free_bytes = shared.spool.free_bytes();
     let config = shared.config();
     let mut tx = Tx::new(&shared.disk, &config, &shared.clock, before, free_bytes);
     let mut replies = vec![first(&mut tx, &shared.spool)];
     let mut stop = false;
+    let mut patience = Patience::new(shared, last_verbs);
     while tx.bytes() < GROUP_BYTES_MAX && replies.len() < GROUP_VERBS_MAX {
         match queue.try_recv() {
             Ok(Job::Verb(verb)) => replies.push(verb(&mut tx, &shared.spool)),
@@ -276,9 +313,11 @@ fn run_group(shared: &Shared, queue: &Receiver<Job>, first: Verb) -> bool {
                 stop = true;
                 break;
             }
+            Err(_) if patience.waits_for_more(shared, replies.len()) => std::thread::yield_now(),
             Err(_) => break,
         }
     }
+    let verbs = replies.len();
     let committed = commit(shared, tx, &before);
     let notices = committed.as_ref().ok().cloned();
     let answer = committed.map(|_| ());
@@ -288,7 +327,36 @@ fn run_group(shared: &Shared, queue: &Receiver<Job>, first: Verb) -> bool {
     if let (Some(notices), Some(observer)) = (notices, &config.observer) {
         observer(&notices);
     }
-    stop
+    (stop, verbs)
+}
+
+/// How long a group waits for more verbs while the queue is empty.
+///
+/// A caller alone never waits. Where several were answered together they come again together, but one after the
+/// other: without a moment's patience the first of them would have a group, and a sync of the drive, to itself.
+struct Patience {
+    verbs_expected: usize,
+    /// Begun with the first wait.
+    waiting: Option<Stopwatch>,
+}
+
+impl Patience {
+    fn new(shared: &Shared, last_verbs: usize) -> Self {
+        // By hand nobody comes while a group is built.
+        let verbs_expected = if matches!(shared.committer, Committer::Thread) { last_verbs } else { 0 };
+        Self { verbs_expected, waiting: None }
+    }
+
+    fn waits_for_more(&mut self, shared: &Shared, verbs: usize) -> bool {
+        let limit = if shared.runs.load(Ordering::Acquire) > 0 {
+            RUN_WAIT_MAX
+        } else if verbs < self.verbs_expected {
+            GATHER_WAIT_MAX
+        } else {
+            return false;
+        };
+        self.waiting.get_or_insert_with(Stopwatch::start).read() < limit
+    }
 }
 
 /// Makes a group durable. An error is final: the store takes nothing more until it is opened again.
@@ -314,6 +382,44 @@ fn commit(shared: &Shared, mut tx: Tx<'_>, before: &Counters) -> Result<Notices>
     let commit_took = stopwatch.read();
     remove_files(shared, unnamed_files);
     Ok(Notices { counters, commit_took, ..notices })
+}
+
+/// Sets rows aside that could not be read, says so, and makes anew what follows from the records.
+fn mend(shared: &Shared) -> Result<()> {
+    let damaged = shared.disk.damaged_leaves();
+    if damaged.is_empty() || shared.failure.get().is_some() {
+        return Ok(());
+    }
+    let unavailable = |error: std::io::Error| Error::Unhealthy { reason: error.to_string() };
+    shared.spool.ask_for_check().map_err(unavailable)?;
+    shared.disk.set_aside_leaves(&damaged)?;
+    one_group(shared, |tx| {
+        for own_key in &damaged {
+            tx.announce_set_aside(
+                None,
+                &format!("rows from {} on could not be read", own_key.escape_ascii()),
+            )?;
+        }
+        Ok(())
+    })?;
+    let mut step = Rebuild::begin();
+    while !matches!(step, Rebuild::Done) {
+        step = one_group(shared, |tx| verify::rebuild(tx, step))?;
+    }
+    shared.spool.checked().map_err(unavailable)
+}
+
+/// A group that the writer commits for itself.
+fn one_group<T>(shared: &Shared, change: impl FnOnce(&mut Tx<'_>) -> Result<T>) -> Result<T> {
+    let before = *shared.snapshot();
+    let config = shared.config();
+    let mut tx = Tx::new(&shared.disk, &config, &shared.clock, before, shared.spool.free_bytes());
+    let answer = change(&mut tx)?;
+    let notices = commit(shared, tx, &before)?;
+    if let Some(observer) = &config.observer {
+        observer(&notices);
+    }
+    Ok(answer)
 }
 
 /// Removes files that nothing on the drive names any more.

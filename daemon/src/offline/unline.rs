@@ -4,8 +4,8 @@
 //! Never: touches a spool.
 
 use outbox::{
-    AttemptRecord, Class, Delivery, End, Entry, Identity, LastError, Outcome, Payload, Phase, Place, Receipt,
-    SendToken, Then, Timestamp, Tried, Unresolved, WallTime,
+    AttemptRecord, Class, Delivery, End, Entry, Identity, Kept, LastError, Outcome, Payload, Phase, Place,
+    Receipt, SendToken, Then, Timestamp, Tried, Unresolved, WallTime,
 };
 use outbox_control::Time;
 use outbox_control::types::{self, AttemptOutcome, State};
@@ -221,7 +221,7 @@ pub(super) fn receipt(line: Line, of: ReceiptLine) -> Result<(Receipt, Option<Ve
         code: of.code,
         desc: of.desc,
         data_bytes: 0,
-        data: Place::Nowhere,
+        data: Kept::Nowhere,
         last_error: of.last_error.map(last_error).transpose()?,
         history: history(of.history),
         settled: Vec::new(),

@@ -4,7 +4,7 @@
 //! Never: decides that an entry ends (`lifecycle`).
 
 use crate::disk::Rows;
-use crate::entry::{End, Entry, LastError, Phase, Place, Receipt, StoredData, StoredEvent};
+use crate::entry::{End, Entry, Kept, LastError, Phase, Place, Receipt, StoredEvent};
 use crate::error::Result;
 use crate::keys;
 use crate::lifecycle::Ending;
@@ -64,7 +64,7 @@ pub(crate) fn finish(
         code,
         desc,
         data_bytes: 0,
-        data: Place::Nowhere,
+        data: Kept::Nowhere,
         last_error,
         history: new.history.clone(),
         settled: new.settled.clone(),
@@ -97,8 +97,8 @@ pub(crate) fn correct(tx: &mut Tx<'_>, old: Receipt, attempt: u32, report: &Repo
 pub(crate) fn take_over(tx: &mut Tx<'_>, mut receipt: Receipt, data: &[u8]) -> Result<()> {
     receipt.seq = tx.counters.next_event;
     receipt.data_bytes = data.len() as u64;
-    receipt.data = tx.place_data(receipt.seq, data)?;
-    if receipt.data != Place::Nowhere {
+    receipt.data = tx.place_data(data);
+    if receipt.data != Kept::Nowhere {
         tx.counters.data_bytes += receipt.data_bytes;
     }
     if let End::Sent { new_msg_id, .. } = &receipt.end {
@@ -124,8 +124,8 @@ fn write(tx: &mut Tx<'_>, mut receipt: Receipt, report: Option<&Report>) -> Resu
             tx.put_bytes(keys::replaced(new_msg_id, receipt.seq), receipt.identity.msg_id.as_bytes().into());
         }
     }
-    receipt.data = tx.place_data(receipt.seq, data)?;
-    if receipt.data != Place::Nowhere {
+    receipt.data = tx.place_data(data);
+    if receipt.data != Kept::Nowhere {
         tx.counters.data_bytes += receipt.data_bytes;
     }
     tx.put(keys::message(&receipt.identity.msg_id), &receipt)?;
@@ -185,6 +185,11 @@ fn new_msg_id_of(original: &str, report: Option<&Report>) -> String {
 }
 
 fn announce(tx: &mut Tx<'_>, receipt: &Receipt) -> Result<()> {
+    tx.emit(event_of(receipt)).map(drop)
+}
+
+/// The event that announces a receipt.
+pub(crate) fn event_of(receipt: &Receipt) -> Event {
     let kind = match receipt.end {
         End::Sent { .. } => EventKind::Sent,
         End::Cancelled { .. } => EventKind::Cancelled,
@@ -197,7 +202,7 @@ fn announce(tx: &mut Tx<'_>, receipt: &Receipt) -> Result<()> {
         End::Failed { .. } | End::Expired => Some("no longer kept".to_owned()),
         End::Sent { .. } => None,
     };
-    tx.emit(Event {
+    Event {
         seq: None,
         after: 0,
         kind,
@@ -207,13 +212,12 @@ fn announce(tx: &mut Tx<'_>, receipt: &Receipt) -> Result<()> {
         conversation: Some(receipt.identity.conversation.clone()),
         state: Some(receipt.state()),
         code: Some(receipt.code),
-        desc: Some(receipt.desc.clone()),
         new_msg_id: receipt.new_msg_id().map(ToOwned::to_owned),
         gate: None,
+        desc: Some(receipt.desc.clone()).filter(|desc| !desc.is_empty()),
         reason,
         may_have_arrived: receipt.may_have_arrived,
-    })?;
-    Ok(())
+    }
 }
 
 /// Removes the oldest events, receipts and replacements beyond the limits: a few at a time.
@@ -269,7 +273,7 @@ fn prune_one_event(tx: &mut Tx<'_>) -> Result<bool> {
     if receipt.seq != seq {
         return Ok(true);
     }
-    drop_data(tx, &receipt);
+    drop_data(tx, &receipt.data, receipt.data_bytes);
     tx.remove(keys::message(&receipt.identity.msg_id));
     if let Some(id) = &receipt.identity.id {
         tx.remove(keys::alias(id, receipt.identity.seq));
@@ -291,11 +295,13 @@ fn prune_one_data(tx: &mut Tx<'_>) -> Result<bool> {
     let seq = keys::tail_number(&key);
     let event = crate::record::decode::<StoredEvent>(&key, &bytes);
     if let Ok(event) = event
-        && let Some(Record::Receipt(receipt)) = load_message(tx, &event.msg_id).unwrap_or(None)
+        && let Some(Record::Receipt(mut receipt)) = load_message(tx, &event.msg_id).unwrap_or(None)
         && receipt.seq == seq
-        && receipt.data != Place::Nowhere
+        && receipt.data != Kept::Nowhere
     {
-        drop_data(tx, &receipt);
+        let data = std::mem::replace(&mut receipt.data, Kept::Nowhere);
+        tx.put(keys::message(&receipt.identity.msg_id), &receipt)?;
+        drop_data(tx, &data, receipt.data_bytes);
         if tx.counters.data_dropped == 0 {
             tx.counters.data_dropped_since = tx.now.wall;
         }
@@ -305,33 +311,32 @@ fn prune_one_data(tx: &mut Tx<'_>) -> Result<bool> {
     Ok(true)
 }
 
-/// Removes a receipt's replacement, if it is still there.
-fn drop_data(tx: &mut Tx<'_>, receipt: &Receipt) {
-    if receipt.data == Place::Nowhere || receipt.seq < tx.counters.data_floor {
-        return;
+/// Counts a receipt's replacement out, and forgets its file.
+fn drop_data(tx: &mut Tx<'_>, data: &Kept, bytes: u64) {
+    match data {
+        Kept::Nowhere => return,
+        Kept::Inline(_) => {}
+        Kept::File(name) => tx.unname(Place::File(*name)),
     }
-    tx.remove(keys::data(receipt.seq));
-    tx.unname(receipt.data);
-    tx.counters.data_bytes = tx.counters.data_bytes.saturating_sub(receipt.data_bytes);
+    tx.counters.data_bytes = tx.counters.data_bytes.saturating_sub(bytes);
 }
 
 impl Tx<'_> {
-    /// Puts a replacement into the store, or takes the file that was written for it.
-    fn place_data(&mut self, seq: u64, data: &[u8]) -> Result<Place> {
+    /// Takes a replacement into its receipt, or the file that was written for it.
+    fn place_data(&mut self, data: &[u8]) -> Kept {
         if data.is_empty() {
-            return Ok(Place::Nowhere);
+            return Kept::Nowhere;
         }
         if data.len() <= INLINE_BYTES_MAX {
-            self.put(keys::data(seq), &StoredData { data: data.to_vec() })?;
-            return Ok(Place::Inline);
+            return Kept::Inline(data.to_vec());
         }
         // Written and synced by the caller before this group; named here.
         match self.prepared_file.take() {
             Some(name) => {
                 self.put_bytes(keys::file(name), crate::disk::Bytes::default());
-                Ok(Place::File(name))
+                Kept::File(name)
             }
-            None => Ok(Place::Nowhere),
+            None => Kept::Nowhere,
         }
     }
 }

@@ -6,7 +6,7 @@
 mod accounts;
 mod ask;
 mod batch;
-mod ending;
+pub(crate) mod ending;
 mod lease;
 mod restore;
 mod settle;

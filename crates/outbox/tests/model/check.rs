@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use outbox::{EntryView, Filter, Message, Place, Receipt, State};
+use outbox::{EntryView, Filter, Kept, Message, Place, Receipt, State};
 use proptest::prelude::*;
 
 use crate::support::payload_files;
@@ -148,7 +148,7 @@ fn payloads_are_kept(world: &World, entries: &[EntryView], receipts: &[Receipt])
         prop_assert!(payload.message == known.payload, "the payload of {} changed", msg_id);
         prop_assert_eq!(&payload.web_message_instance, &known.web);
     }
-    files += receipts.iter().filter(|receipt| matches!(receipt.data, Place::File(_))).count();
+    files += receipts.iter().filter(|receipt| matches!(receipt.data, Kept::File(_))).count();
     prop_assert_eq!(payload_files(&world.path()), files, "files that nothing names, or that are missing");
     Ok(())
 }
