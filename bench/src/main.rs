@@ -1,0 +1,79 @@
+//! Measures Outbox, each figure beside a baseline that runs in the same minutes.
+//!
+//! Owns:  the command line: one command for each measurement.
+//! Never: judges: a missed target is printed, and only a failure changes the exit code.
+
+mod bare;
+mod life;
+mod options;
+#[cfg(feature = "peers")]
+mod peers;
+mod report;
+mod rounds;
+mod stats;
+mod submit;
+mod workload;
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use clap::{Parser, Subcommand};
+use tokio::runtime::Runtime;
+
+/// Measures Outbox. Figures of one machine say little: read the ratios, whose baseline ran in the same minutes.
+#[derive(Debug, Parser)]
+#[command(
+    name = "outbox-bench",
+    version,
+    after_help = "Each command prints a table and takes --json FILE. docs/performance.md says what each measures.\n\
+                  Exit codes: 0 measured, whether targets were met or not; 1 failed; 2 usage."
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Durable submits through the crate, against bare sled and a raw append
+    Submit(submit::Options),
+    /// Submit, lease, settle, receipt through the crate, against bare sled
+    Life(life::Options),
+}
+
+impl Command {
+    fn run(&self) -> Result<(report::Report, Option<&Path>)> {
+        Ok(match self {
+            Self::Submit(options) => (submit::run(options)?, options.common.json.as_deref()),
+            Self::Life(options) => (life::run(options)?, options.common.json.as_deref()),
+        })
+    }
+}
+
+/// The runtime of clients, and of servers that are measured.
+fn runtime() -> Result<Runtime> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    runtime.context("starting a runtime")
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match cli.command.run().and_then(|(report, json)| report.give(json)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("outbox-bench: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        <Cli as clap::CommandFactory>::command().debug_assert();
+    }
+}
