@@ -4,14 +4,22 @@
 //! Never: judges: a missed target is printed, and only a failure changes the exit code.
 
 mod bare;
+mod bare_http;
+mod daemon;
+mod drain;
+mod fill;
 mod life;
 mod options;
 #[cfg(feature = "peers")]
 mod peers;
+mod process;
 mod report;
 mod rounds;
+mod service;
+mod socket;
 mod stats;
 mod submit;
+mod wire;
 mod workload;
 
 use std::path::Path;
@@ -40,6 +48,10 @@ enum Command {
     Submit(submit::Options),
     /// Submit, lease, settle, receipt through the crate, against bare sled
     Life(life::Options),
+    /// Submits through the control socket, against a bare server and the crate
+    Socket(socket::Options),
+    /// A backlog sent to a service that takes everything at once, against a client that only posts
+    Drain(drain::Options),
 }
 
 impl Command {
@@ -47,6 +59,8 @@ impl Command {
         Ok(match self {
             Self::Submit(options) => (submit::run(options)?, options.common.json.as_deref()),
             Self::Life(options) => (life::run(options)?, options.common.json.as_deref()),
+            Self::Socket(options) => (socket::run(options)?, options.common.json.as_deref()),
+            Self::Drain(options) => (drain::run(options)?, options.common.json.as_deref()),
         })
     }
 }

@@ -89,6 +89,16 @@ pub(crate) fn submit_lines(first: u64, count: u64, conversations: u64, payload: 
     lines
 }
 
+/// The body with which the daemon posts a message to a service.
+pub(crate) fn request_body(number: u64, conversations: u64, payload: &[u8]) -> Vec<u8> {
+    let head = format!(
+        r#"{{"msgID":"{}","account":"default","conversation":"c2c:{}","onlineUserOnly":false,"webMessageInstatnce":null,"attempt":1,"message":"#,
+        msg_id(number),
+        peer(number, conversations)
+    );
+    [head.as_bytes(), payload, b"}"].concat()
+}
+
 /// Bytes of a record that a message's state takes, about what the store's entries have.
 pub(crate) const RECORD_BYTES: usize = 350;
 
