@@ -39,7 +39,7 @@ pub(crate) struct Options {
 }
 
 /// Time for one round.
-const DRAIN_WAIT: Duration = Duration::from_secs(600);
+const DRAIN_WAIT: Duration = Duration::from_secs(3600);
 
 pub(crate) fn run(options: &Options) -> Result<Report> {
     let (runtime, program) = (crate::runtime()?, options.program.find()?);
@@ -98,7 +98,7 @@ fn report(options: &Options, table: Table) -> Report {
 
 /// Fills the daemon while it is paused, lets it go, and waits until everything is recorded as sent; answers how long
 /// that took.
-pub(crate) async fn drain(
+async fn drain(
     daemon: &Daemon<'_>,
     service: &Service,
     filling: &mut Filling,
@@ -106,6 +106,17 @@ pub(crate) async fn drain(
 ) -> Result<Duration> {
     daemon.client.pause().await.context("pausing outboxd")?;
     filling.fill(daemon, messages).await?;
+    finish(daemon, service, filling, messages).await
+}
+
+/// Ends a pause behind which so many messages wait, and waits until all that were ever filled are recorded as sent;
+/// answers how long that took.
+pub(crate) async fn finish(
+    daemon: &Daemon<'_>,
+    service: &Service,
+    filling: &Filling,
+    messages: u64,
+) -> Result<Duration> {
     service.expect(messages);
     let begun = Instant::now();
     daemon.client.resume().await.context("ending the pause")?;

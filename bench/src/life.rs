@@ -172,7 +172,7 @@ fn live(outbox: &Outbox, load: &Load, messages: &Messages) -> Result<u64> {
     Ok(sent)
 }
 
-fn settle_as_sent(outbox: &Outbox, lease: Lease) -> outbox::Ticket<outbox::Settled> {
+pub(crate) fn settle_as_sent(outbox: &Outbox, lease: Lease) -> outbox::Ticket<outbox::Settled> {
     let new_msg_id = Some(format!("{}-new", lease.msg_id));
     let outcome = Outcomes {
         outcome: Outcome::Sent,

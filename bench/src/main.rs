@@ -3,16 +3,21 @@
 //! Owns:  the command line: one command for each measurement.
 //! Never: judges: a missed target is printed, and only a failure changes the exit code.
 
+mod backlog;
 mod bare;
 mod bare_http;
 mod daemon;
+mod disk;
 mod drain;
 mod fill;
+mod idle;
+mod latency;
 mod life;
 mod options;
 #[cfg(feature = "peers")]
 mod peers;
 mod process;
+mod recovery;
 mod report;
 mod rounds;
 mod service;
@@ -52,6 +57,16 @@ enum Command {
     Socket(socket::Options),
     /// A backlog sent to a service that takes everything at once, against a client that only posts
     Drain(drain::Options),
+    /// Few and many messages waiting: submit, drain, start, memory, questions
+    Backlog(backlog::Options),
+    /// Percentiles of a single submit, alone and beside a drain
+    Latency(latency::Options),
+    /// Bytes on the drive and bytes written for each message
+    Disk(disk::Options),
+    /// CPU and wake-ups while the link is down
+    Idle(idle::Options),
+    /// From the service's return to the first and the last message
+    Recovery(recovery::Options),
 }
 
 impl Command {
@@ -61,6 +76,11 @@ impl Command {
             Self::Life(options) => (life::run(options)?, options.common.json.as_deref()),
             Self::Socket(options) => (socket::run(options)?, options.common.json.as_deref()),
             Self::Drain(options) => (drain::run(options)?, options.common.json.as_deref()),
+            Self::Backlog(options) => (backlog::run(options)?, options.common.json.as_deref()),
+            Self::Latency(options) => (latency::run(options)?, options.common.json.as_deref()),
+            Self::Disk(options) => (disk::run(options)?, options.common.json.as_deref()),
+            Self::Idle(options) => (idle::run(options)?, options.common.json.as_deref()),
+            Self::Recovery(options) => (recovery::run(options)?, options.common.json.as_deref()),
         })
     }
 }
