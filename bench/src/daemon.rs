@@ -60,7 +60,7 @@ fn build(cargo: &Path, folder: &Path) -> Result<()> {
     let profile = folder.file_name().and_then(|name| name.to_str()).context("reading the profile's name")?;
     let target = folder.parent().context("this program is in no target folder")?;
     let mut command = Command::new(cargo);
-    command.args(["build", "--quiet", "--locked", "-p", "outboxd", "--bin", "outboxd", "--profile"]);
+    command.args(["build", "--locked", "-p", "outboxd", "--bin", "outboxd", "--profile"]);
     command.arg(if profile == "debug" { "dev" } else { profile }).arg("--target-dir").arg(target);
     command.current_dir(env!("CARGO_MANIFEST_DIR")).stdout(Stdio::null());
     let status = command.status().context("starting cargo to build outboxd")?;

@@ -15,7 +15,7 @@ use crate::fill::Filling;
 use crate::options::Common;
 use crate::process::{folder_bytes, written};
 use crate::report::{Cell, Report, Table, Unit};
-use crate::rounds::{Contender, Figures, compete};
+use crate::rounds::{Contender, compete};
 use crate::service::Service;
 use crate::stats::Spread;
 use crate::wire::Wire;
@@ -75,7 +75,7 @@ pub(crate) fn run(options: &Options) -> Result<Report> {
     let service = Service::start()?;
     let toml = http_toml(&service.url(), usize::from(options.concurrency));
     let (mut of_daemon, mut of_sled) = (Counted::default(), Counted::default());
-    let figures = compete(
+    compete(
         options.common.rounds,
         &mut [
             Contender::new("outboxd", || {
@@ -89,7 +89,7 @@ pub(crate) fn run(options: &Options) -> Result<Report> {
             }),
         ],
     )?;
-    Ok(report(options, &of_daemon, &of_sled, &figures))
+    Ok(report(options, &of_daemon, &of_sled))
 }
 
 /// One round of the daemon; answers the bytes on the drive for each waiting message.
@@ -171,10 +171,11 @@ fn groups(count: u64, group: u16) -> impl Iterator<Item = std::ops::Range<u64>> 
     (0..count).step_by(group as usize).map(move |first| first..(first + group).min(count))
 }
 
-fn report(options: &Options, of_daemon: &Counted, of_sled: &Counted, figures: &Figures) -> Report {
+fn report(options: &Options, of_daemon: &Counted, of_sled: &Counted) -> Report {
     let headings = [
         "messages are",
         "kept",
+        "of payload",
         "bare sled keeps",
         "kept ratio",
         "written",
@@ -196,7 +197,9 @@ fn report(options: &Options, of_daemon: &Counted, of_sled: &Counted, figures: &F
         if kept.is_empty() {
             continue;
         }
-        let mut row = vec![Cell::text(*step), figure(kept), figure(sled_kept), ratio(kept, sled_kept)];
+        let of_payload = Spread::of(kept).scaled(1.0 / options.payload.max(1) as f64);
+        let mut row = vec![Cell::text(*step), figure(kept), Cell::Figure(of_payload, Unit::Ratio)];
+        row.extend([figure(sled_kept), ratio(kept, sled_kept)]);
         row.extend([figure(wrote), figure(sled_wrote), ratio(wrote, sled_wrote)]);
         table.push(row);
     }
@@ -205,7 +208,6 @@ fn report(options: &Options, of_daemon: &Counted, of_sled: &Counted, figures: &F
     report.set("messages", options.messages);
     report.set("payload", options.payload);
     report.set("conversations", options.conversations);
-    report.set("keptOfPayload", figures.spread(0).median / options.payload.max(1) as f64);
     report.table(table);
     report.note(
         "kept: blocks of all files of the spool; written: write_bytes of /proc/PID/io since the line before",

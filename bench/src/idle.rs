@@ -3,6 +3,7 @@
 //! Owns:  two daemons that are watched in the same windows.
 //! Never: talks to them while they are watched.
 
+use std::collections::BTreeMap;
 use std::net::TcpListener;
 use std::time::Duration;
 
@@ -49,6 +50,8 @@ struct Found {
     cpu_percent: Vec<f64>,
     wakes_per_second: Vec<f64>,
     memory: Vec<f64>,
+    /// Wake-ups a second of each kind of thread.
+    of_threads: BTreeMap<String, Vec<f64>>,
 }
 
 /// One look at a daemon.
@@ -116,7 +119,11 @@ async fn watch(daemons: &[Daemon<'_>; 2], window: Duration, found: &mut [Found; 
         let after = look(daemon.pid())?;
         let seconds = window.as_secs_f64();
         found.cpu_percent.push((after.cpu - before.cpu).as_secs_f64() / seconds * 100.0);
-        found.wakes_per_second.push(wakes_between(&before.wakes, &after.wakes) as f64 / seconds);
+        let wakes = wakes_between(&before.wakes, &after.wakes);
+        found.wakes_per_second.push(wakes.values().sum::<u64>() as f64 / seconds);
+        for (kind, wakes) in wakes {
+            found.of_threads.entry(kind).or_default().push(wakes as f64 / seconds);
+        }
         found.memory.push(memory(daemon.pid())?.now as f64);
     }
     Ok(())
@@ -124,6 +131,22 @@ async fn watch(daemons: &[Daemon<'_>; 2], window: Duration, found: &mut [Found; 
 
 fn look(pid: u32) -> Result<Look> {
     Ok(Look { cpu: cpu(pid)?, wakes: wakes(pid)? })
+}
+
+/// Who wakes up. A kind of thread that did not is left out.
+fn threads(options: &Options, [empty, full]: &[Found; 2]) -> Table {
+    let mut table =
+        Table::new("Wake-ups a minute of each kind of thread", &["waiting", "threads", "wake-ups"]);
+    for (messages, found) in [(0, empty), (options.messages, full)] {
+        for (kind, wakes) in &found.of_threads {
+            let wakes = Spread::of(wakes).scaled(60.0);
+            if wakes.max > 0.0 {
+                let row = vec![Cell::count(messages), Cell::text(kind), Cell::Figure(wakes, Unit::Count)];
+                table.push(row);
+            }
+        }
+    }
+    table
 }
 
 fn report(options: &Options, found: &[Found; 2]) -> Report {
@@ -159,6 +182,7 @@ fn report(options: &Options, found: &[Found; 2]) -> Report {
     report.set("settle", options::shown(options.settle));
     report.set("conversations", options.conversations);
     report.table(table);
+    report.table(threads(options, found));
     report.note(
         "both daemons are watched at the same time; the baseline of the full one is the empty one. Nobody listens at \
          the service's port, and probes go on at the default delays (up to 30 s)",

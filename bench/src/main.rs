@@ -93,6 +93,11 @@ fn runtime() -> Result<Runtime> {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    if cfg!(debug_assertions) {
+        eprintln!(
+            "outbox-bench: this is a debug build, whose figures mean nothing: use `cargo run --release`"
+        );
+    }
     match cli.command.run().and_then(|(report, json)| report.give(json)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

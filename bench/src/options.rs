@@ -3,11 +3,12 @@
 //! Owns:  these options, and the folder that goes when the measurement ends.
 //! Never: measures.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use clap::Args;
+use nix::sys::statfs::{TMPFS_MAGIC, statfs};
 use outbox_control::parse_duration;
 use tempfile::TempDir;
 
@@ -31,6 +32,12 @@ impl Common {
         let making = || format!("making a folder in {}: choose another place with --dir", self.dir.display());
         std::fs::create_dir_all(&self.dir).with_context(making)?;
         let dir = self.dir.canonicalize().with_context(making)?;
+        if statfs(&dir).is_ok_and(|about| about.filesystem_type() == TMPFS_MAGIC) {
+            eprintln!(
+                "outbox-bench: {} is in memory, where syncing costs nothing: --dir names a place on a disk",
+                dir.display()
+            );
+        }
         let folder =
             tempfile::Builder::new().prefix("b").rand_bytes(4).tempdir_in(dir).with_context(making)?;
         Ok(Folder { folder, made: 0 })
@@ -44,10 +51,6 @@ pub(crate) struct Folder {
 }
 
 impl Folder {
-    pub(crate) fn path(&self) -> &Path {
-        self.folder.path()
-    }
-
     /// The name of a file or folder in it that is not there yet.
     pub(crate) fn fresh(&mut self) -> PathBuf {
         self.made += 1;
@@ -77,7 +80,7 @@ mod tests {
         let common = Common { rounds: 1, dir: outer.path().join("a/b"), json: None };
         let mut folder = common.folder().unwrap();
         assert_ne!(folder.fresh(), folder.fresh());
-        let path = folder.path().to_owned();
+        let path = folder.folder.path().to_owned();
         assert!(path.is_dir());
         drop(folder);
         assert!(!path.exists());

@@ -48,8 +48,8 @@ fn cpu_ticks(stat: &str) -> Option<u64> {
     Some(user.parse::<u64>().ok()? + system.parse::<u64>().ok()?)
 }
 
-/// Voluntary context switches of each thread: how often it was woken.
-pub(crate) type Wakes = BTreeMap<u32, u64>;
+/// Voluntary context switches of each thread, with its kind: how often it was woken.
+pub(crate) type Wakes = BTreeMap<u32, (String, u64)>;
 
 /// Those of every thread that there is.
 pub(crate) fn wakes(pid: u32) -> Result<Wakes> {
@@ -59,15 +59,26 @@ pub(crate) fn wakes(pid: u32) -> Result<Wakes> {
         let Ok(thread) = thread?.file_name().to_string_lossy().parse() else { continue };
         // A thread may have ended since.
         if let Ok(status) = read(pid, &format!("task/{thread}/status")) {
-            wakes.insert(thread, field(&status, "voluntary_ctxt_switches:")?);
+            wakes.insert(thread, (kind(&status), field(&status, "voluntary_ctxt_switches:")?));
         }
     }
     Ok(wakes)
 }
 
-/// Wakes between two looks. Those of a thread that ended in between are not seen.
-pub(crate) fn wakes_between(before: &Wakes, after: &Wakes) -> u64 {
-    after.iter().map(|(thread, wakes)| wakes.saturating_sub(before.get(thread).copied().unwrap_or(0))).sum()
+/// The name of a thread without its number.
+fn kind(status: &str) -> String {
+    let name = status.lines().find_map(|line| line.strip_prefix("Name:")).unwrap_or_default().trim();
+    name.trim_end_matches(|end: char| end.is_ascii_digit() || end == '-').to_owned()
+}
+
+/// Wakes of each kind of thread between two looks. Those of a thread that ended in between are not seen.
+pub(crate) fn wakes_between(before: &Wakes, after: &Wakes) -> BTreeMap<String, u64> {
+    let mut between = BTreeMap::new();
+    for (thread, (kind, wakes)) in after {
+        let earlier = before.get(thread).map_or(0, |(_, wakes)| *wakes);
+        *between.entry(kind.clone()).or_default() += wakes.saturating_sub(earlier);
+    }
+    between
 }
 
 /// Bytes that a process caused to be written to the drive.
@@ -123,7 +134,14 @@ mod tests {
 
     #[test]
     fn wakes_of_a_new_thread_count_from_its_beginning() {
-        let before = Wakes::from([(1, 10), (2, 5)]);
-        assert_eq!(wakes_between(&before, &Wakes::from([(1, 13), (3, 4)])), 7);
+        let thread = |status: &str, wakes| (kind(status), wakes);
+        let before = Wakes::from([(1, thread("Name:\tio-1", 10)), (2, thread("Name:\tio-2", 5))]);
+        let after = Wakes::from([
+            (1, thread("Name:\tio-1", 13)),
+            (3, thread("Name:\tio-3", 4)),
+            (4, thread("Name:\tmain", 1)),
+        ]);
+        let between = wakes_between(&before, &after);
+        assert_eq!(between, BTreeMap::from([("io".to_owned(), 7), ("main".to_owned(), 1)]));
     }
 }

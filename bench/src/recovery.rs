@@ -16,7 +16,7 @@ use crate::daemon::{Daemon, Place, Program, http_toml};
 use crate::fill::{Filling, until_sent};
 use crate::options::{self, Common};
 use crate::report::{Cell, Report, Table, Unit};
-use crate::rounds::{Contender, Figures, compete, ms};
+use crate::rounds::{Contender, compete, ms};
 use crate::service::{Arrivals, Service};
 use crate::stats::Spread;
 
@@ -81,8 +81,8 @@ pub(crate) fn run(options: &Options) -> Result<Report> {
     let (runtime, program) = (crate::runtime()?, options.program.find()?);
     let mut folder = options.common.folder()?;
     let mut service = Service::start()?;
-    let link = format!("[link]\nprobe_max = \"{}\"\n", options::shown(options.probe_max));
-    let toml = http_toml(&service.url(), usize::from(options.concurrency)) + &link;
+    let mut toml = http_toml(&service.url(), usize::from(options.concurrency));
+    toml.push_str(&format!("[link]\nprobe_max = \"{}\"\n", options::shown(options.probe_max)));
     let place = Place::new(&program, folder.fresh(), &toml)?;
     let daemon = runtime.block_on(place.start())?;
     let client = BareClient::new(service.url())?;
@@ -96,7 +96,7 @@ pub(crate) fn run(options: &Options) -> Result<Report> {
         let (back, arrivals) = go_through(options, &runtime, &daemon, service, filling, news)?;
         Ok(times.note(back, arrivals))
     };
-    let figures = compete(
+    compete(
         options.common.rounds,
         &mut [
             Contender::new("outboxd by its probes", || outage(&mut *probed, News::Probe)),
@@ -114,7 +114,7 @@ pub(crate) fn run(options: &Options) -> Result<Report> {
         ],
     )?;
     runtime.block_on(daemon.stop())?;
-    Ok(report(options, &times, &figures))
+    Ok(report(options, &times))
 }
 
 /// One outage: the service goes, messages gather, the daemon finds the link down, the service comes back.
@@ -158,7 +158,7 @@ async fn until_down(daemon: &Daemon<'_>) -> Result<()> {
     bail!("outboxd does not find that the service is away")
 }
 
-fn report(options: &Options, times: &[Times; 3], figures: &Figures) -> Report {
+fn report(options: &Options, times: &[Times; 3]) -> Report {
     let headings = ["who", "to the first", "to the last", "first to last", "ratio of first to last"];
     let mut table = Table::new("After the service's return", &headings);
     let [_, _, bare] = times;
@@ -184,7 +184,6 @@ fn report(options: &Options, times: &[Times; 3], figures: &Figures) -> Report {
     report.set("outage", options::shown(options.outage));
     report.set("probeMax", options::shown(options.probe_max));
     report.set("concurrency", options.concurrency);
-    report.set("toldOfProbed", figures.ratio(1, 0).median);
     report.table(table);
     report.note(
         "by its probes: the loopback brings no news of the network, so the next probe must find the service: its \

@@ -45,8 +45,6 @@ pub(crate) struct Verdict {
 pub(crate) enum Target {
     AtLeast(f64, Unit),
     Below(f64, Unit),
-    /// Between the two, both included.
-    Within(f64, f64, Unit),
 }
 
 impl Target {
@@ -55,10 +53,6 @@ impl Target {
         let (met, target) = match self {
             Self::AtLeast(least, unit) => (value >= least, format!(">= {}", number(least, unit))),
             Self::Below(limit, unit) => (value < limit, format!("< {}", number(limit, unit))),
-            Self::Within(least, most, unit) => {
-                let text = format!("{} to {}", number(least, unit), number(most, unit));
-                ((least..=most).contains(&value), text)
-            }
         };
         Cell::Verdict(Verdict { met, target })
     }
@@ -292,7 +286,6 @@ mod tests {
         assert_eq!(target.verdict(0.6).shown(), "met (>= 0.60)");
         assert_eq!(target.verdict(0.59).json(), json!({ "met": false, "target": ">= 0.60" }));
         assert_eq!(Target::Below(5.0, Unit::Milliseconds).verdict(5.0).shown(), "missed (< 5.00 ms)");
-        assert_eq!(Target::Within(0.85, 1.15, Unit::Ratio).verdict(1.0).shown(), "met (0.85 to 1.15)");
     }
 
     #[test]
