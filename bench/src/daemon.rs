@@ -30,6 +30,9 @@ const READY_WAIT: Duration = Duration::from_secs(300);
 const STOP_WAIT: Duration = Duration::from_secs(60);
 /// Pause between two looks at a daemon that starts or stops; starts are measured to this.
 const LOOK_EVERY: Duration = Duration::from_millis(1);
+/// How the names of the variables begin with which cargo describes a package.
+const OF_THIS_PACKAGE: [&str; 5] =
+    ["CARGO_MANIFEST_", "CARGO_PKG_", "CARGO_BIN_", "CARGO_CRATE_", "CARGO_PRIMARY_"];
 /// Bytes of the log's end in an error.
 const LOG_SHOWN: usize = 2000;
 
@@ -63,6 +66,13 @@ fn build(cargo: &Path, folder: &Path) -> Result<()> {
     command.args(["build", "--locked", "-p", "outboxd", "--bin", "outboxd", "--profile"]);
     command.arg(if profile == "debug" { "dev" } else { profile }).arg("--target-dir").arg(target);
     command.current_dir(env!("CARGO_MANIFEST_DIR")).stdout(Stdio::null());
+    // `cargo run` describes this package in the environment. Build scripts elsewhere (ring's) watch these names, and
+    // half the workspace would be built anew each time.
+    for (name, _) in std::env::vars_os() {
+        if OF_THIS_PACKAGE.iter().any(|start| name.to_string_lossy().starts_with(start)) {
+            command.env_remove(name);
+        }
+    }
     let status = command.status().context("starting cargo to build outboxd")?;
     ensure!(status.success(), "cargo could not build outboxd; --outboxd names one that is there");
     Ok(())

@@ -63,7 +63,8 @@ fn median(sorted: &[f64]) -> f64 {
 
 /// The smallest value that `percent` of all values do not exceed.
 pub(crate) fn percentile(sorted: &[f64], percent: f64) -> f64 {
-    let rank = (percent / 100.0 * sorted.len() as f64).ceil() as usize;
+    // 99.9 has no exact form: a rank that is whole must not become the next one.
+    let rank = (percent * sorted.len() as f64 / 100.0 - 1e-6).ceil() as usize;
     sorted.get(rank.max(1) - 1).or(sorted.last()).copied().unwrap_or_default()
 }
 
