@@ -26,6 +26,8 @@ mod expiry;
 mod harness;
 mod heads;
 mod heard;
+#[cfg(target_os = "linux")]
+mod hostile;
 mod idle;
 mod lines;
 #[cfg(target_os = "linux")]
