@@ -167,6 +167,22 @@ mod tests {
     use super::*;
     use outbox_control::types::{LeaseRequest, ReasonBody, ResolveRequest, Settle, Submit};
 
+    #[tokio::test(start_paused = true)]
+    async fn a_body_has_thirty_seconds_in_all_however_slowly_it_comes() {
+        use futures_util::stream;
+        let began = tokio::time::Instant::now();
+        let silent = Body::from_stream(stream::pending::<Result<Vec<u8>, std::io::Error>>());
+        let dribble = Body::from_stream(stream::unfold((), |()| async {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            Some((Ok::<_, std::io::Error>(vec![b' ']), ()))
+        }));
+        for body in [silent, dribble] {
+            let problem = super::read(body, 1_000_000).await.unwrap_err();
+            assert!(problem.detail.contains("30 s"), "{problem:?}");
+        }
+        assert_eq!(began.elapsed().as_secs(), 60, "thirty for each");
+    }
+
     fn problem<T: DeserializeOwned>(text: &str) -> Problem {
         match parse::<T>(text.as_bytes()) {
             Ok(_) => panic!("`{text}` was read"),
