@@ -6,11 +6,17 @@
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::UnixStream;
 
 use super::peer::Peer;
+
+/// How long an answer may lie there of which a client takes no byte, while it sends none either: a client that is
+/// alive reads within milliseconds, and one that sends everything first does not pause for long, for the slowest disk
+/// lets it wait for seconds. A stream of events is no such answer: what nobody reads of it is kept nowhere.
+const UNREAD_MAX: Duration = Duration::from_secs(60);
 
 /// Bytes of a status line up to the end of its number: `HTTP/1.1 400`.
 const STATUS_BYTES: usize = 12;
@@ -94,5 +100,84 @@ impl AsyncWrite for Watched {
             return Poll::Ready(Ok(()));
         }
         Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::time::{Instant, timeout};
+
+    use super::*;
+
+    /// Longer than any time-out here, on a clock that jumps.
+    const LONG: std::time::Duration = std::time::Duration::from_secs(3600);
+
+    /// A stream on which a call is answering, and the client's end of it.
+    fn answering() -> (Watched, Peer, UnixStream) {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        let peer = Peer::new(None);
+        peer.begin_answer();
+        (Watched::new(ours, peer.clone()), peer, theirs)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_takes_nothing_of_its_answer_loses_its_connection() {
+        let (mut watched, _peer, _client) = answering();
+        let began = Instant::now();
+        let written = timeout(LONG, watched.write_all(&vec![b'x'; 10_000_000])).await;
+        assert_eq!(written.expect("in time").unwrap_err().kind(), io::ErrorKind::TimedOut);
+        assert_eq!(began.elapsed(), UNREAD_MAX);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_takes_a_little_now_and_then_keeps_its_connection() {
+        let (mut watched, _peer, mut client) = answering();
+        let read = async {
+            let mut piece = vec![0; 100_000];
+            loop {
+                tokio::time::sleep(UNREAD_MAX / 2).await;
+                if client.read(&mut piece).await.unwrap() == 0 {
+                    return;
+                }
+            }
+        };
+        let write = async {
+            watched.write_all(&vec![b'x'; 3_000_000]).await.unwrap();
+            watched.shutdown().await.unwrap();
+        };
+        tokio::join!(read, write);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_still_sends_need_not_read_yet() {
+        let (watched, _peer, mut client) = answering();
+        let (mut reader, mut writer) = tokio::io::split(watched);
+        let send = async {
+            for _ in 0..10 {
+                tokio::time::sleep(UNREAD_MAX / 2).await;
+                client.write_all(b"more").await.unwrap();
+            }
+            // From here on it is as any other.
+        };
+        let hear = async {
+            let mut piece = [0; 16];
+            while reader.read(&mut piece).await.unwrap() > 0 {}
+        };
+        let write = async { writer.write_all(&vec![b'x'; 10_000_000]).await.unwrap_err().kind() };
+        let began = Instant::now();
+        let talk = timeout(LONG, async { tokio::join!(send, write) });
+        tokio::select! {
+            talked = talk => assert_eq!(talked.expect("in time").1, io::ErrorKind::TimedOut),
+            () = hear => panic!("the client has not closed"),
+        }
+        assert_eq!(began.elapsed(), UNREAD_MAX * 6);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stream_of_events_may_rest() {
+        let (mut watched, peer, _client) = answering();
+        peer.note_stream();
+        assert!(timeout(LONG, watched.write_all(&vec![b'x'; 10_000_000])).await.is_err(), "it waits on");
     }
 }
