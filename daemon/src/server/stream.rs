@@ -1,6 +1,7 @@
-//! A connection's bytes, watched: what was written in full, and what the HTTP layer says by itself.
+//! A connection's bytes, watched: what was written in full, what nobody reads, what the HTTP layer says by itself.
 //!
-//! Owns:  telling the peer of every flush, keeping back the HTTP layer's own errors.
+//! Owns:  telling the peer of every flush, giving up a client that reads nothing, keeping back the HTTP layer's own
+//!        errors.
 //! Never: reads a request, writes an answer of its own.
 
 use std::io::{self, IoSlice};
@@ -10,12 +11,14 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::UnixStream;
+use tokio::time::{Sleep, sleep};
 
 use super::peer::Peer;
 
-/// How long an answer may lie there of which a client takes no byte, while it sends none either: a client that is
-/// alive reads within milliseconds, and one that sends everything first does not pause for long, for the slowest disk
-/// lets it wait for seconds. A stream of events is no such answer: what nobody reads of it is kept nowhere.
+/// How long an answer may lie there while its client neither reads on nor sends anything: one that is alive reads
+/// within milliseconds, and one that sends everything first does not pause for long, for the slowest disk lets it wait
+/// for seconds. To read on is to read most of what the kernel holds for it, some 200 KiB, for only then is there room to
+/// write. A stream of events is no such answer: what nobody reads of it is kept nowhere.
 const UNREAD_MAX: Duration = Duration::from_secs(60);
 
 /// Bytes of a status line up to the end of its number: `HTTP/1.1 400`.
@@ -28,11 +31,25 @@ pub(super) struct Watched {
     /// How an answer begins that no call made: the HTTP layer's own to a head that it cannot read. It has no
     /// body, so it is kept back, and a problem goes out in its place.
     kept_back: Vec<u8>,
+    /// When the client is given up; there is one while it takes nothing.
+    unread: Option<Pin<Box<Sleep>>>,
 }
 
 impl Watched {
     pub(super) const fn new(stream: UnixStream, peer: Peer) -> Self {
-        Self { stream, peer, kept_back: Vec::new() }
+        Self { stream, peer, kept_back: Vec::new(), unread: None }
+    }
+
+    /// What a write came to. One that cannot go on fails once its client is given up.
+    fn written(&mut self, written: Poll<io::Result<usize>>, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        if written.is_ready() || self.peer.has_stream() {
+            self.unread = None;
+            return written;
+        }
+        let unread = self.unread.get_or_insert_with(|| Box::pin(sleep(UNREAD_MAX)));
+        ready!(unread.as_mut().poll(cx));
+        let words = format!("the client has read nothing for {} s", UNREAD_MAX.as_secs());
+        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, words)))
     }
 
     /// The bare stream, and the status of the answer that was kept back.
@@ -60,7 +77,13 @@ impl AsyncRead for Watched {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buffer)
+        let before = buffer.filled().len();
+        let read = Pin::new(&mut self.stream).poll_read(cx, buffer);
+        if buffer.filled().len() > before {
+            // It still sends, and may read afterwards.
+            self.unread = None;
+        }
+        read
     }
 }
 
@@ -69,7 +92,8 @@ impl AsyncWrite for Watched {
         if let Some(kept) = self.keep_back(&[IoSlice::new(bytes)]) {
             return Poll::Ready(Ok(kept));
         }
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
+        let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.written(written, cx)
     }
 
     fn poll_write_vectored(
@@ -80,7 +104,8 @@ impl AsyncWrite for Watched {
         if let Some(kept) = self.keep_back(pieces) {
             return Poll::Ready(Ok(kept));
         }
-        Pin::new(&mut self.stream).poll_write_vectored(cx, pieces)
+        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, pieces);
+        self.written(written, cx)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -131,15 +156,17 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_client_that_takes_a_little_now_and_then_keeps_its_connection() {
+    async fn a_client_that_reads_on_now_and_then_keeps_its_connection() {
         let (mut watched, _peer, mut client) = answering();
         let read = async {
-            let mut piece = vec![0; 100_000];
             loop {
                 tokio::time::sleep(UNREAD_MAX / 2).await;
+                // As much as there is, then a rest.
+                let mut piece = vec![0; 1_000_000];
                 if client.read(&mut piece).await.unwrap() == 0 {
                     return;
                 }
+                while client.try_read(&mut piece).is_ok_and(|count| count > 0) {}
             }
         };
         let write = async {
