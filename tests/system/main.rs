@@ -41,6 +41,7 @@ mod places;
 mod program;
 mod reload;
 mod resend;
+mod secrets;
 mod stream;
 mod submitting;
 mod tencent;
