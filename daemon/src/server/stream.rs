@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::UnixStream;
-use tokio::time::{Sleep, sleep};
+use tokio::time::{Instant, Sleep, sleep};
 
 use super::peer::Peer;
 
@@ -79,9 +79,11 @@ impl AsyncRead for Watched {
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         let read = Pin::new(&mut self.stream).poll_read(cx, buffer);
-        if buffer.filled().len() > before {
-            // It still sends, and may read afterwards.
-            self.unread = None;
+        if buffer.filled().len() > before
+            && let Some(unread) = &mut self.unread
+        {
+            // It still sends, and may read afterwards. Whoever waits to write is woken by this one alone.
+            unread.as_mut().reset(Instant::now() + UNREAD_MAX);
         }
         read
     }
@@ -131,7 +133,7 @@ impl AsyncWrite for Watched {
 #[cfg(test)]
 mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    use tokio::time::{Instant, timeout};
+    use tokio::time::timeout;
 
     use super::*;
 
