@@ -94,7 +94,12 @@ pub(crate) fn check(data: &[u8]) {
     // A text over several lines may take in whatever follows it, and is then a value like any other.
     let takes_all = [&b"\"\"\""[..], b"'''"].iter().any(|mark| data.windows(3).any(|three| three == *mark));
     if !takes_all {
-        let tail = format!("\n[transport.http.headers]\nX-Key = \"{SECRET}\"\n");
+        let tail = match data.len() % 4 {
+            0 => format!("\n[transport.http.headers]\nX-Key = \"{SECRET}\"\n"),
+            1 => format!("\n[transport.http.headers]\nX-Key = \"{SECRET}\n"),
+            2 => format!("\n[transport.http.headers]\nX-Key = {SECRET}\n"),
+            _ => format!("\n[transport.http]\nheaders = {{\n  \"X-Key\" = {SECRET},\n}}\n"),
+        };
         let (shown, debug) = match load_bytes(&[data, tail.as_bytes()].concat()) {
             Ok(loaded) => {
                 (format!("{}{}", effective_text(&loaded), effective_json(&loaded)), format!("{loaded:?}"))

@@ -35,6 +35,8 @@ pub(crate) const WORDS: &[&str] = &[
     "\"message_conv_id\":\"g\"",
     "\"isSelf\":false",
     "\"status\":2",
+    "\"message_status\":3",
+    "\"data\":{\"message_status\":3}",
     "\"status\":3",
     "\"MsgDropReason\":\"x\"",
     "\"code\":0",

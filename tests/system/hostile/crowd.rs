@@ -9,8 +9,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::time::timeout;
 
-use super::MIB;
-use crate::harness::{Daemon, SOON, until};
+use super::{MIB, allow_many_files};
+use crate::harness::{Daemon, SOON, until, until_within};
+use crate::messages::typed;
 use crate::wire::{connect, parse_all};
 
 /// Connections that the contract promises.
@@ -28,17 +29,14 @@ async fn connect_in_time(daemon: &Daemon) -> UnixStream {
 #[tokio::test]
 async fn thousands_of_connections_leave_nothing_behind_and_those_that_were_first_are_served() {
     const CROWD: usize = 5_000;
+    allow_many_files();
     let daemon = Daemon::start("").await;
     let before = daemon.begin_peak();
+    daemon.all_are_gone().await;
+    // Streams of events keep their seats, however long the rest takes.
     let mut seated = Vec::new();
     for _ in 0..SEATS {
-        let mut stream = connect(&daemon.place.socket).await;
-        // Each has sent something, so none is taken for one that asks for nothing.
-        stream.write_all(b"GET /v1/health/live HTTP/1.1\r\nHost: d\r\n\r\n").await.unwrap();
-        let mut answer = vec![0; 1024];
-        let count = timeout(SOON, stream.read(&mut answer)).await.unwrap().unwrap();
-        assert!(answer[..count].starts_with(b"HTTP/1.1 200"));
-        seated.push(stream);
+        seated.push(daemon.events("").await);
     }
     let mut told = 0;
     for _ in 0..CROWD / 100 {
@@ -61,25 +59,24 @@ async fn thousands_of_connections_leave_nothing_behind_and_those_that_were_first
     }
     daemon.check_growth(before, GROWTH_MAX, &format!("{told} of {CROWD} were told"));
     assert!(told > 0, "some are told");
-    // They rested for a while; whichever is still there is served.
-    let mut served = 0;
+    // Everybody who has a seat is served as ever, and a seat that is free is taken.
+    drop(seated.pop());
+    // That a reader of events is gone shows at the next event or heartbeat.
+    let client = &daemon.client;
+    let submit = |id: &'static str| async move { client.submit(&typed(id, "bob")).await.ok() };
+    until_within("a seat", SOON * 3, || submit("m-1")).await;
     for stream in &mut seated {
-        if stream.write_all(b"GET /v1/status HTTP/1.1\r\nHost: d\r\nConnection: close\r\n\r\n").await.is_err()
-        {
-            continue;
-        }
-        let mut answer = Vec::new();
-        let _ = timeout(SOON, stream.read_to_end(&mut answer)).await.expect("an end, not silence");
-        served += usize::from(answer.starts_with(b"HTTP/1.1 200"));
+        stream.until(|frame| frame.kind == "submitted" && frame.msg_id() == "m-1").await;
     }
-    println!("{served} of {SEATS} were still there");
     drop(seated);
+    until_within("a seat", SOON * 3, || submit("m-2")).await;
     daemon.all_are_gone().await;
     daemon.serves_others().await;
 }
 
 #[tokio::test]
 async fn connections_that_come_and_go_at_once_leave_nothing_behind() {
+    allow_many_files();
     let daemon = Daemon::start("").await;
     let before = daemon.begin_peak();
     for number in 0..5_000 {
@@ -105,6 +102,7 @@ async fn connections_that_come_and_go_at_once_leave_nothing_behind() {
 
 #[tokio::test]
 async fn a_body_that_comes_byte_by_byte_keeps_nobody_else_waiting() {
+    allow_many_files();
     let daemon = Daemon::start("").await;
     let body = crate::messages::submit("m-1", "bob");
     let head = format!(

@@ -9,7 +9,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::UnixStream;
 use tokio::time::timeout;
 
-use super::MIB;
+use super::{MIB, allow_many_files};
 use crate::harness::{Daemon, SOON};
 use crate::messages::submit;
 use crate::wire::{connect, read_answer};
@@ -50,6 +50,7 @@ async fn write_until_stuck(stream: &mut UnixStream, request: &[u8], times: usize
 #[tokio::test]
 async fn a_client_that_asks_thousands_of_times_and_never_reads_costs_one_answer() {
     const REQUEST: &[u8] = b"GET /v1/messages?limit=1000 HTTP/1.1\r\nHost: d\r\n\r\n";
+    allow_many_files();
     let daemon = Daemon::start("").await;
     fill(&daemon, 1_000).await;
     let one = daemon.get("/v1/messages?limit=1000").await.body.len();
@@ -77,6 +78,7 @@ async fn a_client_that_asks_thousands_of_times_and_never_reads_costs_one_answer(
 async fn two_hundred_clients_that_do_not_read_cost_an_answer_each() {
     const CLIENTS: usize = 200;
     const REQUEST: &[u8] = b"GET /v1/messages?limit=300 HTTP/1.1\r\nHost: d\r\n\r\n";
+    allow_many_files();
     let daemon = Daemon::start("").await;
     fill(&daemon, 300).await;
     let one = daemon.get("/v1/messages?limit=300").await.body.len() as u64;
@@ -100,6 +102,7 @@ async fn two_hundred_clients_that_do_not_read_cost_an_answer_each() {
 async fn streams_of_events_that_nobody_reads_cost_a_page_each() {
     const STREAMS: usize = 150;
     const MESSAGES: usize = 5_000;
+    allow_many_files();
     let daemon = Daemon::start("").await;
     let mut deaf = Vec::new();
     for _ in 0..STREAMS {
@@ -125,6 +128,7 @@ async fn streams_of_events_that_nobody_reads_cost_a_page_each() {
 #[tokio::test]
 async fn many_lines_whose_answers_nobody_reads_are_bounded_by_the_number_of_lines() {
     const LINES: usize = 100_000;
+    allow_many_files();
     let daemon = Daemon::start("").await;
     let before = daemon.begin_peak();
     let mut stream = connect(&daemon.place.socket).await;
