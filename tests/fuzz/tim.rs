@@ -61,6 +61,8 @@ pub(crate) fn seeds() -> Vec<Vec<u8>> {
         r#"{"ActionStatus":"OK","ErrorCode":0,"ErrorInfo":"","MsgTime":1731500001,"MsgKey":"1_2_3","MsgId":"m"}"#,
         r#"{"ActionStatus":"FAIL","ErrorCode":20003,"ErrorInfo":"no such account"}"#,
         r#"{"code":0,"desc":"ok","data":{"msgID":"n","status":2}}"#,
+        r#"{"code":0,"desc":"ok","data":{"message_msg_id":"n","message_status":2}}"#,
+        r#"{"code":0,"desc":"ok","data":{"msgID":"n","status":2,"message_status":2,"MsgDropReason":""}}"#,
     ];
     camel.chain(c).chain(CALLBACKS.lines().chain(replies).map(|line| line.as_bytes().to_vec())).collect()
 }
