@@ -11,6 +11,7 @@
 //! - [`config`], [`cli`], [`log`]: configuration, command line, log; [`settings`]: what it makes of each part;
 //!   [`reload`]: reading it again.
 //! - [`ctl`] `outboxctl`.
+//! - [`private`] what the process keeps to itself.
 //! - [`offline`] `outboxd export`, `import`, `fsck`.
 //! - [`demo`], [`service`]: `outboxd demo`, and the unreliable service that it and the tests use.
 
@@ -24,6 +25,7 @@ pub mod log;
 pub mod metrics;
 pub mod net_news;
 pub mod offline;
+pub mod private;
 pub mod reload;
 pub mod server;
 pub mod service;

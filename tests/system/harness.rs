@@ -58,6 +58,10 @@ pub(crate) struct Place {
     config: PathBuf,
     pub(crate) spool: PathBuf,
     pub(crate) socket: PathBuf,
+    /// What a daemon here logs.
+    pub(crate) log_level: &'static str,
+    /// What a daemon here finds in its environment besides the test's.
+    pub(crate) variables: Vec<(&'static str, String)>,
 }
 
 impl Place {
@@ -69,7 +73,7 @@ impl Place {
         let config = dir.path().join("outboxd.toml");
         std::fs::write(&config, toml).expect("the configuration");
         let (spool, socket) = (dir.path().join("spool"), dir.path().join("run/outbox.sock"));
-        Self { dir, config, spool, socket }
+        Self { dir, config, spool, socket, log_level: "debug", variables: Vec::new() }
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -78,6 +82,11 @@ impl Place {
 
     pub(crate) fn log_path(&self) -> PathBuf {
         self.path().join("log")
+    }
+
+    /// The file with the configuration.
+    pub(crate) fn config_path(&self) -> &Path {
+        &self.config
     }
 
     /// Writes another configuration for the next start.
@@ -89,7 +98,9 @@ impl Place {
     pub(crate) fn command(&self) -> Command {
         let mut command = Command::new(OUTBOXD);
         command.arg("run").arg("--config").arg(&self.config).arg("--spool").arg(&self.spool);
-        command.arg("--socket").arg(&self.socket).args(["--log-level", "debug", "--log-format", "text"]);
+        command.arg("--socket").arg(&self.socket);
+        command.args(["--log-level", self.log_level, "--log-format", "text"]);
+        command.envs(self.variables.iter().map(|(name, value)| (name, value)));
         command.stdin(Stdio::null()).kill_on_drop(true);
         command
     }
@@ -98,7 +109,8 @@ impl Place {
         let log = std::fs::File::options().append(true).create(true).open(self.log_path());
         let log = log.expect("the log");
         let mut command = self.command();
-        command.stdout(Stdio::null()).stderr(log);
+        // It prints nothing; if it did, it would be seen here.
+        command.stdout(log.try_clone().expect("the log")).stderr(log);
         command.spawn().expect("outboxd starts")
     }
 }

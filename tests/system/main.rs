@@ -26,6 +26,8 @@ mod expiry;
 mod harness;
 mod heads;
 mod heard;
+#[cfg(target_os = "linux")]
+mod hostile;
 mod idle;
 mod lines;
 #[cfg(target_os = "linux")]
@@ -39,6 +41,7 @@ mod places;
 mod program;
 mod reload;
 mod resend;
+mod secrets;
 mod stream;
 mod submitting;
 mod tencent;

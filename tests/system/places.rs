@@ -51,7 +51,7 @@ async fn as_nobody(arguments: &[&str]) -> Option<Run> {
 }
 
 /// Whether this machine lets a test act as another user.
-async fn can_be_nobody() -> bool {
+pub(crate) async fn can_be_nobody() -> bool {
     let is_root = std::fs::metadata("/proc/self").is_ok_and(|data| data.uid() == 0);
     let has_nobody = std::fs::read_to_string("/etc/passwd")
         .is_ok_and(|users| users.lines().any(|line| line.starts_with("nobody:") && line.contains(":65534:")));

@@ -56,7 +56,7 @@ fn code(line: &str) -> &str {
 #[test]
 fn every_source_file_says_what_it_is_what_it_owns_and_what_it_never_does() {
     let mut bare = Vec::new();
-    for Source { path, text } in sources(&["tests", "crates/outbox/tests", "bench"]) {
+    for Source { path, text } in sources(&["tests", "crates/outbox/tests", "bench", "fuzz/fuzz_targets"]) {
         let header: Vec<&str> = text.lines().take_while(|line| line.starts_with("//!")).collect();
         let has = |start: &str| header.iter().any(|line| line.starts_with(start));
         let first = header.first().is_some_and(|line| line.starts_with("//! ") && line.len() > 10);

@@ -117,23 +117,59 @@ pub(crate) async fn read_answer(stream: &mut UnixStream) -> Answer {
     parse(&bytes)
 }
 
+/// Takes apart all answers of one connection.
+pub(crate) fn parse_all(mut bytes: &[u8]) -> Vec<Answer> {
+    let mut answers = Vec::new();
+    while !bytes.is_empty() {
+        let (mut answer, rest) = parse_head(bytes);
+        let length = match answer.header("content-length") {
+            _ if matches!(answer.status, 100..=199 | 204 | 304) => 0,
+            "" if answer.header("transfer-encoding") == "chunked" => chunked_length(rest),
+            "" => rest.len(),
+            length => length.parse::<usize>().expect("a length"),
+        };
+        // The answer to a HEAD has a length and no body.
+        let (body, rest) = rest.split_at_checked(length).unwrap_or((b"", rest));
+        answer.body = body.to_vec();
+        if answer.header("transfer-encoding") == "chunked" {
+            answer.body = unchunk(body);
+        }
+        answers.push(answer);
+        bytes = rest;
+    }
+    answers
+}
+
 fn parse(bytes: &[u8]) -> Answer {
+    let (mut answer, body) = parse_head(bytes);
+    answer.body = body.to_vec();
+    if answer.header("transfer-encoding") == "chunked" {
+        answer.body = unchunk(body);
+    }
+    answer
+}
+
+/// An answer without its body, and what follows its head.
+fn parse_head(bytes: &[u8]) -> (Answer, &[u8]) {
     let end = bytes.windows(4).position(|four| four == b"\r\n\r\n");
     let end = end.unwrap_or_else(|| panic!("no answer: {:?}", String::from_utf8_lossy(bytes)));
     let head = std::str::from_utf8(&bytes[..end]).expect("the head is text");
     let mut lines = head.split("\r\n");
     let status_line = lines.next().unwrap_or_default();
-    assert!(status_line.starts_with("HTTP/1.1 "), "{status_line}");
+    assert!(status_line.starts_with("HTTP/1.1 ") || status_line.starts_with("HTTP/1.0 "), "{status_line}");
     let status = status_line[9..12].parse().expect(status_line);
     let headers: Vec<(String, String)> = lines
         .map(|line| line.split_once(':').map(|(name, value)| (name.to_owned(), value.trim().to_owned())))
         .map(|header| header.expect("a colon"))
         .collect();
-    let mut answer = Answer { status, headers, body: bytes[end + 4..].to_vec() };
-    if answer.header("transfer-encoding") == "chunked" {
-        answer.body = unchunk(&answer.body);
-    }
-    answer
+    (Answer { status, headers, body: Vec::new() }, &bytes[end + 4..])
+}
+
+/// Bytes up to the end of the last chunk.
+fn chunked_length(bytes: &[u8]) -> usize {
+    const LAST: &[u8] = b"0\r\n\r\n";
+    let starts = |at: &usize| bytes[*at..].starts_with(LAST) && (*at == 0 || bytes[..*at].ends_with(b"\r\n"));
+    (0..bytes.len()).find(starts).map_or(bytes.len(), |at| at + LAST.len())
 }
 
 fn unchunk(mut rest: &[u8]) -> Vec<u8> {

@@ -37,6 +37,8 @@ mod disk;
 mod entry;
 mod error;
 mod events;
+#[doc(hidden)]
+pub mod fuzzing;
 mod keys;
 mod lanes;
 mod leaf;

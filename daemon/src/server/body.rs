@@ -57,6 +57,11 @@ struct Words<'a> {
 /// Half of a character (see [`mend`]) is read as U+FFFD in words for people, stays as it is in raw values, and
 /// is an error in everything else.
 pub(super) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+    // The parser would not look at texts that nobody reads.
+    if let Err(error) = std::str::from_utf8(bytes) {
+        let detail = format!("the body is not JSON: after {} bytes it is not UTF-8", error.valid_up_to());
+        return Err(bad_request(detail));
+    }
     let bytes = if bytes.trim_ascii().is_empty() { b"{}" } else { bytes };
     if !bytes.trim_ascii_start().starts_with(b"{")
         && serde_json::from_slice::<serde::de::IgnoredAny>(bytes).is_ok()
@@ -167,6 +172,22 @@ mod tests {
     use super::*;
     use outbox_control::types::{LeaseRequest, ReasonBody, ResolveRequest, Settle, Submit};
 
+    #[tokio::test(start_paused = true)]
+    async fn a_body_has_thirty_seconds_in_all_however_slowly_it_comes() {
+        use futures_util::stream;
+        let began = tokio::time::Instant::now();
+        let silent = Body::from_stream(stream::pending::<Result<Vec<u8>, std::io::Error>>());
+        let dribble = Body::from_stream(stream::unfold((), |()| async {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            Some((Ok::<_, std::io::Error>(vec![b' ']), ()))
+        }));
+        for body in [silent, dribble] {
+            let problem = super::read(body, 1_000_000).await.unwrap_err();
+            assert!(problem.detail.contains("30 s"), "{problem:?}");
+        }
+        assert_eq!(began.elapsed().as_secs(), 60, "thirty for each");
+    }
+
     fn problem<T: DeserializeOwned>(text: &str) -> Problem {
         match parse::<T>(text.as_bytes()) {
             Ok(_) => panic!("`{text}` was read"),
@@ -192,6 +213,19 @@ mod tests {
         assert!(problem::<Submit>("{").detail.contains("not JSON"));
         assert!(problem::<Submit>("[1]").detail.contains("not a JSON object"));
         assert!(problem::<Submit>("\u{0}").detail.contains("not JSON"));
+    }
+
+    #[test]
+    fn bytes_that_are_not_utf8_are_refused_wherever_they_stand() {
+        for body in [
+            &b"{\"message\":{\"msgID\":\"m\xff\"}}"[..],
+            b"{\"message\":{},\"error\":{\"code\":1,\"data\":{\"nobody reads this\":\"\xff\"}}}",
+            b"{\"message\":{\"text\":\"\xed\xa0\x80\"}}",
+            b"\xff",
+        ] {
+            let problem = parse::<Submit>(body).unwrap_err();
+            assert!(problem.detail.contains("UTF-8"), "{problem:?}");
+        }
     }
 
     fn read<T: DeserializeOwned>(text: &str) -> T {

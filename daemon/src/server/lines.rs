@@ -261,4 +261,28 @@ mod tests {
         lines.discard_rest().await;
         assert_eq!(left.load(std::sync::atomic::Ordering::Relaxed), 0);
     }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_falls_silent_ends_its_lines_and_one_that_dribbles_beyond_a_limit_its_connection() {
+        let began = tokio::time::Instant::now();
+        let first = stream::iter([Ok::<_, std::io::Error>(Bytes::from("a\nb"))]);
+        let mut lines = Lines::new(Body::from_stream(first.chain(stream::pending())), 100);
+        assert!(matches!(lines.next().await, Some((1, Line::Whole(_)))));
+        let Some((2, Line::End(problem))) = lines.next().await else { panic!("no problem") };
+        assert!(problem.detail.contains("30 s"), "{problem:?}");
+        assert!(lines.next().await.is_none());
+        assert_eq!(began.elapsed(), SILENCE_MAX);
+
+        let huge = usize::try_from(BYTES_MAX).unwrap() + 1;
+        let first = stream::iter([Ok::<_, std::io::Error>(Bytes::from(vec![b' '; huge]))]);
+        let dribble = stream::unfold((), |()| async {
+            tokio::time::sleep(SILENCE_MAX / 2).await;
+            Some((Ok(Bytes::from(" ")), ()))
+        });
+        let mut lines = Lines::new(Body::from_stream(first.chain(dribble)), 100);
+        assert!(matches!(lines.next().await, Some((1, Line::End(_)))));
+        let began = tokio::time::Instant::now();
+        lines.discard_rest().await;
+        assert_eq!(began.elapsed(), DISCARD_TIMEOUT);
+    }
 }

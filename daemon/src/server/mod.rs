@@ -10,6 +10,8 @@ mod connection;
 mod daemon_calls;
 mod events;
 mod explain;
+#[doc(hidden)]
+pub mod fuzzing;
 mod in_force;
 mod leases;
 mod lines;

@@ -145,9 +145,15 @@ fn prepare_dir(socket: &Path, mode: u32) -> Result<(), SocketError> {
             Ok(())
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let missing: Vec<&Path> = dir.ancestors().take_while(|dir| !dir.exists()).collect();
             DirBuilder::new().recursive(true).mode(mode).create(dir).map_err(io_error("creating"))?;
             // The umask may have taken bits away.
-            fs::set_permissions(dir, Permissions::from_mode(mode)).map_err(io_error("chmod of"))
+            let chmod = |dir: &&Path| fs::set_permissions(dir, Permissions::from_mode(mode));
+            missing
+                .iter()
+                .filter(|dir| !dir.as_os_str().is_empty())
+                .try_for_each(chmod)
+                .map_err(io_error("chmod of"))
         }
         Err(source) => Err(SocketError::Io { action: "looking at", path: dir.into(), source }),
     }

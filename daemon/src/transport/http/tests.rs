@@ -10,6 +10,8 @@ use std::time::Duration;
 use outbox::{CODE_MAYBE_REACHED, CODE_NOT_REACHED, Class, Outcome, SendToken, SystemClock};
 use tokio::net::TcpListener;
 
+mod hostile;
+
 use super::*;
 use crate::service::{Door, Received, Reply, Service};
 use crate::transport::verdict::ANSWER_BYTES_MAX;
