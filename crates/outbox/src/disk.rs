@@ -72,7 +72,7 @@ impl Walk<'_> {
         if let Some(row) = self.read.next() {
             return Ok(Some(row));
         }
-        let in_leaves = keys::rows_per_leaf(&self.prefix).is_some();
+        let in_leaves = keys::leaf_size(&self.prefix).is_some();
         let mut rows = Vec::with_capacity(WALK_ROWS);
         let mut last = None;
         for row in self.disk.db.range((self.from.clone(), Bound::Unbounded)).take(WALK_ROWS) {
@@ -139,7 +139,7 @@ impl Disk {
         let mut left = writes.iter().peekable();
         while let Some((key, value)) = left.next() {
             rows += 1;
-            let Some(max) = keys::rows_per_leaf(key) else {
+            let Some(max) = keys::leaf_size(key) else {
                 match value {
                     Some(value) => batch.insert(key.as_slice(), value),
                     None => batch.remove(key.as_slice()),
@@ -314,7 +314,7 @@ impl Disk {
     /// Walks over all rows of a prefix.
     pub(crate) fn walk(&self, prefix: &[u8]) -> Walk<'_> {
         let mut from = Bound::Included(prefix.to_vec());
-        if keys::rows_per_leaf(prefix).is_some()
+        if keys::leaf_size(prefix).is_some()
             && let Some(Ok((own_key, _))) = self.db.range(&prefix[..1]..=prefix).next_back()
         {
             from = Bound::Included(own_key.to_vec());
@@ -348,7 +348,7 @@ impl Disk {
 
 impl Rows for Disk {
     fn get(&self, key: &[u8]) -> Result<Option<Bytes>, DiskError> {
-        if keys::rows_per_leaf(key).is_some() {
+        if keys::leaf_size(key).is_some() {
             return Ok(self.leaf_of(key)?.and_then(|(_, leaf)| leaf.get(key)));
         }
         self.db.get(key).map_err(engine)
@@ -360,7 +360,7 @@ impl Rows for Disk {
         from: &[u8],
         is_wanted: &dyn Fn(&[u8]) -> bool,
     ) -> Result<Option<(Vec<u8>, Bytes)>, DiskError> {
-        if keys::rows_per_leaf(prefix).is_some() {
+        if keys::leaf_size(prefix).is_some() {
             return self.next_in_leaves(prefix, from, is_wanted);
         }
         for row in self.db.range(from..) {
@@ -377,7 +377,7 @@ impl Rows for Disk {
     }
 
     fn last(&self, prefix: &[u8], before: &[u8]) -> Result<Option<(Vec<u8>, Bytes)>, DiskError> {
-        if keys::rows_per_leaf(prefix).is_some() {
+        if keys::leaf_size(prefix).is_some() {
             return self.last_in_leaves(prefix, before);
         }
         match self.db.range(..before).next_back() {

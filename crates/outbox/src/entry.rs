@@ -486,6 +486,13 @@ pub(crate) struct StoredPayload {
     pub(crate) web_message_instance: Option<Vec<u8>>,
 }
 
+impl StoredPayload {
+    /// Whose payload these bytes are, without a look at the rest of them.
+    pub(crate) fn msg_id_of(bytes: &[u8]) -> Option<String> {
+        crate::record::first_field(bytes)
+    }
+}
+
 /// A durable event.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct StoredEvent {
@@ -521,7 +528,7 @@ impl Stored for StoredPayload {
     const KIND: u8 = 6;
 }
 impl Stored for StoredEvent {
-    const KIND: u8 = 8;
+    const KIND: u8 = 7;
 }
 
 impl Delivery {

@@ -1,9 +1,10 @@
-//! A door for tests with random bytes: the codec of records, which nothing else outside may know.
+//! A door for tests with random bytes: the codecs of records and leaves, which nothing else outside may know.
 //!
-//! Owns:  one function that reads bytes as a record of a kind and writes it again.
+//! Owns:  functions that read bytes as a record of a kind, or as a leaf, and write them again.
 //! Never: is part of what this crate promises: it changes with the records.
 
-use crate::entry::{Account, Counters, Entry, Lane, Receipt, StoredData, StoredEvent, StoredPayload};
+use crate::entry::{Account, Counters, Entry, Lane, Receipt, StoredEvent, StoredPayload};
+use crate::leaf::{Leaf, LeafSize};
 use crate::record::{RecordError, Stored, decode, encode};
 
 /// Reads bytes that lie under a key as a record of that kind, and gives what would be written for it; `None` if
@@ -20,9 +21,17 @@ pub fn reread(kind: u8, key: &[u8], bytes: &[u8]) -> Option<Result<Vec<u8>, Reco
         Account::KIND => again::<Account>,
         Counters::KIND => again::<Counters>,
         StoredPayload::KIND => again::<StoredPayload>,
-        StoredData::KIND => again::<StoredData>,
         StoredEvent::KIND => again::<StoredEvent>,
         _ => return None,
     };
     Some(again(key, bytes))
+}
+
+/// Reads bytes that lie under a key as a leaf, and gives what would be written for it; `None` if they are none.
+#[must_use]
+pub fn reread_leaf(own_key: &[u8], bytes: &[u8]) -> Option<Vec<u8>> {
+    let leaf = Leaf::read(own_key, bytes).ok()?;
+    let all = LeafSize { rows: usize::MAX, bytes: usize::MAX };
+    // A leaf without rows is never written; as bytes it is the head alone.
+    Some(leaf.written(own_key, all, true).pop().map(|(_, bytes)| bytes).unwrap_or_default())
 }

@@ -9,7 +9,7 @@
 //! | `p` seq | payload of an entry that is on its way | also the order of acceptance |
 //! | `f` seq | payload of an entry that failed or expired | |
 //! | `s` state seq | msgID | entries that are held, sending, uncertain, failed, expired |
-//! | `l` lane seq | msgID | entries with a place in their lane |
+//! | `l` lane seq | | entries with a place in their lane |
 //! | `h` lane | lane | |
 //! | `w` account ready lane | | lane heads that are due, in the order in which they became so |
 //! | `d` due lane | account hash | lane heads with a later attempt time |
@@ -27,6 +27,7 @@
 
 use crate::clock::Timestamp;
 use crate::entry::{LaneKey, Phase, short_hash};
+use crate::leaf::LeafSize;
 
 /// Which state index an entry stands in; part of the key `s`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -183,17 +184,21 @@ pub(crate) fn set_aside(key: &[u8]) -> Vec<u8> {
 /// Prefixes whose rows are derived from the entries and rebuilt when they disagree.
 pub(crate) const DERIVED: [u8; 7] = [b's', b'l', b'h', b'w', b'd', b'x', b'g'];
 
-/// How many rows of a kind stand together in a leaf; `None` for kinds whose rows stand alone.
+/// How large a leaf of a kind is; `None` for kinds whose rows stand alone.
 ///
-/// Indices and events, whose rows are small and many. Timers, states and lane heads come in runs, so that a large
-/// leaf is written once for many changes. Rows of lanes are added in as many places as there are lanes, and each
-/// addition writes its leaf: those are small, as are those of events, whose rows are larger.
-pub(crate) fn rows_per_leaf(key: &[u8]) -> Option<usize> {
-    match key.first()? {
-        b's' | b'w' | b'd' | b'x' => Some(32),
-        b'l' | b'e' => Some(16),
-        _ => None,
-    }
+/// Timers, states and lane heads come in runs: a large leaf is written once for many changes. Rows of lanes are added
+/// in as many places as there are lanes, and each addition writes its leaf: they hold nothing but numbers. Payloads and
+/// events come at the end and go at the front, one by one where nothing else happens, and each time all of a leaf is
+/// written: two payloads of a KiB together are worth it, four are not (pages of the engine hold up to sixteen leaves).
+pub(crate) fn leaf_size(key: &[u8]) -> Option<LeafSize> {
+    let (rows, bytes) = match key.first()? {
+        b's' | b'w' | b'd' | b'x' => (32, 4096),
+        b'l' => (64, 4096),
+        b'e' => (16, 4096),
+        b'p' => (32, 2304),
+        _ => return None,
+    };
+    Some(LeafSize { rows, bytes })
 }
 
 /// The number in the last eight bytes of a key.

@@ -7,7 +7,7 @@ use crate::disk::{Bytes, Rows, after_key};
 use crate::entry::{Delivery, Identity, Lane, LaneKey, Phase, Slot};
 use crate::error::{Error, Result};
 use crate::keys::{self, StateIndex};
-use crate::tx::{Record, Tx, load, load_message};
+use crate::tx::{Record, Tx, entry_at, load, load_message, msg_id_at};
 
 impl Tx<'_> {
     /// Keeps a lane in step with one of its entries.
@@ -36,7 +36,7 @@ impl Tx<'_> {
         });
         match (in_lane(old), in_lane(new)) {
             (false, true) => {
-                self.put_bytes(keys::lane_entry(identity.lane, seq), identity.msg_id.as_bytes().into());
+                self.put_bytes(keys::lane_entry(identity.lane, seq), Bytes::default());
             }
             (true, false) => self.remove(keys::lane_entry(identity.lane, seq)),
             _ => {}
@@ -92,22 +92,20 @@ impl Tx<'_> {
     /// not keep a conversation for ever.
     fn head_of(&mut self, id: LaneKey, known: Option<(u64, &Delivery)>) -> Result<Option<(u64, Phase)>> {
         // Each turn removes a row of the lane, so there are no more turns than entries.
-        while let Some((row, msg_id)) = self.next(&keys::lane_entries(id), &keys::lane_entries(id))? {
+        while let Some((row, _)) = self.next(&keys::lane_entries(id), &keys::lane_entries(id))? {
             let seq = keys::tail_number(&row);
             if let Some((known_seq, delivery)) = known
                 && known_seq == seq
             {
                 return Ok(Some((seq, delivery.phase.clone())));
             }
-            let text = String::from_utf8_lossy(&msg_id).into_owned();
-            match load_message(self, &text) {
-                Ok(Some(Record::Entry(entry))) if entry.identity.seq == seq => {
-                    return Ok(Some((seq, entry.delivery.phase)));
-                }
+            match entry_at(self, seq) {
+                Ok(Some(entry)) => return Ok(Some((seq, entry.delivery.phase))),
                 Err(Error::BadRecord { reason, .. }) => {
-                    self.set_aside_entry(seq, &text, &reason.to_string())?;
+                    let msg_id = msg_id_at(self, seq)?.unwrap_or_default();
+                    self.set_aside_entry(seq, &msg_id, &reason.to_string())?;
                 }
-                Ok(_) => {}
+                Ok(None) => {}
                 Err(error) => return Err(error),
             }
             self.remove(row);
@@ -181,10 +179,11 @@ impl Tx<'_> {
             self.remove(key);
         }
         let prefix = keys::lane_entries(id);
-        let Some((first, msg_id)) = self.next(&prefix, &prefix)? else { return Ok(None) };
-        let text = String::from_utf8_lossy(&msg_id).into_owned();
-        self.announce_set_aside(Some(&text), &format!("its lane: {reason}"))?;
-        let Some(Record::Entry(head)) = load_message(self, &text)? else { return Ok(None) };
+        let Some((first, _)) = self.next(&prefix, &prefix)? else { return Ok(None) };
+        let head = entry_at(self, keys::tail_number(&first))?;
+        let msg_id = head.as_ref().map(|head| head.identity.msg_id.as_str());
+        self.announce_set_aside(msg_id, &format!("its lane: {reason}"))?;
+        let Some(head) = head else { return Ok(None) };
         let lane = Lane {
             account: head.identity.account,
             conversation: head.identity.conversation,

@@ -46,6 +46,14 @@ pub(crate) struct Leaf {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Damaged;
 
+/// How much stands in one leaf at the most; a row that is larger has one to itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct LeafSize {
+    pub(crate) rows: usize,
+    /// Of keys and values.
+    pub(crate) bytes: usize,
+}
+
 /// A leaf to write: its key and its bytes.
 pub(crate) type Written = (Vec<u8>, Vec<u8>);
 
@@ -169,17 +177,21 @@ impl Leaf {
         (new, appends)
     }
 
-    /// The bytes of the leaf, or of several where it has more than `max` rows. The first keeps `own_key`.
+    /// The bytes of the leaf, or of several where it is larger than `max`. The first keeps `own_key`.
     ///
     /// Where rows only ever come at the end, all leaves but the last are left full; anywhere else each is left with
     /// room for more.
-    pub(crate) fn written(&self, own_key: &[u8], max: usize, appends: bool) -> Vec<Written> {
-        let parts = self.len().div_ceil(max).max(1);
-        let each = if appends { max } else { self.len().div_ceil(parts).max(1) };
+    pub(crate) fn written(&self, own_key: &[u8], max: LeafSize, appends: bool) -> Vec<Written> {
+        let parts = self.len().div_ceil(max.rows).max(self.text.len().div_ceil(max.bytes)).max(1);
+        let rows = if appends { max.rows } else { self.len().div_ceil(parts) };
+        let each = LeafSize { rows, ..max };
         let mut written = Vec::with_capacity(parts);
-        for (index, places) in self.places.chunks(each).enumerate() {
-            let own_key = if index == 0 { own_key } else { self.key(places[0]) };
+        let mut left = self.places.as_slice();
+        while !left.is_empty() {
+            let (places, rest) = left.split_at(each.count_of(left));
+            let own_key = if written.is_empty() { own_key } else { self.key(places[0]) };
             written.push((own_key.to_vec(), self.bytes_of(own_key, places)));
+            left = rest;
         }
         written
     }
@@ -196,6 +208,18 @@ impl Leaf {
         let sum = checksum(own_key, VERSION, &bytes[HEAD_BYTES..]);
         bytes[..4].copy_from_slice(&sum.to_le_bytes());
         bytes
+    }
+}
+
+impl LeafSize {
+    /// How many of these rows fit, at least one.
+    fn count_of(self, places: &[Place]) -> usize {
+        let mut bytes = 0;
+        let fit = places.iter().take(self.rows).take_while(|place| {
+            bytes += place.key + place.value;
+            bytes <= self.bytes
+        });
+        fit.count().max(1)
     }
 }
 
@@ -239,6 +263,8 @@ mod tests {
     use super::*;
     use std::collections::BTreeMap;
 
+    const EIGHT: LeafSize = LeafSize { rows: 8, bytes: 1000 };
+
     fn leaf(rows: &[(&[u8], &[u8])]) -> Leaf {
         let mut leaf = Leaf::default();
         for (key, value) in rows {
@@ -253,7 +279,7 @@ mod tests {
 
     #[test]
     fn a_leaf_has_the_documented_layout() {
-        let written = leaf(&[(b"xab", b"id-1"), (b"xac", b"id-22")]).written(b"xa", 8, true);
+        let written = leaf(&[(b"xab", b"id-1"), (b"xac", b"id-22")]).written(b"xa", EIGHT, true);
         assert_eq!(written.len(), 1);
         assert_eq!(written[0].1[4..], *b"\x01\x02\x01b\x00\x04id-1\x02\x01c\x03\x0222");
         assert_eq!(rows(&Leaf::read(b"xa", &written[0].1).unwrap()).len(), 2);
@@ -261,7 +287,7 @@ mod tests {
 
     #[test]
     fn any_flipped_bit_and_any_cut_is_noticed() {
-        let bytes = leaf(&[(b"xab", b"id-1"), (b"xac", b"")]).written(b"x", 8, true).remove(0).1;
+        let bytes = leaf(&[(b"xab", b"id-1"), (b"xac", b"")]).written(b"x", EIGHT, true).remove(0).1;
         for bit in 0..bytes.len() * 8 {
             let mut changed = bytes.clone();
             changed[bit / 8] ^= 1 << (bit % 8);
@@ -280,7 +306,7 @@ mod tests {
         let ends: Vec<Change<'_>> = many[8..].iter().map(|key| (&key[..], Some(&b""[..]))).collect();
         let (new, appends) = old.changed(&ends);
         let sizes = |new: &Leaf, appends| -> Vec<usize> {
-            new.written(b"x", 8, appends)
+            new.written(b"x", EIGHT, appends)
                 .iter()
                 .map(|(key, bytes)| Leaf::read(key, bytes).unwrap().len())
                 .collect()
@@ -304,6 +330,7 @@ mod tests {
                 0..12,
             ),
             max in 1_usize..5,
+            bytes in 1_usize..20,
         ) {
             let mut map: BTreeMap<Vec<u8>, Vec<u8>> = BTreeMap::new();
             let mut current = Leaf::default();
@@ -317,9 +344,10 @@ mod tests {
                     };
                 }
                 let mut together = Leaf::default();
-                for (key, bytes) in new.written(b"", max, appends) {
-                    let part = Leaf::read(&key, &bytes).unwrap();
+                for (key, text) in new.written(b"", LeafSize { rows: max, bytes }, appends) {
+                    let part = Leaf::read(&key, &text).unwrap();
                     proptest::prop_assert!(part.len() <= max);
+                    proptest::prop_assert!(part.text.len() <= bytes || part.len() == 1);
                     part.rows_from(0).for_each(|(key, value)| together.push(key, value));
                 }
                 let expected: Vec<_> = map.clone().into_iter().collect();

@@ -26,8 +26,9 @@ pub const HISTORY_MAX: usize = 20;
 /// them share a node, which must stay far below a quarter of a segment.
 pub const INLINE_BYTES_MAX: usize = 16 * 1024;
 
-/// Bytes of one group: more than one segment's share could survive a power cut in part.
-pub const GROUP_BYTES_MAX: usize = 1024 * 1024;
+/// Bytes of one group: more than one segment's share could survive a power cut in part. The engine writes up to
+/// three times as much (pages that are written anew).
+pub const GROUP_BYTES_MAX: usize = 512 * 1024;
 
 /// Changes of one group: bounds the time until the first of them is answered.
 pub const GROUP_VERBS_MAX: usize = 1024;
@@ -43,15 +44,17 @@ pub const RUN_WAIT_MAX: Duration = Duration::from_millis(1);
 /// Verbs that wait for the writer before callers are made to wait, too.
 pub const QUEUE_VERBS_MAX: usize = 4096;
 
-/// Size of sled's segments: a group must fit into one (1 MiB against 8 MiB).
-pub const SEGMENT_BYTES: usize = 8 * 1024 * 1024;
+/// Size of sled's segments: a group must fit into one (512 KiB, thrice, against 4 MiB). Two or three of them are in
+/// memory at any time.
+pub const SEGMENT_BYTES: usize = 4 * 1024 * 1024;
 
 /// The same where groups are committed by hand and are small: sled fills and writes a whole segment at each
 /// open, which would take most of a simulation's time.
 pub const SEGMENT_BYTES_BY_HAND: usize = 64 * 1024;
 
-/// sled's page cache. Its default of 1 GiB would be the daemon's whole footprint.
-pub const CACHE_BYTES: u64 = 16 * 1024 * 1024;
+/// sled's page cache. Its default of 1 GiB would be the daemon's whole footprint; what it counts is about half of
+/// what its pages take.
+pub const CACHE_BYTES: u64 = 8 * 1024 * 1024;
 
 /// How long `open` waits for a lock that a process which has just ended may still hold.
 pub const LOCK_WAIT: Duration = Duration::from_secs(2);

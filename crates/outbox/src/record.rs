@@ -98,6 +98,11 @@ pub(crate) fn decode<T: Stored>(key: &[u8], bytes: &[u8]) -> Result<T, RecordErr
     options().deserialize(body).map_err(|error| RecordError::Body(error.to_string()))
 }
 
+/// The first field of a record's body, unchecked: it is for the caller to find out whether it is true.
+pub(crate) fn first_field<T: DeserializeOwned>(bytes: &[u8]) -> Option<T> {
+    options().allow_trailing_bytes().deserialize(bytes.get(ENVELOPE_BYTES..)?).ok()
+}
+
 #[cfg(test)]
 #[path = "golden_tests.rs"]
 mod golden;

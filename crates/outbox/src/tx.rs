@@ -10,7 +10,9 @@ use crate::chance::{fresh_token, roll};
 use crate::clock::{BootId, Moment, SpoolClock, Timestamp};
 use crate::config::Config;
 use crate::disk::{Bytes, DiskError, Rows, Writes};
-use crate::entry::{Account, Counters, Delivery, Entry, Gate, Identity, Phase, Receipt, StoredEvent};
+use crate::entry::{
+    Account, Counters, Delivery, Entry, Gate, Identity, Phase, Receipt, StoredEvent, StoredPayload,
+};
 use crate::error::{Error, Result};
 use crate::keys::{self, Ended, StateIndex};
 use crate::lifecycle::Context;
@@ -142,6 +144,27 @@ pub(crate) fn decode_message(key: &[u8], bytes: &[u8]) -> Result<Record> {
         decode(key, bytes).map(Record::Entry)
     };
     record.map_err(|reason| bad_record(key, reason))
+}
+
+/// The msgID of the entry with this order of acceptance, by its payload's row; `None` where that is missing.
+///
+/// A payload that is damaged may still tell whose it is: the record under the msgID says whether that is so.
+pub(crate) fn msg_id_at(rows: &(impl Rows + ?Sized), seq: u64) -> Result<Option<String>> {
+    for ended in [Ended::No, Ended::Yes] {
+        if let Some(bytes) = rows.get(&keys::payload(ended, seq))? {
+            return Ok(StoredPayload::msg_id_of(&bytes));
+        }
+    }
+    Ok(None)
+}
+
+/// The entry with this order of acceptance.
+pub(crate) fn entry_at(rows: &(impl Rows + ?Sized), seq: u64) -> Result<Option<Entry>> {
+    let Some(msg_id) = msg_id_at(rows, seq)? else { return Ok(None) };
+    match load_message(rows, &msg_id)? {
+        Some(Record::Entry(entry)) if entry.identity.seq == seq => Ok(Some(entry)),
+        _ => Ok(None),
+    }
 }
 
 /// Finds a message by msgID, else by its newest alias.

@@ -9,10 +9,10 @@ use crate::entry::{
     Account, Counters, Entry, Identity, Kept, Lane, LaneKey, Phase, Place, Slot, StoredEvent,
 };
 use crate::error::{Error, Result};
-use crate::keys::{self, StateIndex};
+use crate::keys::{self, Ended, StateIndex};
 use crate::limits::GROUP_BYTES_MAX;
 use crate::record::decode;
-use crate::tx::{Record, Tx, decode_message, load, load_message};
+use crate::tx::{Record, Tx, decode_message, ended, entry_at, load};
 use crate::verbs::ending;
 
 /// Counts that follow from the records alone.
@@ -31,6 +31,8 @@ struct Tally {
     state_rows: u64,
     timer_rows: u64,
     lane_rows: u64,
+    /// Rows of payloads that must be there.
+    payloads: u64,
 }
 
 /// Messages that were acknowledged and are not there any more.
@@ -68,6 +70,7 @@ pub(crate) fn agrees(rows: &Disk, counters: &Counters) -> Result<bool> {
                     return Ok(false);
                 }
                 tally.add(&entry);
+                tally.payloads += u64::from(entry.payload != Place::Nowhere);
             }
             Ok(Record::Receipt(receipt)) => {
                 tally.receipts += 1;
@@ -78,6 +81,7 @@ pub(crate) fn agrees(rows: &Disk, counters: &Counters) -> Result<bool> {
         }
     }
     Ok(tally.agrees_with(counters)
+        && count(rows, b"p")? + count(rows, b"f")? == tally.payloads
         && sum(rows, b"s")? == tally.state_rows
         && sum(rows, b"x")? == tally.timer_rows
         && lanes_agree(rows, counters, tally.lane_rows)?)
@@ -99,6 +103,7 @@ impl Tally {
         self.next_seq = self.next_seq.max(entry.identity.seq + 1);
         let Identity { msg_id, seq, lane, .. } = &entry.identity;
         let add = |sum: &mut u64, key: Vec<u8>| *sum = sum.wrapping_add(share(&key, msg_id.as_bytes()));
+        let add_bare = |sum: &mut u64, key: Vec<u8>| *sum = sum.wrapping_add(share(&key, &[]));
         if let Some(state) = StateIndex::of(&entry.delivery.phase) {
             add(&mut self.state_rows, keys::state(state, *seq));
         }
@@ -106,7 +111,7 @@ impl Tally {
             add(&mut self.timer_rows, keys::timer(at, *seq));
         }
         if entry.delivery.in_lane {
-            add(&mut self.lane_rows, keys::lane_entry(*lane, *seq));
+            add_bare(&mut self.lane_rows, keys::lane_entry(*lane, *seq));
         }
     }
 
@@ -161,7 +166,6 @@ fn count(rows: &Disk, prefix: &[u8]) -> Result<u64> {
 struct LaneRows {
     id: LaneKey,
     head: u64,
-    msg_id: Bytes,
 }
 
 /// What the lanes' records say in all.
@@ -179,14 +183,14 @@ struct LaneTally {
 fn lanes_agree(rows: &Disk, counters: &Counters, lane_rows: u64) -> Result<bool> {
     let (mut walk, mut tally) = (rows.walk(b"l"), LaneTally::default());
     let mut current: Option<LaneRows> = None;
-    while let Some((key, msg_id)) = walk.step()? {
-        tally.rows = tally.rows.wrapping_add(share(&key, &msg_id));
+    while let Some((key, value)) = walk.step()? {
+        tally.rows = tally.rows.wrapping_add(share(&key, &value));
         let head = keys::tail_number(&key);
         let id = key.get(1..).and_then(|rest| rest.first_chunk()).copied().map_or(LaneKey([0; 16]), LaneKey);
         match &current {
             Some(lane) if lane.id == id => {}
             _ => {
-                let before = current.replace(LaneRows { id, head, msg_id });
+                let before = current.replace(LaneRows { id, head });
                 if !tally.agrees_on(rows, before, counters.clock.time)? {
                     return Ok(false);
                 }
@@ -206,7 +210,7 @@ fn lanes_agree(rows: &Disk, counters: &Counters, lane_rows: u64) -> Result<bool>
 impl LaneTally {
     /// Whether a lane's record says what its rows say. Counts it.
     fn agrees_on(&mut self, rows: &Disk, lane: Option<LaneRows>, now: Timestamp) -> Result<bool> {
-        let Some(LaneRows { id, head, msg_id }) = lane else { return Ok(true) };
+        let Some(LaneRows { id, head }) = lane else { return Ok(true) };
         self.lanes += 1;
         let record = match load::<Lane>(rows, &keys::lane(id)) {
             Ok(Some(record)) => record,
@@ -236,15 +240,13 @@ impl LaneTally {
                 return Ok(false);
             }
         }
-        Ok(record.head == head && slot_fits(rows, &msg_id, &record, now)?)
+        Ok(record.head == head && slot_fits(rows, &record, now)?)
     }
 }
 
 /// Whether a lane's head stands in the index that its phase asks for; `now` is the moment of the last group.
-fn slot_fits(rows: &Disk, head: &Bytes, lane: &Lane, now: Timestamp) -> Result<bool> {
-    let Some(Record::Entry(head)) = load_message(rows, &String::from_utf8_lossy(head))? else {
-        return Ok(false);
-    };
+fn slot_fits(rows: &Disk, lane: &Lane, now: Timestamp) -> Result<bool> {
+    let Some(head) = entry_at(rows, lane.head)? else { return Ok(false) };
     Ok(match (head.delivery.phase, lane.slot) {
         (Phase::Waiting { due, .. }, Slot::Deferred(at)) if lane.sending.is_none() => at == due,
         (Phase::Waiting { due, .. }, Slot::Ready(_)) if lane.sending.is_none() => due <= now,
@@ -260,6 +262,8 @@ pub(crate) enum Rebuild {
     Clear { prefix: usize, from: Option<Vec<u8>> },
     /// Rows are derived from the records after this key.
     Derive { from: Vec<u8> },
+    /// Payloads after this key that belong to no entry are set aside.
+    Orphans { ended: Ended, from: Vec<u8> },
     /// Done.
     Done,
 }
@@ -276,6 +280,7 @@ pub(crate) fn rebuild(tx: &mut Tx<'_>, step: Rebuild) -> Result<Rebuild> {
     match step {
         Rebuild::Clear { prefix, from } => clear(tx, prefix, from),
         Rebuild::Derive { from } => derive(tx, from),
+        Rebuild::Orphans { ended, from } => orphans(tx, ended, from),
         Rebuild::Done => Ok(Rebuild::Done),
     }
 }
@@ -331,6 +336,10 @@ fn derive(tx: &mut Tx<'_>, mut from: Vec<u8>) -> Result<Rebuild> {
         match decode_message(&key, &bytes) {
             Ok(Record::Entry(entry)) => {
                 tx.counters.next_seq = tx.counters.next_seq.max(entry.identity.seq + 1);
+                if !has_payload(tx, &entry)? {
+                    tx.set_aside(&entry.identity.msg_id, "its payload is missing")?;
+                    continue;
+                }
                 tx.derive(None, Some(&entry))?;
                 name_file(tx, entry.payload);
             }
@@ -360,7 +369,32 @@ fn derive(tx: &mut Tx<'_>, mut from: Vec<u8>) -> Result<Rebuild> {
     if let Some((key, _)) = tx.last(b"e", &after_prefix(b"e"))? {
         tx.counters.next_event = tx.counters.next_event.max(keys::tail_number(&key) + 1);
     }
-    Ok(Rebuild::Done)
+    Ok(Rebuild::Orphans { ended: Ended::No, from: keys::payloads(Ended::No) })
+}
+
+/// Payloads whose entry could not be read: their bytes are kept with its own.
+fn orphans(tx: &mut Tx<'_>, ended: Ended, mut from: Vec<u8>) -> Result<Rebuild> {
+    let prefix = keys::payloads(ended);
+    while let Some((key, bytes)) = tx.next(&prefix, &from)? {
+        if tx.bytes() >= GROUP_BYTES_MAX / 2 {
+            return Ok(Rebuild::Orphans { ended, from: key });
+        }
+        from = after_key(&key);
+        if entry_at(tx, keys::tail_number(&key))?.is_none() {
+            tx.put_bytes(keys::set_aside(&key), bytes);
+            tx.remove(key);
+        }
+    }
+    Ok(match ended {
+        Ended::No => Rebuild::Orphans { ended: Ended::Yes, from: keys::payloads(Ended::Yes) },
+        Ended::Yes => Rebuild::Done,
+    })
+}
+
+/// Whether a payload that an entry speaks of has its row: without it, nothing finds the entry.
+fn has_payload(tx: &Tx<'_>, entry: &Entry) -> Result<bool> {
+    let key = keys::payload(ended(&entry.delivery), entry.identity.seq);
+    Ok(entry.payload == Place::Nowhere || tx.get(&key)?.is_some())
 }
 
 /// What a record says of its file counts, so that the sweep of orphans spares it.

@@ -160,7 +160,7 @@ fn lost_rows_of_any_derived_kind_are_made_anew() {
         assert_mended(|disk| {
             let (mut key, value) = rows(disk, &[prefix]).remove(0);
             let last = key.last_mut().unwrap();
-            *last ^= 1;
+            *last ^= 0x80;
             Writes::from([(key, Some(value))])
         });
     }

@@ -14,7 +14,7 @@ use crate::limits::{GATES_AGAIN, LIST_MAX, LIST_SCAN_MAX};
 use crate::record::decode;
 use crate::spool::Spool;
 use crate::state::State;
-use crate::tx::{Record, ended, find, load, load_message};
+use crate::tx::{Record, ended, find, load, load_message, msg_id_at};
 use crate::verbs::submit::read_payload_file;
 
 /// A message as a reader sees it.
@@ -87,8 +87,7 @@ pub(crate) fn view_entry(rows: &(impl Rows + ?Sized), entry: Entry, now: Moment)
 fn blocker(rows: &(impl Rows + ?Sized), entry: &Entry) -> Result<Option<String>> {
     let Some(lane) = load::<Lane>(rows, &keys::lane(entry.identity.lane))? else { return Ok(None) };
     let seq = lane.sending.unwrap_or(lane.head);
-    let msg_id = rows.get(&keys::lane_entry(entry.identity.lane, seq))?;
-    Ok(msg_id.and_then(|bytes| String::from_utf8(bytes.to_vec()).ok()))
+    msg_id_at(rows, seq)
 }
 
 pub(crate) fn message(rows: &(impl Rows + ?Sized), id: &str, now: Moment) -> Result<Message> {

@@ -10,7 +10,7 @@ use crate::keys;
 use crate::lifecycle::{Event, step};
 use crate::limits::{LIST_SCAN_MAX, SWEEP_MAX};
 use crate::notice::{self, EventKind};
-use crate::tx::{Record, Tx, load, load_message};
+use crate::tx::{Tx, entry_at, load};
 use crate::verbs::submit::is_id;
 use crate::verbs::{apply, cut_reason};
 
@@ -158,11 +158,7 @@ fn sweep_deferred(
 fn head_of(tx: &Tx<'_>, id: LaneKey) -> Result<Option<(Lane, Entry)>> {
     let found = || -> Result<Option<(Lane, Entry)>> {
         let Some(lane) = load::<Lane>(tx, &keys::lane(id))? else { return Ok(None) };
-        let Some(msg_id) = tx.get(&keys::lane_entry(id, lane.head))? else { return Ok(None) };
-        match load_message(tx, &String::from_utf8_lossy(&msg_id))? {
-            Some(Record::Entry(entry)) => Ok(Some((lane, entry))),
-            _ => Ok(None),
-        }
+        Ok(entry_at(tx, lane.head)?.map(|entry| (lane, entry)))
     };
     match found() {
         Err(Error::BadRecord { .. }) => Ok(None),

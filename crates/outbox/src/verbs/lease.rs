@@ -23,7 +23,7 @@ use crate::limits::{
 use crate::outcome::{CODE_NOT_REACHED, Class};
 use crate::spool::Spool;
 use crate::state::State;
-use crate::tx::{Record, Tx, load_message};
+use crate::tx::{Record, Tx, entry_at, load_message};
 use crate::verbs::{Became, apply, cut, tick};
 use crate::view::payload_of;
 
@@ -354,15 +354,10 @@ fn head_entry(tx: &mut Tx<'_>, lane: LaneKey, row: Vec<u8>) -> Result<Option<Ent
         tx.counters.ready = tx.counters.ready.saturating_sub(1);
         return Ok(None);
     }
-    let head = found.map(|found| found.head);
-    let msg_id = match head {
-        Some(seq) => tx.get(&keys::lane_entry(lane, seq))?,
-        None => None,
-    };
-    let text = msg_id.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default();
-    match load_message(tx, &text) {
-        Ok(Some(Record::Entry(entry))) => return Ok(Some(entry)),
-        Ok(_) | Err(Error::BadRecord { .. }) => {}
+    let head = found.map(|found| entry_at(tx, found.head)).unwrap_or(Ok(None));
+    match head {
+        Ok(Some(entry)) => return Ok(Some(entry)),
+        Ok(None) | Err(Error::BadRecord { .. }) => {}
         Err(error) => return Err(error),
     }
     // The head cannot be read: the lane finds the next one.
