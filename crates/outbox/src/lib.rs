@@ -34,6 +34,7 @@ mod chance;
 mod clock;
 mod config;
 mod disk;
+mod engine;
 mod entry;
 mod error;
 mod events;
@@ -54,6 +55,7 @@ mod outcome;
 mod quarantine;
 mod record;
 mod retry;
+mod rewrite;
 mod spool;
 mod state;
 mod tx;
@@ -80,6 +82,7 @@ pub use outbox::{OpenReport, Outbox, PreparedSubmit, SpoolStatus};
 pub use outcome::*;
 pub use record::RecordError;
 pub use retry::{Delay, RetryPolicy, jittered};
+pub use rewrite::Compacted;
 pub use state::State;
 pub use verbs::{
     Batch, BatchOp, Batched, Cancelled, Changed, GateChange, Lease, LeaseId, LeaseRequest, LeaseTo,

@@ -56,6 +56,23 @@ pub const SEGMENT_BYTES_BY_HAND: usize = 64 * 1024;
 /// what its pages take.
 pub const CACHE_BYTES: u64 = 8 * 1024 * 1024;
 
+/// Bytes that are copied at a time while the store is rewritten: others wait for one part, some milliseconds.
+pub const COPY_PART_BYTES: usize = 256 * 1024;
+
+/// The store is rewritten by itself from this size on: what it could give back below is not worth the wear.
+pub const REWRITE_BYTES_MIN: u64 = 64 * 1024 * 1024;
+
+/// How many times what is kept a store may take before it is rewritten by itself. One that was only ever filled takes
+/// about two and a half times as much.
+pub const REWRITE_SHARE: u64 = 4;
+
+/// How long nothing must have happened before the store is rewritten by itself.
+pub const REWRITE_AFTER_IDLE: Duration = Duration::from_secs(10);
+
+/// Bytes of rows after whose writing a stop in order opens the store once more, so that the next start is spared the
+/// log: it reads some GB a second.
+pub const CHECKPOINT_BYTES_MIN: u64 = 16 * 1024 * 1024;
+
 /// How long `open` waits for a lock that a process which has just ended may still hold.
 pub const LOCK_WAIT: Duration = Duration::from_secs(2);
 

@@ -99,7 +99,7 @@ impl Offline {
     /// [`OpenError`], whose `hint` says what to do.
     pub fn open(path: &Path) -> std::result::Result<Self, OpenError> {
         let spool = Spool::look(path)?;
-        let copy = Scratch::copy_of(&spool.path().join("store"))?;
+        let copy = Scratch::copy_of(&spool.store())?;
         let disk = Disk::open(&copy.path, SEGMENT_BYTES)?;
         let corrupt = |error: Error| OpenError::Corrupt { path: path.into(), reason: error.to_string() };
         let counters = match read_counters(&disk) {
@@ -169,7 +169,7 @@ impl Offline {
                 check.bad_data += u64::from(self.lacks_data(&receipt));
             }
         })?;
-        let mut set_aside = self.disk.walk(b"z");
+        let mut set_aside = self.disk.walk(b"z")?;
         while set_aside.step()?.is_some() {
             check.set_aside += 1;
         }
@@ -188,7 +188,7 @@ impl Offline {
     }
 
     fn walk(&self, mut each: impl FnMut(&[u8], Option<Record>)) -> Result<()> {
-        let mut messages = self.disk.walk(&keys::messages());
+        let mut messages = self.disk.walk(&keys::messages())?;
         while let Some((key, bytes)) = messages.step()? {
             each(&key, decode_message(&key, &bytes).ok());
         }

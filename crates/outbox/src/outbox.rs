@@ -16,6 +16,7 @@ use crate::limits::{INLINE_BYTES_MAX, LIST_SCAN_MAX, SEGMENT_BYTES, SEGMENT_BYTE
 use crate::list::{self, Filter, Matching, Page};
 use crate::outcome::Report;
 use crate::record;
+use crate::rewrite::Compacted;
 use crate::spool::{Opened, Spool};
 use crate::state::State;
 use crate::tx::Tx;
@@ -443,6 +444,16 @@ impl Outbox {
     /// transaction; answers which of them it did not come to. The caller asks again for those.
     pub fn batch(&self, batch: Batch) -> Ticket<Batched> {
         self.verb(move |tx| verbs::batch(tx, batch))
+    }
+
+    /// Copies everything that is kept into a fresh store and gives the space of the old one back, part by part beside
+    /// everything else; the answer comes at its end. It needs room for the copy. A store that takes four times what is
+    /// kept in it is rewritten by itself, once nothing has happened for ten seconds.
+    ///
+    /// The ticket fails with [`Error::DiskLow`] where the copy may not fit, and with [`Error::Unavailable`] where it
+    /// could not be made; nothing has changed then.
+    pub fn compact(&self) -> Ticket<Compacted> {
+        self.inner.writer.compact(&self.inner.shared)
     }
 
     /// Opens or shuts an account's gate. Survives a restart.

@@ -28,9 +28,28 @@ pub(crate) const FORMAT: u32 = 1;
 
 const FORMAT_MARK: &str = "outbox spool ";
 
+/// The store while it is rewritten, and what it takes the place of.
+const STORE_NEW: &str = "store.new";
+const STORE_OLD: &str = "store.old";
+
+/// Written last into a rewritten store: without it, it is not whole.
+const WHOLE: &str = "whole";
+
 /// Everything that may lie in a spool. A directory with anything else and no format mark is not ours.
-const NAMES: [&str; 10] =
-    ["format", "lock", "ready", "seal", "seal.new", "store", "payloads", "clean", "check", "quarantine"];
+const NAMES: [&str; 12] = [
+    "format",
+    "lock",
+    "ready",
+    "seal",
+    "seal.new",
+    "store",
+    "payloads",
+    "clean",
+    "check",
+    "quarantine",
+    STORE_NEW,
+    STORE_OLD,
+];
 
 /// An open, locked spool directory.
 pub(crate) struct Spool {
@@ -58,7 +77,9 @@ impl Spool {
         // Looked at again under the lock: another process may have finished the spool meanwhile.
         let is_ready = path.join("ready").exists();
         let store = path.join("store");
-        if !is_ready {
+        if is_ready {
+            finish_exchange(path)?;
+        } else {
             start_over(path)?;
         }
         let clean_mark = path.join("clean");
@@ -149,6 +170,39 @@ impl Spool {
         let _ = fs::remove_file(self.path.join("payloads").join(hex(&name)));
     }
 
+    /// The folder of the store, also where a rewrite was cut short between its two renames.
+    pub(crate) fn store(&self) -> PathBuf {
+        let store = self.path.join("store");
+        if store.exists() { store } else { self.path.join(STORE_NEW) }
+    }
+
+    /// An empty folder for a rewrite of the store.
+    pub(crate) fn begin_rewrite(&self) -> Result<PathBuf, OpenError> {
+        let new = self.path.join(STORE_NEW);
+        remove_folder(&new)?;
+        make_dir(&new)?;
+        Ok(new)
+    }
+
+    /// Removes a rewrite that was given up. One that stays is removed at the next open.
+    pub(crate) fn drop_rewrite(&self) {
+        let _ = remove_folder(&self.path.join(STORE_NEW));
+    }
+
+    /// Puts the rewritten store, which is durable, in the place of the old one. Wherever this is cut short, the next
+    /// open finds one of the two whole.
+    pub(crate) fn exchange_store(&self) -> Result<(), OpenError> {
+        let (store, new, old) =
+            (self.path.join("store"), self.path.join(STORE_NEW), self.path.join(STORE_OLD));
+        remove_folder(&old)?;
+        let whole = new.join(WHOLE);
+        write_synced(&whole, b"whole\n").map_err(io_error("writing", &whole))?;
+        sync_path(&new)?;
+        fs::rename(&store, &old).map_err(io_error("renaming", &store))?;
+        sync_path(&self.path)?;
+        finish_exchange(&self.path)
+    }
+
     /// Asks the next open to check everything, whatever else says that it need not: something is being mended, or
     /// went wrong, and may be left half done. Where not even this can be written, the drive is failing; the next
     /// open meets that itself.
@@ -185,6 +239,27 @@ impl Spool {
             }
         }
         Ok(removed)
+    }
+}
+
+/// Puts a rewritten store that is whole in its place, and removes what is left of a rewrite.
+fn finish_exchange(path: &Path) -> Result<(), OpenError> {
+    let (store, new) = (path.join("store"), path.join(STORE_NEW));
+    if !store.exists() && new.join(WHOLE).exists() {
+        fs::rename(&new, &store).map_err(io_error("renaming", &new))?;
+        sync_path(path)?;
+    }
+    if store.exists() {
+        remove_folder(&path.join(STORE_OLD))?;
+        remove_folder(&new)?;
+    }
+    Ok(())
+}
+
+fn remove_folder(path: &Path) -> Result<(), OpenError> {
+    match fs::remove_dir_all(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(io_error("removing", path)(error)),
+        _ => Ok(()),
     }
 }
 
@@ -262,11 +337,12 @@ fn holder_of(lock: &File) -> String {
 
 /// Begins a spool: nothing that lies here was ever promised.
 fn start_over(path: &Path) -> Result<(), OpenError> {
+    for name in [STORE_NEW, STORE_OLD] {
+        remove_folder(&path.join(name))?;
+    }
     for name in ["store", "payloads"] {
         let dir = path.join(name);
-        if dir.exists() {
-            fs::remove_dir_all(&dir).map_err(io_error("removing", &dir))?;
-        }
+        remove_folder(&dir)?;
         make_dir(&dir)?;
     }
     for name in ["seal", "seal.new", "clean", "check"] {

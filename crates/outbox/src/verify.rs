@@ -62,7 +62,7 @@ pub(crate) fn looks_right(rows: &Disk, counters: &Counters) -> Result<bool> {
 /// which is why it is only done after the machine may have stopped.
 pub(crate) fn agrees(rows: &Disk, counters: &Counters) -> Result<bool> {
     let mut tally = Tally::default();
-    let mut messages = rows.walk(&keys::messages());
+    let mut messages = rows.walk(&keys::messages())?;
     while let Some((key, bytes)) = messages.step()? {
         match decode_message(&key, &bytes) {
             Ok(Record::Entry(entry)) => {
@@ -147,7 +147,7 @@ fn share(key: &[u8], msg_id: &[u8]) -> u64 {
 }
 
 fn sum(rows: &Disk, prefix: &[u8]) -> Result<u64> {
-    let (mut walk, mut sum) = (rows.walk(prefix), 0_u64);
+    let (mut walk, mut sum) = (rows.walk(prefix)?, 0_u64);
     while let Some((key, msg_id)) = walk.step()? {
         sum = sum.wrapping_add(share(&key, &msg_id));
     }
@@ -155,7 +155,7 @@ fn sum(rows: &Disk, prefix: &[u8]) -> Result<u64> {
 }
 
 fn count(rows: &Disk, prefix: &[u8]) -> Result<u64> {
-    let (mut walk, mut count) = (rows.walk(prefix), 0);
+    let (mut walk, mut count) = (rows.walk(prefix)?, 0);
     while walk.step()?.is_some() {
         count += 1;
     }
@@ -181,7 +181,7 @@ struct LaneTally {
 
 /// Whether each lane's record says what its rows say, and no lane or due row is left over.
 fn lanes_agree(rows: &Disk, counters: &Counters, lane_rows: u64) -> Result<bool> {
-    let (mut walk, mut tally) = (rows.walk(b"l"), LaneTally::default());
+    let (mut walk, mut tally) = (rows.walk(b"l")?, LaneTally::default());
     let mut current: Option<LaneRows> = None;
     while let Some((key, value)) = walk.step()? {
         tally.rows = tally.rows.wrapping_add(share(&key, &value));

@@ -120,7 +120,7 @@ fn look_orderly(path: &Path) {
 }
 
 fn rows(disk: &Disk, prefix: &[u8]) -> Vec<(Vec<u8>, Bytes)> {
-    let (mut walk, mut rows) = (disk.walk(prefix), Vec::new());
+    let (mut walk, mut rows) = (disk.walk(prefix).unwrap(), Vec::new());
     while let Some(row) = walk.step().unwrap() {
         rows.push(row);
     }

@@ -6,9 +6,10 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use crate::chance::Chance;
 use crate::clock::{SpoolClock, Stopwatch, Timestamp};
@@ -17,9 +18,11 @@ use crate::disk::{Disk, panic_text};
 use crate::entry::Counters;
 use crate::error::{Error, Result};
 use crate::limits::{
-    GATHER_WAIT_MAX, GROUP_BYTES_MAX, GROUP_VERBS_MAX, QUEUE_VERBS_MAX, RUN_WAIT_MAX, SEAL_EVERY,
+    CHECKPOINT_BYTES_MIN, GATHER_WAIT_MAX, GROUP_BYTES_MAX, GROUP_VERBS_MAX, QUEUE_VERBS_MAX,
+    REWRITE_AFTER_IDLE, RUN_WAIT_MAX, SEAL_EVERY,
 };
 use crate::notice::Notices;
+use crate::rewrite::{Compacted, Reply, Rewriter};
 use crate::spool::Spool;
 use crate::tx::Tx;
 use crate::verify::{self, Rebuild};
@@ -74,6 +77,13 @@ impl Shared {
                 committing.group(self, first);
                 true
             }
+            Ok(Job::Compact(reply)) => {
+                committing.rewriter.begin(self, Some(reply));
+                while committing.rewriter.is_under_way() {
+                    committing.rewrite(self);
+                }
+                true
+            }
             Ok(Job::Stop) | Err(_) => false,
         })
     }
@@ -97,6 +107,11 @@ impl Shared {
     /// A view of the last durable group; the writer waits while it is held, so hold it shortly.
     pub(crate) fn snapshot(&self) -> RwLockReadGuard<'_, Counters> {
         self.committed.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Keeps all readers out while it is held.
+    pub(crate) fn exclusive(&self) -> std::sync::LockResult<RwLockWriteGuard<'_, Counters>> {
+        self.committed.write()
     }
 
     /// Why the store takes no more changes, if so.
@@ -126,13 +141,14 @@ impl Drop for Run<'_> {
 }
 
 /// Tells a caller how its group ended.
-type Reply = Box<dyn FnOnce(Result<()>) + Send>;
+type Answer = Box<dyn FnOnce(Result<()>) + Send>;
 
-/// One verb: reads and writes through the transaction; its reply goes out after the commit.
-type Verb = Box<dyn FnOnce(&mut Tx<'_>, &Spool) -> Reply + Send>;
+/// One verb: reads and writes through the transaction; its answer goes out after the commit.
+type Verb = Box<dyn FnOnce(&mut Tx<'_>, &Spool) -> Answer + Send>;
 
 enum Job {
     Verb(Verb),
+    Compact(Reply),
     Stop,
 }
 
@@ -148,6 +164,7 @@ struct Committing {
     sealed_at: Timestamp,
     /// Verbs of the last group: as many callers are about to come again.
     last_verbs: usize,
+    rewriter: Rewriter,
 }
 
 /// The answer of a verb, once it is durable: wait for it, or await it. No runtime is needed for either.
@@ -192,7 +209,12 @@ impl Writer {
     /// Starts the thread, if there is to be one.
     pub(crate) fn start(shared: &Arc<Shared>) -> std::io::Result<Self> {
         let (jobs, queue) = sync_channel(QUEUE_VERBS_MAX);
-        let committing = Committing { queue, sealed_at: shared.clock.now().time, last_verbs: 1 };
+        let committing = Committing {
+            queue,
+            sealed_at: shared.clock.now().time,
+            last_verbs: 1,
+            rewriter: Rewriter::default(),
+        };
         let thread = match &shared.committer {
             Committer::Thread => {
                 let shared = Arc::clone(shared);
@@ -234,6 +256,18 @@ impl Writer {
         Ticket(Ok(receiver), Arc::clone(shared))
     }
 
+    /// Queues a rewrite of the store.
+    pub(crate) fn compact(&self, shared: &Arc<Shared>) -> Ticket<Compacted> {
+        let (reply, receiver) = oneshot::channel();
+        if self.jobs.send(Job::Compact(reply)).is_err() {
+            return Ticket(Err(gone(shared)), Arc::clone(shared));
+        }
+        if let Committer::ByHand { queued } = &shared.committer {
+            queued();
+        }
+        Ticket(Ok(receiver), Arc::clone(shared))
+    }
+
     /// Carries out what is queued, closes the spool in order, and waits for that.
     pub(crate) fn stop(&self, shared: &Shared) {
         let _ = self.jobs.send(Job::Stop);
@@ -251,12 +285,47 @@ impl Writer {
 impl Committing {
     /// Commits until a stop is asked for, then closes the spool in order.
     fn run(mut self, shared: &Shared) {
-        while let Ok(Job::Verb(first)) = self.queue.recv() {
-            if self.group(shared, first) {
-                break;
+        loop {
+            match self.next(shared) {
+                Ok(Job::Verb(first)) => {
+                    if self.group(shared, first) {
+                        break;
+                    }
+                }
+                Ok(Job::Compact(reply)) => self.rewriter.begin(shared, Some(reply)),
+                Err(RecvTimeoutError::Timeout) => self.rewrite(shared),
+                Ok(Job::Stop) | Err(RecvTimeoutError::Disconnected) => break,
             }
         }
+        self.rewriter.give_up(shared, &Error::Closed);
         close(shared);
+    }
+
+    /// Does the next part of a rewrite, or begins one.
+    fn rewrite(&mut self, shared: &Shared) {
+        let part = catch_unwind(AssertUnwindSafe(|| {
+            if self.rewriter.is_under_way() {
+                self.rewriter.go_on(shared);
+            } else {
+                self.rewriter.begin(shared, None);
+            }
+        }));
+        if let Err(panic) = part {
+            let error = shared.fail(format!("the storage engine panicked: {}", panic_text(panic.as_ref())));
+            self.rewriter.give_up(shared, &error);
+        }
+    }
+
+    /// The next job; a timeout is time for the rewrite, where there is one or should be one.
+    fn next(&self, shared: &Shared) -> std::result::Result<Job, RecvTimeoutError> {
+        if self.rewriter.is_under_way() {
+            return self.queue.recv_timeout(Duration::ZERO);
+        }
+        let by_thread = matches!(shared.committer, Committer::Thread);
+        if by_thread && self.rewriter.is_worth_it(shared) {
+            return self.queue.recv_timeout(REWRITE_AFTER_IDLE);
+        }
+        self.queue.recv().map_err(|_| RecvTimeoutError::Disconnected)
     }
 
     /// Commits one group; tells whether a stop was asked for.
@@ -264,15 +333,21 @@ impl Committing {
         let last_verbs = self.last_verbs;
         let group = catch_unwind(AssertUnwindSafe(|| run_group(shared, &self.queue, first, last_verbs)));
         let stop = match group {
-            Ok((stop, verbs)) => {
-                self.last_verbs = verbs;
-                stop
+            Ok(end) => {
+                self.last_verbs = end.verbs;
+                for reply in end.compacts {
+                    self.rewriter.begin(shared, Some(reply));
+                }
+                end.stop
             }
             Err(panic) => {
                 shared.fail(format!("the storage engine panicked: {}", panic_text(panic.as_ref())));
                 false
             }
         };
+        if self.rewriter.is_under_way() {
+            self.rewrite(shared);
+        }
         if let Err(error) = mend(shared) {
             shared.fail(format!("mending what is derived: {error}"));
         }
@@ -289,6 +364,7 @@ impl Committing {
 fn close(shared: &Shared) {
     if shared.failure.get().is_none() {
         seal(shared);
+        checkpoint(shared);
         if shared.failure.get().is_none()
             && let Err(error) = shared.spool.mark_clean()
         {
@@ -297,37 +373,58 @@ fn close(shared: &Shared) {
     }
 }
 
-/// Builds and commits one group; tells whether a stop was asked for, and how many verbs there were.
-fn run_group(shared: &Shared, queue: &Receiver<Job>, first: Verb, last_verbs: usize) -> (bool, usize) {
+/// Opens the store once more where that spares the next start much of the log.
+fn checkpoint(shared: &Shared) {
+    if shared.disk.engine.written_bytes() < CHECKPOINT_BYTES_MIN || shared.failure.get().is_some() {
+        return;
+    }
+    let _nobody_reads = shared.exclusive().unwrap_or_else(PoisonError::into_inner);
+    if let Err(error) = shared.disk.engine.open_again(|| Ok(())) {
+        shared.fail(format!("opening the store once more before the stop: {error}"));
+    }
+}
+
+/// What a group left behind.
+struct GroupEnd {
+    verbs: usize,
+    /// Who asked for a rewrite meanwhile.
+    compacts: Vec<Reply>,
+    /// A stop was asked for.
+    stop: bool,
+}
+
+/// Builds and commits one group.
+fn run_group(shared: &Shared, queue: &Receiver<Job>, first: Verb, last_verbs: usize) -> GroupEnd {
     let before = *shared.snapshot();
     let free_bytes = shared.spool.free_bytes();
     let config = shared.config();
     let mut tx = Tx::new(&shared.disk, &config, &shared.clock, before, free_bytes);
-    let mut replies = vec![first(&mut tx, &shared.spool)];
-    let mut stop = false;
+    let mut answers = vec![first(&mut tx, &shared.spool)];
+    let (mut stop, mut compacts) = (false, Vec::new());
     let mut patience = Patience::new(shared, last_verbs);
-    while tx.bytes() < GROUP_BYTES_MAX && replies.len() < GROUP_VERBS_MAX {
+    while tx.bytes() < GROUP_BYTES_MAX && answers.len() < GROUP_VERBS_MAX {
         match queue.try_recv() {
-            Ok(Job::Verb(verb)) => replies.push(verb(&mut tx, &shared.spool)),
+            Ok(Job::Verb(verb)) => answers.push(verb(&mut tx, &shared.spool)),
+            Ok(Job::Compact(reply)) => compacts.push(reply),
             Ok(Job::Stop) => {
                 stop = true;
                 break;
             }
-            Err(_) if patience.waits_for_more(shared, replies.len()) => std::thread::yield_now(),
+            Err(_) if patience.waits_for_more(shared, answers.len()) => std::thread::yield_now(),
             Err(_) => break,
         }
     }
-    let verbs = replies.len();
+    let verbs = answers.len();
     let committed = commit(shared, tx, &before);
     let notices = committed.as_ref().ok().cloned();
     let answer = committed.map(|_| ());
-    for reply in replies {
-        reply(answer.clone());
+    for waiting in answers {
+        waiting(answer.clone());
     }
     if let (Some(notices), Some(observer)) = (notices, &config.observer) {
         observer(&notices);
     }
-    (stop, verbs)
+    GroupEnd { verbs, compacts, stop }
 }
 
 /// How long a group waits for more verbs while the queue is empty.

@@ -19,6 +19,8 @@ mod heads;
 mod kills;
 #[path = "store/late.rs"]
 mod late;
+#[path = "store/space.rs"]
+mod space;
 #[path = "support/mod.rs"]
 mod support;
 #[path = "store/time.rs"]

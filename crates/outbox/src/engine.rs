@@ -1,0 +1,339 @@
+//! The storage engine: rows in sled, made durable.
+//!
+//! Owns:  sled (this is its only door), the order batch → flush → sync, the syncs after an open, the copy of all rows
+//!        into a fresh folder.
+//! Never: knows what a row means, is called by more than one thread to change something.
+//!
+//! sled's `flush` hands pages to the kernel and does not wait for the drive: what it flushed can be gone
+//! after a power cut. So each commit ends with a `sync_data` of our own on the file that sled writes, and
+//! nothing is applied between the two. An error of either is final.
+
+use std::fs::File;
+use std::ops::Bound;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::{Duration, Instant};
+
+use crate::error::OpenError;
+use crate::limits::{CACHE_BYTES, COPY_PART_BYTES, LOCK_WAIT};
+
+/// The bytes of a value; cheap to clone.
+pub(crate) type Bytes = sled::IVec;
+
+/// A row.
+pub(crate) type Row = (Bytes, Bytes);
+
+/// Rows to write (`Some`) and to remove (`None`), in any order.
+pub(crate) type Batch = Vec<(Vec<u8>, Option<Bytes>)>;
+
+/// A failure of the storage engine, in its words.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct DiskError(pub(crate) String);
+
+/// The key that is read to let the engine free memory; it need not be there.
+const ANY_KEY: &[u8] = b"c";
+
+/// An open store.
+pub(crate) struct Engine {
+    /// `None` only while it is being exchanged, and for good if that failed.
+    files: RwLock<Option<Files>>,
+    dir: PathBuf,
+    segment_bytes: usize,
+    /// Bytes of rows that were written since it was opened.
+    written_bytes: AtomicU64,
+    copy: Mutex<Option<Copy>>,
+}
+
+/// sled, and our own handle of the file that it writes.
+struct Files {
+    db: sled::Db,
+    file: File,
+}
+
+/// A copy that is being made of everything.
+struct Copy {
+    files: Files,
+    /// What comes after this key is still to be copied.
+    from: Bound<Vec<u8>>,
+}
+
+impl Files {
+    fn open(dir: &Path, segment_bytes: usize) -> Result<Self, OpenError> {
+        remove_unfinished_snapshots(dir)?;
+        let db = open_with_patience(dir, segment_bytes)?;
+        let corrupt = |error: sled::Error| OpenError::Corrupt { path: dir.into(), reason: error.to_string() };
+        db.flush().map_err(corrupt)?;
+        let file_path = dir.join("db");
+        let file = File::options().read(true).write(true).open(&file_path);
+        let file = file.map_err(io_error("opening", &file_path))?;
+        // sled never syncs `conf`, and a second power cut may come before the first commit.
+        sync_path(&dir.join("conf"))?;
+        file.sync_all().map_err(io_error("syncing", &file_path))?;
+        sync_path(dir)?;
+        Ok(Self { db, file })
+    }
+
+    fn apply(&self, batch: sled::Batch, rows: usize) -> Result<(), DiskError> {
+        self.db.apply_batch(batch).map_err(engine)?;
+        self.let_go(rows)
+    }
+
+    /// Lets the engine free what a batch replaced. It frees a little at every so many calls, and a batch counts as
+    /// one call however many rows it has: without as many calls that do nothing, memory grows without end.
+    fn let_go(&self, rows: usize) -> Result<(), DiskError> {
+        (0..rows / 2).try_for_each(|_| self.db.get(ANY_KEY).map(drop)).map_err(engine)
+    }
+
+    fn sync(&self, dir: &Path) -> Result<(), DiskError> {
+        self.db.flush().map_err(engine)?;
+        self.file.sync_data().map_err(|error| DiskError(format!("sync of {}: {error}", dir.display())))
+    }
+}
+
+impl Engine {
+    /// Opens or creates the store in `dir`, which exists, and makes its existence durable.
+    pub(crate) fn open(dir: &Path, segment_bytes: usize) -> Result<Self, OpenError> {
+        Ok(Self {
+            files: RwLock::new(Some(Files::open(dir, segment_bytes)?)),
+            dir: dir.into(),
+            segment_bytes,
+            written_bytes: AtomicU64::new(0),
+            copy: Mutex::new(None),
+        })
+    }
+
+    fn with<T>(&self, work: impl FnOnce(&Files) -> Result<T, DiskError>) -> Result<T, DiskError> {
+        match &*self.files.read().unwrap_or_else(PoisonError::into_inner) {
+            Some(files) => work(files),
+            None => Err(DiskError("the store could not be opened again".into())),
+        }
+    }
+
+    fn copy(&self) -> MutexGuard<'_, Option<Copy>> {
+        self.copy.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The value under a key.
+    pub(crate) fn get(&self, key: &[u8]) -> Result<Option<Bytes>, DiskError> {
+        self.with(|files| files.db.get(key).map_err(engine))
+    }
+
+    /// The first row from here on.
+    pub(crate) fn first(&self, from: Bound<&[u8]>) -> Result<Option<Row>, DiskError> {
+        self.with(|files| {
+            files.db.range::<&[u8], _>((from, Bound::Unbounded)).next().transpose().map_err(engine)
+        })
+    }
+
+    /// The last row between these.
+    pub(crate) fn last(&self, from: &[u8], to: Bound<&[u8]>) -> Result<Option<Row>, DiskError> {
+        self.with(|files| {
+            let mut rows = files.db.range::<&[u8], _>((Bound::Included(from), to));
+            rows.next_back().transpose().map_err(engine)
+        })
+    }
+
+    /// Hands over the rows from here on until `each` wants no more.
+    pub(crate) fn scan(
+        &self,
+        from: Bound<&[u8]>,
+        mut each: impl FnMut(Bytes, Bytes) -> bool,
+    ) -> Result<(), DiskError> {
+        self.with(|files| {
+            for row in files.db.range::<&[u8], _>((from, Bound::Unbounded)) {
+                // After a damaged page an iterator repeats its error for ever: the first one is final.
+                let (key, value) = row.map_err(engine)?;
+                if !each(key, value) {
+                    break;
+                }
+            }
+            Ok(())
+        })
+    }
+
+    /// Applies all rows as one batch and returns once they are on the drive.
+    pub(crate) fn commit(&self, rows: &Batch) -> Result<(), DiskError> {
+        let bytes: usize =
+            rows.iter().map(|(key, value)| key.len() + value.as_ref().map_or(0, |v| v.len())).sum();
+        self.written_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+        self.with(|files| {
+            files.apply(batch_of(rows), rows.len())?;
+            files.sync(&self.dir)
+        })?;
+        let mut copy = self.copy();
+        // A copy that cannot follow is given up: only the store itself must not fail.
+        if copy.as_ref().is_some_and(|copy| copy.files.apply(batch_of(rows), rows.len()).is_err()) {
+            *copy = None;
+        }
+        Ok(())
+    }
+
+    /// Bytes of the store's main file.
+    pub(crate) fn size_bytes(&self) -> u64 {
+        self.with(|files| Ok(files.file.metadata().map_or(0, |data| data.len()))).unwrap_or_default()
+    }
+
+    /// Bytes of rows that were written since the store was opened: about a third of what a start has to read again.
+    pub(crate) fn written_bytes(&self) -> u64 {
+        self.written_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Begins a copy of everything in `dir`, which exists and is empty.
+    pub(crate) fn begin_copy(&self, dir: &Path) -> Result<(), OpenError> {
+        let files = Files::open(dir, self.segment_bytes)?;
+        *self.copy() = Some(Copy { files, from: Bound::Unbounded });
+        Ok(())
+    }
+
+    /// Copies a part; answers whether there is more. What is committed meanwhile goes into both.
+    pub(crate) fn copy_part(&self) -> Result<bool, DiskError> {
+        let mut copy = self.copy();
+        let Some(Copy { files, from }) = copy.as_mut() else {
+            return Err(DiskError("the copy could not be written".into()));
+        };
+        let (mut batch, mut rows, mut bytes) = (sled::Batch::default(), 0, 0);
+        let mut more = false;
+        let start = std::mem::replace(from, Bound::Unbounded);
+        let mut last = None;
+        self.scan(bound_of(&start), |key, value| {
+            more = bytes >= COPY_PART_BYTES;
+            if more {
+                return false;
+            }
+            bytes += key.len() + value.len();
+            rows += 1;
+            last = Some(key.to_vec());
+            batch.insert(key, value);
+            true
+        })?;
+        *from = last.map_or(start, Bound::Excluded);
+        files.apply(batch, rows)?;
+        Ok(more)
+    }
+
+    /// Makes the copy durable and closes it.
+    pub(crate) fn finish_copy(&self, dir: &Path) -> Result<(), DiskError> {
+        match self.copy().take() {
+            Some(copy) => copy.files.sync(dir),
+            None => Err(DiskError("the copy could not be written".into())),
+        }
+    }
+
+    /// Gives a copy up.
+    pub(crate) fn drop_copy(&self) {
+        *self.copy() = None;
+    }
+
+    /// Closes the store, lets `exchange` do what it wants with its folder, and opens what is there then. What is
+    /// opened reads its log, and the next start need not.
+    pub(crate) fn open_again(
+        &self,
+        exchange: impl FnOnce() -> Result<(), OpenError>,
+    ) -> Result<(), OpenError> {
+        let mut files = self.files.write().unwrap_or_else(PoisonError::into_inner);
+        *files = None;
+        let exchanged = exchange();
+        if !self.dir.join("db").exists() {
+            // Opening it would make an empty one.
+            return exchanged
+                .and(Err(OpenError::Corrupt { path: self.dir.clone(), reason: "it is gone".into() }));
+        }
+        *files = Some(Files::open(&self.dir, self.segment_bytes)?);
+        self.written_bytes.store(0, Ordering::Relaxed);
+        exchanged
+    }
+}
+
+fn batch_of(rows: &Batch) -> sled::Batch {
+    let mut batch = sled::Batch::default();
+    for (key, value) in rows {
+        match value {
+            Some(value) => batch.insert(key.as_slice(), value),
+            None => batch.remove(key.as_slice()),
+        }
+    }
+    batch
+}
+
+fn bound_of(bound: &Bound<Vec<u8>>) -> Bound<&[u8]> {
+    match bound {
+        Bound::Included(key) => Bound::Included(key),
+        Bound::Excluded(key) => Bound::Excluded(key),
+        Bound::Unbounded => Bound::Unbounded,
+    }
+}
+
+fn engine(error: sled::Error) -> DiskError {
+    DiskError(error.to_string())
+}
+
+/// A snapshot that was being written at a crash can keep sled from opening. Finished ones stay.
+fn remove_unfinished_snapshots(dir: &Path) -> Result<(), OpenError> {
+    let entries = std::fs::read_dir(dir).map_err(io_error("reading", dir))?;
+    for entry in entries {
+        let entry = entry.map_err(io_error("reading", dir))?;
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        if name.starts_with("snap.") && name.ends_with(".generating") {
+            std::fs::remove_file(entry.path()).map_err(io_error("removing", &entry.path()))?;
+        }
+    }
+    Ok(())
+}
+
+/// Opens sled, waiting for a lock that its last process may still hold for a moment.
+fn open_with_patience(dir: &Path, segment_bytes: usize) -> Result<sled::Db, OpenError> {
+    const PAUSE: Duration = Duration::from_millis(20);
+    let started = Instant::now();
+    loop {
+        let config = sled::Config::new()
+            .path(dir)
+            .segment_size(segment_bytes)
+            .cache_capacity(CACHE_BYTES)
+            // No flusher thread: it would sync for ever while idle, and we flush each group ourselves.
+            .flush_every_ms(None);
+        // sled panics on some damage; that must end in an error that says what to do.
+        let opened = catch_unwind(AssertUnwindSafe(|| config.open()));
+        let reason = match opened {
+            Ok(Ok(db)) => return Ok(db),
+            Ok(Err(sled::Error::Io(error))) if error.to_string().contains("lock") => {
+                if started.elapsed() < LOCK_WAIT {
+                    std::thread::sleep(PAUSE);
+                    continue;
+                }
+                error.to_string()
+            }
+            Ok(Err(sled::Error::Io(source))) => {
+                return Err(OpenError::Io { action: "opening the store in", path: dir.into(), source });
+            }
+            Ok(Err(error)) => error.to_string(),
+            Err(panic) => panic_text(panic.as_ref()),
+        };
+        return Err(OpenError::Corrupt { path: dir.into(), reason });
+    }
+}
+
+/// What a panic said.
+pub(crate) fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
+    panic
+        .downcast_ref::<String>()
+        .cloned()
+        .or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()))
+        .unwrap_or_else(|| "the storage engine panicked".to_owned())
+}
+
+/// Makes a file's content, or a directory's entries, durable.
+pub(crate) fn sync_path(path: &Path) -> Result<(), OpenError> {
+    File::open(path).and_then(|file| file.sync_all()).map_err(io_error("syncing", path))
+}
+
+/// Turns an I/O error into an [`OpenError`] that names action and path.
+pub(crate) fn io_error<'a>(
+    action: &'static str,
+    path: &'a Path,
+) -> impl FnOnce(std::io::Error) -> OpenError + use<'a> {
+    move |source| OpenError::Io { action, path: path.into(), source }
+}

@@ -1,0 +1,143 @@
+//! Rewrite: everything that is kept is copied into a fresh store, and the old one goes with its waste.
+//!
+//! Owns:  when it is worth it, the copying part by part beside everything else, the exchange.
+//! Never: is begun where the copy may not fit, keeps a verb waiting for more than one part.
+//!
+//! The engine uses the space of what was removed again, but never gives it back. While a copy is made, each group goes
+//! into both stores; at its end, with no reader in between, the folders change places.
+
+use std::path::PathBuf;
+use std::sync::PoisonError;
+
+use crate::entry::Counters;
+use crate::error::{Error, Result};
+use crate::limits::{REWRITE_BYTES_MIN, REWRITE_SHARE};
+use crate::writer::Shared;
+
+/// What a rewrite gave back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Compacted {
+    /// Bytes of the store's main file before.
+    pub bytes_before: u64,
+    /// And after.
+    pub bytes_after: u64,
+}
+
+/// Hears how a rewrite ended.
+pub(crate) type Reply = oneshot::Sender<Result<Compacted>>;
+
+/// Rewrites, of which at most one is under way.
+#[derive(Default)]
+pub(crate) struct Rewriter {
+    under_way: Option<UnderWay>,
+    /// What the last one could do: below twice as much, another would find nothing to give back.
+    last_bytes: u64,
+}
+
+struct UnderWay {
+    dir: PathBuf,
+    bytes_before: u64,
+    replies: Vec<Reply>,
+}
+
+/// About how many bytes everything takes that is kept: a record is some hundred bytes, with its share of the indices.
+fn kept_bytes(counters: &Counters) -> u64 {
+    const RECORD_BYTES: u64 = 1024;
+    let records = counters.entries() + counters.receipts + counters.quarantined;
+    counters.payload_bytes + counters.data_bytes + records * RECORD_BYTES
+}
+
+impl Rewriter {
+    /// Whether one is under way.
+    pub(crate) const fn is_under_way(&self) -> bool {
+        self.under_way.is_some()
+    }
+
+    /// Whether one should be begun unasked, once nothing else happens.
+    pub(crate) fn is_worth_it(&self, shared: &Shared) -> bool {
+        let (bytes, kept) = (shared.disk.size_bytes(), kept_bytes(&shared.snapshot()));
+        let enough = bytes >= REWRITE_BYTES_MIN.max(self.last_bytes.saturating_mul(2));
+        enough && bytes / REWRITE_SHARE > kept && has_room(shared, kept) && shared.failure().is_none()
+    }
+
+    /// Begins one, or joins the one under way.
+    pub(crate) fn begin(&mut self, shared: &Shared, reply: Option<Reply>) {
+        if let Some(under_way) = &mut self.under_way {
+            under_way.replies.extend(reply);
+            return;
+        }
+        let bytes_before = shared.disk.size_bytes();
+        match prepare(shared) {
+            Ok(dir) => {
+                self.under_way = Some(UnderWay { dir, bytes_before, replies: reply.into_iter().collect() });
+            }
+            Err(error) => {
+                self.last_bytes = bytes_before;
+                answer(reply.into_iter().collect(), &Err(error));
+            }
+        }
+    }
+
+    /// Does the next part of the one under way.
+    pub(crate) fn go_on(&mut self, shared: &Shared) {
+        match shared.disk.engine.copy_part() {
+            Ok(true) => {}
+            Ok(false) => {
+                let Some(under_way) = self.under_way.take() else { return };
+                let done = exchange(shared, &under_way);
+                self.last_bytes = shared.disk.size_bytes();
+                answer(under_way.replies, &done);
+            }
+            Err(error) => self.give_up(shared, &Error::Unavailable { what: format!("the rewrite: {error}") }),
+        }
+    }
+
+    /// Ends the one under way without result; nothing is lost by that.
+    pub(crate) fn give_up(&mut self, shared: &Shared, why: &Error) {
+        let Some(under_way) = self.under_way.take() else { return };
+        shared.disk.engine.drop_copy();
+        shared.spool.drop_rewrite();
+        self.last_bytes = under_way.bytes_before;
+        answer(under_way.replies, &Err(why.clone()));
+    }
+}
+
+fn has_room(shared: &Shared, kept: u64) -> bool {
+    // As much as a store that was only filled takes, and what must stay free.
+    let needed = kept.saturating_mul(REWRITE_SHARE).saturating_add(shared.config().min_free_bytes);
+    shared.spool.free_bytes() >= needed
+}
+
+fn prepare(shared: &Shared) -> Result<PathBuf> {
+    if let Some(error) = shared.failure() {
+        return Err(error);
+    }
+    if !has_room(shared, kept_bytes(&shared.snapshot())) {
+        let free_bytes = shared.spool.free_bytes();
+        return Err(Error::DiskLow { free_bytes, min_bytes: shared.config().min_free_bytes });
+    }
+    let unavailable = |error: crate::error::OpenError| Error::Unavailable { what: error.to_string() };
+    let dir = shared.spool.begin_rewrite().map_err(unavailable)?;
+    shared.disk.engine.begin_copy(&dir).map_err(unavailable)?;
+    Ok(dir)
+}
+
+fn exchange(shared: &Shared, under_way: &UnderWay) -> Result<Compacted> {
+    // Readers wait: none may look into a store that is being exchanged.
+    let _nobody_reads = shared.exclusive().unwrap_or_else(PoisonError::into_inner);
+    if let Err(error) = shared.disk.engine.finish_copy(&under_way.dir) {
+        shared.spool.drop_rewrite();
+        return Err(Error::Unavailable { what: format!("the rewrite: {error}") });
+    }
+    let exchanged = shared.disk.engine.open_again(|| shared.spool.exchange_store());
+    // Which of the two lies there now is for the next open to find out.
+    exchanged.map_err(|error| shared.fail(format!("exchanging the store: {error}")))?;
+    Ok(Compacted { bytes_before: under_way.bytes_before, bytes_after: shared.disk.size_bytes() })
+}
+
+fn answer(replies: Vec<Reply>, result: &Result<Compacted>) {
+    for reply in replies {
+        // Nobody may be waiting any more: then nobody misses the answer.
+        let _ = reply.send(result.clone());
+    }
+}
