@@ -86,6 +86,7 @@ pub(crate) fn seeds() -> Vec<Vec<u8>> {
         "/v1/leases/0/settle",
         "/v1/pause",
         "/v1/reload",
+        "/v1/compact",
         "/v1/health/ready",
         "/metrics",
     ];

@@ -42,6 +42,7 @@ mod program;
 mod reload;
 mod resend;
 mod secrets;
+mod space;
 mod stream;
 mod submitting;
 mod tencent;

@@ -15,7 +15,7 @@ pub const ANSWER_WAIT: Duration = Duration::from_secs(30);
 /// written, sent and read.
 pub const WAIT_MARGIN: Duration = Duration::from_secs(10);
 
-/// A batch over millions of messages takes minutes, and answers at its end.
+/// A batch over millions of messages, or a rewrite of their store, takes minutes and answers at its end.
 pub const BATCH_WAIT: Duration = Duration::from_secs(3600);
 
 /// A stream of lines makes progress at each commit; none within this time means that it has ended.

@@ -108,6 +108,8 @@ pub(super) enum Command {
     Watch(Events),
     /// Show the daemon and its first messages on one screen, drawn again every second
     Top(Top),
+    /// Have the daemon give back the disk space of what has gone; ends when it has
+    Compact,
     /// Have the daemon read its configuration again, all or nothing; exit code 78 if it has a problem
     Reload,
     /// Print a script that completes commands and options in a shell

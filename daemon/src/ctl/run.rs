@@ -69,6 +69,7 @@ async fn one(session: &mut Session, command: Command) -> Result<(), CtlError> {
         }
         Command::Resolve(args) => resolve(session, args).await?,
         Command::Flush(args) => flush(session, args).await?,
+        Command::Compact => compact(session).await?,
         Command::Batch(args) => batch::batch(session, args).await?,
         Command::Pause => {
             let paused = client.pause().await?;
@@ -150,6 +151,11 @@ async fn flush(session: &mut Session, args: Flush) -> Result<(), CtlError> {
     let request = FlushRequest { conversation: args.conversation, account: args.account };
     let answer = session.client.flush(&request).await?;
     Ok(session.output.answer(&answer, |answer| render::flushed(answer.due))?)
+}
+
+async fn compact(session: &mut Session) -> Result<(), CtlError> {
+    let answer = session.client.compact().await?;
+    Ok(session.output.answer(&answer, render::compacted)?)
 }
 
 /// A configuration with a problem has the exit code that it would have at a start.

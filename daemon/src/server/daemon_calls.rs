@@ -1,4 +1,4 @@
-//! The daemon as a whole: status, flush, pause, accounts, connectivity, health.
+//! The daemon as a whole: status, flush, compact, pause, accounts, connectivity, health.
 //!
 //! Owns:  these calls.
 //! Never: looks at a single message.
@@ -12,8 +12,8 @@ use axum::response::Response;
 use http::{StatusCode, Uri};
 use outbox::{GateChange, SpoolStatus};
 use outbox_control::types::{
-    self, AccountState, Connectivity, ConnectivityRequest, Counts, FlushAnswer, FlushRequest, Live, Paused,
-    Ready, ReasonBody, Status, TransportStatus,
+    self, AccountState, CompactAnswer, Connectivity, ConnectivityRequest, Counts, FlushAnswer, FlushRequest,
+    Live, Paused, Ready, ReasonBody, Status, TransportStatus,
 };
 use tokio::sync::oneshot;
 
@@ -157,6 +157,12 @@ pub(super) async fn flush(
     let outbox = context.outbox.clone();
     let due = reading(move || outbox.flush(body.account, body.conversation)).await?;
     Ok(json(&FlushAnswer { due }))
+}
+
+/// `POST /v1/compact`.
+pub(super) async fn compact(State(context): State<Arc<Context>>, Json(_): Json<Empty>) -> Answer<Response> {
+    let outbox::Compacted { bytes_before, bytes_after } = context.outbox.compact().await?;
+    Ok(json(&CompactAnswer { bytes_before, bytes_after }))
 }
 
 /// `POST /v1/pause`.

@@ -153,6 +153,7 @@ fn routes(context: Arc<Context>) -> Router {
         .route("/v1/accounts", get(daemon_calls::accounts))
         .route("/v1/accounts/{account}/pause", post(daemon_calls::pause_account))
         .route("/v1/accounts/{account}/resume", post(daemon_calls::resume_account))
+        .route("/v1/compact", post(daemon_calls::compact))
         .route("/v1/reload", post(reload::reload))
         .route("/v1/connectivity", put(daemon_calls::connectivity))
         .route("/v1/leases", post(leases::lease))

@@ -158,6 +158,13 @@ static CALLS: &[Call] = &[
         &[Json("FlushRequest")],
         &[(200, Json("FlushAnswer"))],
     ),
+    call(
+        Post,
+        "/v1/compact",
+        "Rewrites the store and gives space back; answers at its end.",
+        &[],
+        &[(200, Json("CompactAnswer"))],
+    ),
     call(Post, "/v1/pause", "Makes no new attempts.", &[], &[(200, Json("Paused"))]),
     call(Post, "/v1/resume", "Ends the pause.", &[], &[(200, Json("Paused"))]),
     call(Get, "/v1/accounts", "Lists accounts, those not open first.", &[], &[(200, Json("Accounts"))]),
@@ -363,6 +370,7 @@ fn components() -> Components {
     add::<api::Status>(&mut schemas);
     add::<api::FlushRequest>(&mut schemas);
     add::<api::FlushAnswer>(&mut schemas);
+    add::<api::CompactAnswer>(&mut schemas);
     add::<api::Paused>(&mut schemas);
     add::<Accounts>(&mut schemas);
     add::<api::ReloadAnswer>(&mut schemas);

@@ -22,10 +22,10 @@ pub use target::{ListQuery, SentQuery};
 use crate::DurationText;
 use crate::limits::{BATCH_WAIT, LEASES_BYTES_MAX, WAIT_MARGIN};
 use crate::types::{
-    Account, BatchAnswer, BatchRequest, CancelAnswer, Connectivity, ConnectivityRequest, Entry, ExtendAnswer,
-    ExtendRequest, FlushAnswer, FlushRequest, LeasePage, LeaseRequest, LinkState, Live, MessagePage, Paused,
-    Ready, ReasonBody, Receipt, ReloadAnswer, ResendAnswer, ResendRequest, ResolveRequest, SentPage, Settle,
-    SettleAnswer, Status, Submit, SubmitAnswer, Submitted, Why,
+    Account, BatchAnswer, BatchRequest, CancelAnswer, CompactAnswer, Connectivity, ConnectivityRequest,
+    Entry, ExtendAnswer, ExtendRequest, FlushAnswer, FlushRequest, LeasePage, LeaseRequest, LinkState, Live,
+    MessagePage, Paused, Ready, ReasonBody, Receipt, ReloadAnswer, ResendAnswer, ResendRequest,
+    ResolveRequest, SentPage, Settle, SettleAnswer, Status, Submit, SubmitAnswer, Submitted, Why,
 };
 use target::{account_path, lease_path, message_path, receipt_path};
 use wire::{Answer, Call};
@@ -255,6 +255,15 @@ impl Client {
     /// See [`Client`].
     pub async fn flush(&self, request: &FlushRequest) -> Result<FlushAnswer, ClientError> {
         self.post("/v1/flush", request).await
+    }
+
+    /// Rewrites the store and gives space back; the answer comes at its end.
+    ///
+    /// # Errors
+    /// See [`Client`].
+    pub async fn compact(&self) -> Result<CompactAnswer, ClientError> {
+        let call = Call::new(Method::POST, "/v1/compact").with_body(encode(&ReasonBody::default())?);
+        self.call(call.with_wait(BATCH_WAIT)).await
     }
 
     /// Stops new attempts; messages are still accepted.

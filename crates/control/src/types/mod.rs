@@ -30,8 +30,8 @@ pub use problem::{PROBLEM_MEDIA_TYPE, Problem, ProblemCode, TooLarge, Unsupporte
 pub use receipt::{Receipt, SentPage};
 pub use state::{AttemptOutcome, ResolvedBy, State, UnknownState, WaitsFor};
 pub use status::{
-    Account, AccountState, Connectivity, ConnectivityRequest, Counts, FlushAnswer, FlushRequest, Link,
-    LinkState, Pace, Paused, SpoolStatus, Status, TransportStatus,
+    Account, AccountState, CompactAnswer, Connectivity, ConnectivityRequest, Counts, FlushAnswer,
+    FlushRequest, Link, LinkState, Pace, Paused, SpoolStatus, Status, TransportStatus,
 };
 pub use submit::{SendError, Submit, SubmitAnswer, Submitted};
 pub use verb::{

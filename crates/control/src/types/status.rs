@@ -248,6 +248,17 @@ pub struct FlushAnswer {
     pub due: u64,
 }
 
+/// The answer to a compact: the store's main file, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "camelCase")]
+pub struct CompactAnswer {
+    /// Before.
+    pub bytes_before: u64,
+    /// And after.
+    pub bytes_after: u64,
+}
+
 /// The answer to pause and resume.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]

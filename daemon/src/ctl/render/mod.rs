@@ -14,8 +14,8 @@ use std::path::Path;
 
 use outbox_control::Time;
 use outbox_control::types::{
-    Account, AttemptOutcome, BatchAnswer, BatchOp, Callback, CancelAnswer, CancelOutcome, Entry, Link,
-    LinkState, Receipt, ReloadAnswer, State, Status, SubmitAnswer, Why,
+    Account, AttemptOutcome, BatchAnswer, BatchOp, Callback, CancelAnswer, CancelOutcome, CompactAnswer,
+    Entry, Link, LinkState, Receipt, ReloadAnswer, State, Status, SubmitAnswer, Why,
 };
 use serde_json::Value;
 
@@ -240,6 +240,12 @@ pub(super) fn reloaded(answer: &ReloadAnswer) -> String {
 /// What a flush did.
 pub(super) fn flushed(due: u64) -> String {
     format!("{} now due.", text::count(due, "message is", "messages are"))
+}
+
+/// What a compact gave back.
+pub(super) fn compacted(answer: &CompactAnswer) -> String {
+    let (before, after) = (text::bytes(answer.bytes_before), text::bytes(answer.bytes_after));
+    format!("The store took {before} and takes {after} now.")
 }
 
 /// The link on a line.
