@@ -113,7 +113,7 @@ impl Disk {
                     let leaf = self.read_leaf(&own_key, &bytes);
                     if leaf.len() == 0 {
                         // It is about to be written anew: what could not be read is kept.
-                        batch.push((keys::set_aside(&own_key), Some(bytes)));
+                        batch.push((keys::set_aside_leaf(&own_key), Some(bytes)));
                     }
                     (own_key.to_vec(), leaf)
                 }
@@ -171,7 +171,7 @@ impl Disk {
         for own_key in own_keys {
             let Some(bytes) = self.engine.get(own_key)? else { continue };
             if Leaf::read(own_key, &bytes).is_err() {
-                batch.push((keys::set_aside(own_key), Some(bytes)));
+                batch.push((keys::set_aside_leaf(own_key), Some(bytes)));
                 batch.push((own_key.clone(), None));
             }
         }

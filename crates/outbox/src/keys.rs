@@ -19,7 +19,7 @@
 //! | `e` event | event | durable events; those of receipts are in the order of `sent?since=` |
 //! | `n` newMsgID-hash event | msgID | which originals a message replaced |
 //! | `b` name | | payload and replacement files that belong to an entry or receipt |
-//! | `z` key | a record that could not be read | set aside, kept for a person |
+//! | `z` key | a record that could not be read; `#` before the key: a leaf | set aside, kept for a person |
 //! | `c` | counters | |
 //!
 //! Numbers are big-endian, so that the order of keys is the order of numbers. Accounts, conversations and
@@ -181,6 +181,11 @@ pub(crate) fn set_aside(key: &[u8]) -> Vec<u8> {
     join(b'z', &[key])
 }
 
+/// Where the bytes of a leaf are kept that could not be read.
+pub(crate) fn set_aside_leaf(own_key: &[u8]) -> Vec<u8> {
+    join(b'z', &[b"#", own_key])
+}
+
 /// Prefixes whose rows are derived from the entries and rebuilt when they disagree.
 pub(crate) const DERIVED: [u8; 7] = [b's', b'l', b'h', b'w', b'd', b'x', b'g'];
 
@@ -190,11 +195,14 @@ pub(crate) const DERIVED: [u8; 7] = [b's', b'l', b'h', b'w', b'd', b'x', b'g'];
 /// in as many places as there are lanes, and each addition writes its leaf: they hold nothing but numbers. Payloads and
 /// events come at the end and go at the front, one by one where nothing else happens, and each time all of a leaf is
 /// written: two payloads of a KiB together are worth it, four are not (pages of the engine hold up to sixteen leaves).
+/// Entries and receipts stand two or three together: what a page costs in memory, whether it was read or not, is what a
+/// long backlog costs.
 pub(crate) fn leaf_size(key: &[u8]) -> Option<LeafSize> {
     let (rows, bytes) = match key.first()? {
         b's' | b'w' | b'd' | b'x' => (32, 4096),
         b'l' => (64, 4096),
         b'e' => (16, 4096),
+        b'm' => (8, 1280),
         b'p' => (32, 2304),
         _ => return None,
     };

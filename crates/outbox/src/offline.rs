@@ -187,10 +187,14 @@ impl Offline {
             && !matches!(view::data_of(&self.disk, &self.spool, receipt), Ok(Some(_)))
     }
 
+    /// Looks at all records; a leaf that cannot be read counts as one.
     fn walk(&self, mut each: impl FnMut(&[u8], Option<Record>)) -> Result<()> {
         let mut messages = self.disk.walk(&keys::messages())?;
         while let Some((key, bytes)) = messages.step()? {
             each(&key, decode_message(&key, &bytes).ok());
+        }
+        for own_key in self.disk.damaged_leaves() {
+            each(&own_key, None);
         }
         Ok(())
     }

@@ -6,7 +6,7 @@
 use crate::clock::Timestamp;
 use crate::disk::{Bytes, Disk, Rows, after_key, after_prefix};
 use crate::entry::{
-    Account, Counters, Entry, Identity, Kept, Lane, LaneKey, Phase, Place, Slot, StoredEvent,
+    Account, Counters, Entry, Identity, Kept, Lane, LaneKey, Phase, Place, Slot, StoredEvent, StoredPayload,
 };
 use crate::error::{Error, Result};
 use crate::keys::{self, Ended, StateIndex};
@@ -372,7 +372,8 @@ fn derive(tx: &mut Tx<'_>, mut from: Vec<u8>) -> Result<Rebuild> {
     Ok(Rebuild::Orphans { ended: Ended::No, from: keys::payloads(Ended::No) })
 }
 
-/// Payloads whose entry could not be read: their bytes are kept with its own.
+/// Payloads whose entry could not be read: their bytes are kept with its own. Where a whole leaf of records was lost,
+/// they are what tells whose those were.
 fn orphans(tx: &mut Tx<'_>, ended: Ended, mut from: Vec<u8>) -> Result<Rebuild> {
     let prefix = keys::payloads(ended);
     while let Some((key, bytes)) = tx.next(&prefix, &from)? {
@@ -381,6 +382,12 @@ fn orphans(tx: &mut Tx<'_>, ended: Ended, mut from: Vec<u8>) -> Result<Rebuild> 
         }
         from = after_key(&key);
         if entry_at(tx, keys::tail_number(&key))?.is_none() {
+            if let Some(msg_id) = StoredPayload::msg_id_of(&bytes)
+                && tx.get(&keys::message(&msg_id))?.is_none()
+                && tx.get(&keys::set_aside(&keys::message(&msg_id)))?.is_none()
+            {
+                tx.announce_set_aside(Some(&msg_id), "its record could not be read")?;
+            }
             tx.put_bytes(keys::set_aside(&key), bytes);
             tx.remove(key);
         }

@@ -477,6 +477,49 @@ fn damaged_leaves_are_set_aside_and_made_anew_without_a_restart() {
 }
 
 #[test]
+fn a_damaged_leaf_of_records_loses_these_alone_and_says_whose_they_were() {
+    let dir = tempfile::tempdir().unwrap();
+    full_spool(dir.path());
+    let before = look(&Outbox::open(config(dir.path())).unwrap());
+    let disk = Disk::open(&dir.path().join("store"), crate::limits::SEGMENT_BYTES).unwrap();
+    let leaves = disk.raw_rows(b"m");
+    assert!(leaves.len() > 1, "{}", leaves.len());
+    let (own_key, bytes) = &leaves[1];
+    let lost: Vec<String> = crate::leaf::Leaf::read(own_key, bytes)
+        .unwrap()
+        .rows_from(0)
+        .map(|(key, _)| String::from_utf8(key[1..].to_vec()).unwrap())
+        .collect();
+    let mut bytes = bytes.to_vec();
+    *bytes.last_mut().unwrap() ^= 1;
+    disk.write_raw(vec![(own_key.clone(), bytes)]);
+    drop(disk);
+    let check = crate::Offline::open(dir.path()).unwrap().check().unwrap();
+    assert_eq!(check.bad_records, 1, "fsck counts the leaf");
+    let outbox = Outbox::open(config(dir.path())).unwrap();
+    outbox.tick().wait().unwrap();
+    // The first of these meets the damage, if nothing before did.
+    for msg_id in &lost {
+        assert!(matches!(outbox.get(msg_id), Err(Error::NotFound { .. })), "{msg_id}");
+    }
+    outbox.tick().wait().unwrap();
+    let entries = outbox.list(&Filter::default(), 0, 100).unwrap().entries;
+    let is_kept = |view: &&EntryView| !lost.contains(&view.entry.identity.msg_id);
+    assert_eq!(entries.len(), before.entries.iter().filter(is_kept).count());
+    assert_eq!(outbox.counters().entries(), entries.len() as u64);
+    let events = outbox.events(0, 100).unwrap().events;
+    let named: Vec<_> =
+        events.into_iter().filter(|event| event.kind == crate::EventKind::Quarantined).collect();
+    for view in before.entries.iter().filter(|view| !is_kept(view)) {
+        let msg_id = Some(view.entry.identity.msg_id.clone());
+        assert!(named.iter().any(|event| event.msg_id == msg_id), "{msg_id:?} is not named: {named:?}");
+    }
+    drop(outbox);
+    std::fs::write(dir.path().join("check"), "check\n").unwrap();
+    assert!(!Outbox::open(config(dir.path())).unwrap().report().rebuilt, "once and for all");
+}
+
+#[test]
 fn damaged_events_are_missing_from_a_list_and_everything_else_goes_on() {
     let dir = tempfile::tempdir().unwrap();
     full_spool(dir.path());
