@@ -11,9 +11,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 /// Segments as the store has them: a group must fit into one.
-const SEGMENT_BYTES: usize = 8 * 1024 * 1024;
+const SEGMENT_BYTES: usize = outbox::limits::SEGMENT_BYTES;
 /// The page cache as the store has it.
-const CACHE_BYTES: u64 = 16 * 1024 * 1024;
+const CACHE_BYTES: u64 = outbox::limits::CACHE_BYTES;
 /// Bytes of one write while a log is made.
 const PIECE_BYTES: usize = 1024 * 1024;
 

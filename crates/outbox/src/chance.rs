@@ -4,6 +4,7 @@
 //! Never: decides anything by itself (the caller hands the roll on).
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use crate::names::{SendToken, short_hash};
 
@@ -17,9 +18,30 @@ pub trait Chance: Send + Sync {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SystemChance;
 
+/// Random bytes that are fetched at a time: a call into the system for each token and each roll is a tenth of what a
+/// settle computes.
+const POOL_BYTES: usize = 1024;
+
+/// Bytes that were fetched and not given out yet, at the end.
+static POOL: Mutex<Vec<u8>> = Mutex::new(Vec::new());
+
 impl Chance for SystemChance {
     fn fill(&self, bytes: &mut [u8]) -> bool {
-        getrandom::fill(bytes).is_ok()
+        if bytes.len() > POOL_BYTES {
+            return getrandom::fill(bytes).is_ok();
+        }
+        let mut pool = POOL.lock().unwrap_or_else(PoisonError::into_inner);
+        if pool.len() < bytes.len() {
+            let mut fresh = vec![0; POOL_BYTES];
+            if getrandom::fill(&mut fresh).is_err() {
+                return false;
+            }
+            *pool = fresh;
+        }
+        let rest = pool.len() - bytes.len();
+        bytes.copy_from_slice(&pool[rest..]);
+        pool.truncate(rest);
+        true
     }
 }
 
