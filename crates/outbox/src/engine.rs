@@ -33,9 +33,6 @@ pub(crate) type Batch = Vec<(Vec<u8>, Option<Bytes>)>;
 #[error("{0}")]
 pub(crate) struct DiskError(pub(crate) String);
 
-/// The key that is read to let the engine free memory; it need not be there.
-const ANY_KEY: &[u8] = b"c";
-
 /// An open store.
 pub(crate) struct Engine {
     /// `None` only while it is being exchanged, and for good if that failed.
@@ -76,15 +73,13 @@ impl Files {
         Ok(Self { db, file })
     }
 
-    fn apply(&self, batch: sled::Batch, rows: usize) -> Result<(), DiskError> {
-        self.db.apply_batch(batch).map_err(engine)?;
-        self.let_go(rows)
-    }
-
-    /// Lets the engine free what a batch replaced. It frees a little at every so many calls, and a batch counts as
-    /// one call however many rows it has: without as many calls that do nothing, memory grows without end.
-    fn let_go(&self, rows: usize) -> Result<(), DiskError> {
-        (0..rows / 2).try_for_each(|_| self.db.get(ANY_KEY).map(drop)).map_err(engine)
+    /// Applies a batch, and lets the engine free what it replaced. It frees a little at every so many calls, and a
+    /// batch counts as one call however many rows it has: without as many calls more, memory grows without end. Reads
+    /// of the rows themselves do more than reads of any other: the cache counts a page only once some dozen accesses
+    /// have gathered, and until then keeps what it does not count.
+    fn apply(&self, rows: &Batch) -> Result<(), DiskError> {
+        self.db.apply_batch(batch_of(rows)).map_err(engine)?;
+        rows.iter().try_for_each(|(key, _)| self.db.get(key).map(drop)).map_err(engine)
     }
 
     fn sync(&self, dir: &Path) -> Result<(), DiskError> {
@@ -160,12 +155,12 @@ impl Engine {
             rows.iter().map(|(key, value)| key.len() + value.as_ref().map_or(0, |v| v.len())).sum();
         self.written_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
         self.with(|files| {
-            files.apply(batch_of(rows), rows.len())?;
+            files.apply(rows)?;
             files.sync(&self.dir)
         })?;
         let mut copy = self.copy();
         // A copy that cannot follow is given up: only the store itself must not fail.
-        if copy.as_ref().is_some_and(|copy| copy.files.apply(batch_of(rows), rows.len()).is_err()) {
+        if copy.as_ref().is_some_and(|copy| copy.files.apply(rows).is_err()) {
             *copy = None;
         }
         Ok(())
@@ -194,23 +189,20 @@ impl Engine {
         let Some(Copy { files, from }) = copy.as_mut() else {
             return Err(DiskError("the copy could not be written".into()));
         };
-        let (mut batch, mut rows, mut bytes) = (sled::Batch::default(), 0, 0);
+        let (mut rows, mut bytes) = (Batch::new(), 0);
         let mut more = false;
         let start = std::mem::replace(from, Bound::Unbounded);
-        let mut last = None;
         self.scan(bound_of(&start), |key, value| {
             more = bytes >= COPY_PART_BYTES;
             if more {
                 return false;
             }
             bytes += key.len() + value.len();
-            rows += 1;
-            last = Some(key.to_vec());
-            batch.insert(key, value);
+            rows.push((key.to_vec(), Some(value)));
             true
         })?;
-        *from = last.map_or(start, Bound::Excluded);
-        files.apply(batch, rows)?;
+        *from = rows.last().map_or(start, |(key, _)| Bound::Excluded(key.clone()));
+        files.apply(&rows)?;
         Ok(more)
     }
 
