@@ -12,12 +12,12 @@ use std::fs::File;
 use std::ops::Bound;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use crate::error::OpenError;
-use crate::limits::{CACHE_BYTES, COPY_PART_BYTES, LOCK_WAIT};
+use crate::limits::{CACHE_BYTES, COPY_PART_BYTES, LOCK_WAIT, READS_UNLOOKED_MAX};
 
 /// The bytes of a value; cheap to clone.
 pub(crate) type Bytes = sled::IVec;
@@ -41,6 +41,8 @@ pub(crate) struct Engine {
     segment_bytes: usize,
     /// Bytes of rows that were written since it was opened.
     written_bytes: AtomicU64,
+    /// Reads since it was last looked whether they have written.
+    reads: AtomicU32,
     copy: Mutex<Option<Copy>>,
 }
 
@@ -73,13 +75,24 @@ impl Files {
         Ok(Self { db, file })
     }
 
-    /// Applies a batch, and lets the engine free what it replaced. It frees a little at every so many calls, and a
-    /// batch counts as one call however many rows it has: without as many calls more, memory grows without end. Reads
-    /// of the rows themselves do more than reads of any other: the cache counts a page only once some dozen accesses
-    /// have gathered, and until then keeps what it does not count.
     fn apply(&self, rows: &Batch) -> Result<(), DiskError> {
-        self.db.apply_batch(batch_of(rows)).map_err(engine)?;
+        self.db.apply_batch(batch_of(rows)).map_err(engine)
+    }
+
+    /// Lets the engine free what a batch replaced. It frees a little at every so many calls, and a batch counts as one
+    /// call however many rows it has: without as many calls more, memory grows without end. Reads of the rows
+    /// themselves do more than reads of any other: the cache counts a page only once some dozen accesses have gathered,
+    /// and until then keeps what it does not count.
+    fn let_go(&self, rows: &Batch) -> Result<(), DiskError> {
         rows.iter().try_for_each(|(key, _)| self.db.get(key).map(drop)).map_err(engine)
+    }
+
+    /// Makes durable what reads have written: the engine merges pages when it finds them nearly empty. What lies in the
+    /// log before a batch and is not durable can, at a power cut, take everything with it: the batch's segments say of
+    /// an earlier one, which the cut took, that it is stable.
+    fn sync_reads(&self, dir: &Path) -> Result<(), DiskError> {
+        let bytes = self.db.flush().map_err(engine)?;
+        if bytes > 0 { self.sync(dir) } else { Ok(()) }
     }
 
     fn sync(&self, dir: &Path) -> Result<(), DiskError> {
@@ -96,6 +109,7 @@ impl Engine {
             dir: dir.into(),
             segment_bytes,
             written_bytes: AtomicU64::new(0),
+            reads: AtomicU32::new(0),
             copy: Mutex::new(None),
         })
     }
@@ -107,25 +121,37 @@ impl Engine {
         }
     }
 
+    /// The same for a read.
+    fn read<T>(&self, work: impl FnOnce(&Files) -> Result<T, DiskError>) -> Result<T, DiskError> {
+        self.with(|files| {
+            let answer = work(files)?;
+            if self.reads.fetch_add(1, Ordering::Relaxed) >= READS_UNLOOKED_MAX {
+                self.reads.store(0, Ordering::Relaxed);
+                files.sync_reads(&self.dir)?;
+            }
+            Ok(answer)
+        })
+    }
+
     fn copy(&self) -> MutexGuard<'_, Option<Copy>> {
         self.copy.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The value under a key.
     pub(crate) fn get(&self, key: &[u8]) -> Result<Option<Bytes>, DiskError> {
-        self.with(|files| files.db.get(key).map_err(engine))
+        self.read(|files| files.db.get(key).map_err(engine))
     }
 
     /// The first row from here on.
     pub(crate) fn first(&self, from: Bound<&[u8]>) -> Result<Option<Row>, DiskError> {
-        self.with(|files| {
+        self.read(|files| {
             files.db.range::<&[u8], _>((from, Bound::Unbounded)).next().transpose().map_err(engine)
         })
     }
 
     /// The last row between these.
     pub(crate) fn last(&self, from: &[u8], to: Bound<&[u8]>) -> Result<Option<Row>, DiskError> {
-        self.with(|files| {
+        self.read(|files| {
             let mut rows = files.db.range::<&[u8], _>((Bound::Included(from), to));
             rows.next_back().transpose().map_err(engine)
         })
@@ -137,12 +163,15 @@ impl Engine {
         from: Bound<&[u8]>,
         mut each: impl FnMut(Bytes, Bytes) -> bool,
     ) -> Result<(), DiskError> {
-        self.with(|files| {
-            for row in files.db.range::<&[u8], _>((from, Bound::Unbounded)) {
+        self.read(|files| {
+            for (read, row) in files.db.range::<&[u8], _>((from, Bound::Unbounded)).enumerate() {
                 // After a damaged page an iterator repeats its error for ever: the first one is final.
                 let (key, value) = row.map_err(engine)?;
                 if !each(key, value) {
                     break;
+                }
+                if read % READS_UNLOOKED_MAX as usize == READS_UNLOOKED_MAX as usize - 1 {
+                    files.sync_reads(&self.dir)?;
                 }
             }
             Ok(())
@@ -155,12 +184,17 @@ impl Engine {
             rows.iter().map(|(key, value)| key.len() + value.as_ref().map_or(0, |v| v.len())).sum();
         self.written_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
         self.with(|files| {
+            files.sync_reads(&self.dir)?;
             files.apply(rows)?;
-            files.sync(&self.dir)
+            files.sync(&self.dir)?;
+            files.let_go(rows)
         })?;
         let mut copy = self.copy();
         // A copy that cannot follow is given up: only the store itself must not fail.
-        if copy.as_ref().is_some_and(|copy| copy.files.apply(rows).is_err()) {
+        if copy
+            .as_ref()
+            .is_some_and(|copy| copy.files.apply(rows).and_then(|()| copy.files.let_go(rows)).is_err())
+        {
             *copy = None;
         }
         Ok(())
@@ -203,6 +237,7 @@ impl Engine {
         })?;
         *from = rows.last().map_or(start, |(key, _)| Bound::Excluded(key.clone()));
         files.apply(&rows)?;
+        files.let_go(&rows)?;
         Ok(more)
     }
 

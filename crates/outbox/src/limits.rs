@@ -26,12 +26,19 @@ pub const HISTORY_MAX: usize = 20;
 /// them share a node, which must stay far below a quarter of a segment.
 pub const INLINE_BYTES_MAX: usize = 16 * 1024;
 
-/// Bytes of one group: more than one segment's share could survive a power cut in part. The engine writes up to
-/// three times as much (pages that are written anew).
+/// Bytes of one group: what is written between two syncs must stay within one segment, or a power cut can take more
+/// than what was written last. The engine writes several times as much (pages that are written anew, and merged).
 pub const GROUP_BYTES_MAX: usize = 512 * 1024;
 
-/// Changes of one group: bounds the time until the first of them is answered.
-pub const GROUP_VERBS_MAX: usize = 1024;
+/// How often the bytes of a payload that goes count in a group: its page is written anew, with its neighbours.
+pub const REMOVED_SHARE: usize = 3;
+
+/// Changes of one group: bounds the time until the first of them is answered, and the pages that are touched.
+pub const GROUP_VERBS_MAX: usize = 512;
+
+/// Reads after which it is looked whether they have written: the engine merges pages that it finds nearly empty, some
+/// hundred KiB at the most each time.
+pub const READS_UNLOOKED_MAX: u32 = 32;
 
 /// How long a group waits for callers that were answered together and are about to come again: less than a sync of a
 /// fast drive takes, so that waiting in vain costs less than a group of its own would.
@@ -44,9 +51,9 @@ pub const RUN_WAIT_MAX: Duration = Duration::from_millis(1);
 /// Verbs that wait for the writer before callers are made to wait, too.
 pub const QUEUE_VERBS_MAX: usize = 4096;
 
-/// Size of sled's segments: a group must fit into one (512 KiB, thrice, against 4 MiB). Two or three of them are in
+/// Size of sled's segments: a group must fit into one, whatever the engine makes of it. Two or three of them are in
 /// memory at any time.
-pub const SEGMENT_BYTES: usize = 4 * 1024 * 1024;
+pub const SEGMENT_BYTES: usize = 8 * 1024 * 1024;
 
 /// The same where groups are committed by hand and are small: sled fills and writes a whole segment at each
 /// open, which would take most of a simulation's time.

@@ -3,12 +3,13 @@
 //! Owns:  opening and closing, and one method for each verb and each view.
 //! Never: holds state of its own; the store has it all.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::{Moment, SpoolClock, Timestamp, WallTime};
 use crate::config::{Committer, Config};
-use crate::disk::{Disk, Rows};
+use crate::disk::{Disk, Rows, panic_text};
 use crate::entry::{Account, Counters, Entry, Receipt};
 use crate::error::{Error, OpenError, Result};
 use crate::events::{self, EventPage};
@@ -108,6 +109,13 @@ impl Outbox {
     /// # Errors
     /// [`OpenError`], whose `hint` says what to do.
     pub fn open(config: Config) -> std::result::Result<Self, OpenError> {
+        let path = config.path.clone();
+        // The engine panics on some damage, also after its own open.
+        catch_unwind(AssertUnwindSafe(|| Self::open_store(config)))
+            .unwrap_or_else(|panic| Err(OpenError::Corrupt { path, reason: panic_text(panic.as_ref()) }))
+    }
+
+    fn open_store(config: Config) -> std::result::Result<Self, OpenError> {
         let Opened { spool, disk, clean } =
             Spool::open(&config.path, &config.holder, segment_bytes(&config))?;
         let path = config.path.clone();

@@ -16,6 +16,7 @@ use crate::entry::{
 use crate::error::{Error, Result};
 use crate::keys::{self, Ended, StateIndex};
 use crate::lifecycle::Context;
+use crate::limits::{INLINE_BYTES_MAX, REMOVED_SHARE};
 use crate::notice::{Event, EventKind, Notices};
 use crate::outcome::Outcome;
 use crate::record::{Stored, decode, encode};
@@ -261,6 +262,13 @@ impl<'a> Tx<'a> {
         Ok(())
     }
 
+    /// Removes the row of an entry's payload, which is as large as this.
+    pub(crate) fn remove_payload(&mut self, key: Vec<u8>, bytes: u64) {
+        let inline = usize::try_from(bytes).unwrap_or(usize::MAX).min(INLINE_BYTES_MAX);
+        self.bytes += inline * REMOVED_SHARE;
+        self.remove(key);
+    }
+
     pub(crate) fn remove(&mut self, key: Vec<u8>) {
         self.write(key, None);
     }
@@ -311,7 +319,8 @@ impl<'a> Tx<'a> {
     /// in its place. Aliases stay: they lead to the receipt.
     pub(crate) fn drop_entry(&mut self, old: &Entry) -> Result<()> {
         self.derive(Some(old), None)?;
-        self.remove(keys::payload(ended(&old.delivery), old.identity.seq));
+        let key = keys::payload(ended(&old.delivery), old.identity.seq);
+        self.remove_payload(key, old.identity.payload_bytes);
         self.unname(old.payload);
         Ok(())
     }
@@ -420,7 +429,7 @@ impl<'a> Tx<'a> {
         let (was, is) = (ended(&old.delivery), ended(&new.delivery));
         if new.payload == crate::entry::Place::Nowhere {
             if old.payload != new.payload {
-                self.remove(keys::payload(was, seq));
+                self.remove_payload(keys::payload(was, seq), old.identity.payload_bytes);
                 self.unname(old.payload);
             }
             return Ok(());
@@ -432,7 +441,7 @@ impl<'a> Tx<'a> {
         // The checksum covers the key, so the record is encoded anew.
         if let Some(payload) = load::<crate::entry::StoredPayload>(self, &old_key)? {
             self.put(keys::payload(is, seq), &payload)?;
-            self.remove(old_key);
+            self.remove_payload(old_key, old.identity.payload_bytes);
         }
         Ok(())
     }
