@@ -13,7 +13,7 @@ use std::ops::Bound;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use crate::error::OpenError;
@@ -44,6 +44,8 @@ pub(crate) struct Engine {
     /// Reads since it was last looked whether they have written.
     reads: AtomicU32,
     copy: Mutex<Option<Copy>>,
+    /// A flush or sync that failed, also one after a read: nothing is committed after it.
+    broken: OnceLock<DiskError>,
 }
 
 /// sled, and our own handle of the file that it writes.
@@ -111,6 +113,7 @@ impl Engine {
             written_bytes: AtomicU64::new(0),
             reads: AtomicU32::new(0),
             copy: Mutex::new(None),
+            broken: OnceLock::new(),
         })
     }
 
@@ -127,9 +130,16 @@ impl Engine {
             let answer = work(files)?;
             if self.reads.fetch_add(1, Ordering::Relaxed) >= READS_UNLOOKED_MAX {
                 self.reads.store(0, Ordering::Relaxed);
-                files.sync_reads(&self.dir)?;
+                self.sync_reads(files)?;
             }
             Ok(answer)
+        })
+    }
+
+    /// An error is final: what failed to reach the drive once is never believed to be there later.
+    fn sync_reads(&self, files: &Files) -> Result<(), DiskError> {
+        files.sync_reads(&self.dir).inspect_err(|error| {
+            let _ = self.broken.set(error.clone());
         })
     }
 
@@ -171,7 +181,7 @@ impl Engine {
                     break;
                 }
                 if read % READS_UNLOOKED_MAX as usize == READS_UNLOOKED_MAX as usize - 1 {
-                    files.sync_reads(&self.dir)?;
+                    self.sync_reads(files)?;
                 }
             }
             Ok(())
@@ -184,7 +194,10 @@ impl Engine {
             rows.iter().map(|(key, value)| key.len() + value.as_ref().map_or(0, |v| v.len())).sum();
         self.written_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
         self.with(|files| {
-            files.sync_reads(&self.dir)?;
+            if let Some(error) = self.broken.get() {
+                return Err(error.clone());
+            }
+            self.sync_reads(files)?;
             files.apply(rows)?;
             files.sync(&self.dir)?;
             files.let_go(rows)
@@ -363,4 +376,21 @@ pub(crate) fn io_error<'a>(
     path: &'a Path,
 ) -> impl FnOnce(std::io::Error) -> OpenError + use<'a> {
     move |source| OpenError::Io { action, path: path.into(), source }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_committed_after_a_sync_that_failed_behind_a_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let engine = Engine::open(dir.path(), crate::limits::SEGMENT_BYTES_BY_HAND).unwrap();
+        let rows = vec![(b"a".to_vec(), Some(b"1".as_slice().into()))];
+        engine.commit(&rows).unwrap();
+        let failed = DiskError("sync: the drive is gone".into());
+        engine.broken.set(failed.clone()).unwrap();
+        assert_eq!(engine.commit(&rows), Err(failed));
+        assert!(engine.get(b"a").unwrap().is_some(), "what is there can still be read");
+    }
 }
