@@ -34,7 +34,12 @@ impl World {
             prop_assert!(account.as_ref().is_none_or(|account| *account == lease.account));
             prop_assert!(!shut(&lease.account), "leased of a shut account");
             self.check_lease(lease, &all)?;
-            let app = duration.map(|duration| App { started: self.now(), until: self.now().plus(duration) });
+            // It may be shorter than was asked for: it ends with the window of an earlier attempt.
+            let now = self.outbox().now();
+            let until = lease.deadline.map(|deadline| now.time_of(deadline));
+            prop_assert!(until <= duration.map(|duration| now.time.plus(duration)));
+            prop_assert_eq!(until.is_some(), duration.is_some());
+            let app = until.map(|until| App { started: now.time, until });
             let known = self.known.get_mut(&lease.msg_id).unwrap();
             known.starts += 1;
             known.token = Some(lease.token);
@@ -149,15 +154,19 @@ impl World {
 
     pub(crate) fn extend(&mut self, which: usize, duration_s: u16) -> Checked {
         let Some(lease) = self.lease_at(which) else { return Ok(()) };
-        let (now, duration) = (self.now(), Duration::from_secs(u64::from(duration_s)));
+        let (now, duration) = (self.outbox().now(), Duration::from_secs(u64::from(duration_s)));
         let answer = self.outbox().extend(lease.clone(), duration).wait();
         let known = self.known.get_mut(lease.msg_id()).unwrap();
         let current = known.current.as_mut().filter(|current| current.lease == lease);
         match current.and_then(|current| current.app.as_mut()) {
             Some(app) => {
                 let longest = app.started.plus(outbox::limits::LEASE_TOTAL_MAX);
-                app.until = now.plus(duration).min(longest).max(app.until);
+                let asked = now.time.plus(duration).min(longest).max(app.until);
                 prop_assert!(answer.is_ok());
+                let until = now.time_of(answer.unwrap());
+                // As with a lease, the window of an earlier attempt may end it sooner, but never what it had already.
+                prop_assert!((app.until..=asked).contains(&until));
+                app.until = until;
             }
             None => prop_assert!(matches!(answer, Err(Error::WrongState { .. })), "{:?}", answer),
         }
