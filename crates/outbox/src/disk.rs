@@ -13,6 +13,7 @@ pub(crate) use crate::engine::{Bytes, DiskError, io_error, panic_text, sync_path
 use crate::error::OpenError;
 use crate::keys;
 use crate::leaf::{Change, Leaf};
+use crate::record;
 
 /// Rows to write (`Some`) and to remove (`None`).
 pub(crate) type Writes = BTreeMap<Vec<u8>, Option<Bytes>>;
@@ -95,7 +96,20 @@ pub(crate) struct Disk {
 impl Disk {
     /// Opens or creates the store in `dir`, which exists.
     pub(crate) fn open(dir: &Path, segment_bytes: usize) -> Result<Self, OpenError> {
-        Ok(Self { engine: Engine::open(dir, segment_bytes)?, damaged: Mutex::default() })
+        let disk = Self { engine: Engine::open(dir, segment_bytes)?, damaged: Mutex::default() };
+        let corrupt = |error: DiskError| OpenError::Corrupt { path: dir.into(), reason: error.0 };
+        if disk.is_without_leaves().map_err(corrupt)? {
+            let found = "1 of a build before the first release, whose rows stand alone".into();
+            return Err(OpenError::Format { path: dir.into(), found, known: crate::spool::FORMAT });
+        }
+        Ok(disk)
+    }
+
+    /// Whether records stand where leaves of them should: every one of them would be taken for damage.
+    fn is_without_leaves(&self) -> Result<bool, DiskError> {
+        let messages = keys::messages();
+        let first = self.engine.first(Bound::Included(&messages))?;
+        Ok(first.is_some_and(|(key, bytes)| key.starts_with(&messages) && record::is_whole(&key, &bytes)))
     }
 
     /// Applies all writes as one batch and returns once they are on the drive.

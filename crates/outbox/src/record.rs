@@ -98,6 +98,12 @@ pub(crate) fn decode<T: Stored>(key: &[u8], bytes: &[u8]) -> Result<T, RecordErr
     options().deserialize(body).map_err(|error| RecordError::Body(error.to_string()))
 }
 
+/// Whether these bytes are a record under this key, of whatever kind.
+pub(crate) fn is_whole(key: &[u8], bytes: &[u8]) -> bool {
+    let Some((head, body)) = bytes.split_at_checked(ENVELOPE_BYTES) else { return false };
+    head[8..] == checksum(key, &head[..8], body).to_le_bytes()
+}
+
 /// The first field of a record's body, unchecked: it is for the caller to find out whether it is true.
 pub(crate) fn first_field<T: DeserializeOwned>(bytes: &[u8]) -> Option<T> {
     options().allow_trailing_bytes().deserialize(bytes.get(ENVELOPE_BYTES..)?).ok()

@@ -542,3 +542,21 @@ fn damaged_events_are_missing_from_a_list_and_everything_else_goes_on() {
     assert_eq!(kinds(&after), expected);
     assert_eq!(outbox.counters().quarantined, 1);
 }
+
+#[test]
+fn a_spool_whose_records_stand_alone_is_refused_and_not_taken_for_damaged() {
+    let dir = tempfile::tempdir().unwrap();
+    drop(Outbox::open(config(dir.path())).unwrap());
+    let store = dir.path().join("store");
+    let disk = Disk::open(&store, crate::limits::SEGMENT_BYTES).unwrap();
+    let key = keys::message("of an earlier build");
+    let bytes = crate::record::encode(&key, &Counters::default()).unwrap();
+    disk.write_raw(vec![(key.clone(), bytes.clone())]);
+    drop(disk);
+    let error = Outbox::open(config(dir.path())).err().unwrap();
+    assert!(matches!(&error, crate::OpenError::Format { .. }), "{error}");
+    assert!(crate::Offline::open(dir.path()).is_err());
+    assert!(dir.path().join("clean").exists(), "nothing was changed");
+    let engine = crate::engine::Engine::open(&store, crate::limits::SEGMENT_BYTES).unwrap();
+    assert_eq!(engine.get(&key).unwrap().as_deref(), Some(bytes.as_slice()));
+}

@@ -78,9 +78,9 @@ impl Shared {
                 true
             }
             Ok(Job::Compact(reply)) => {
-                committing.rewriter.begin(self, Some(reply));
+                committing.rewrite(self, |rewriter| rewriter.begin(self, Some(reply)));
                 while committing.rewriter.is_under_way() {
-                    committing.rewrite(self);
+                    committing.rewrite(self, |rewriter| rewriter.go_on(self));
                 }
                 true
             }
@@ -292,8 +292,15 @@ impl Committing {
                         break;
                     }
                 }
-                Ok(Job::Compact(reply)) => self.rewriter.begin(shared, Some(reply)),
-                Err(RecvTimeoutError::Timeout) => self.rewrite(shared),
+                Ok(Job::Compact(reply)) => {
+                    self.rewrite(shared, |rewriter| rewriter.begin(shared, Some(reply)))
+                }
+                Err(RecvTimeoutError::Timeout) if self.rewriter.is_under_way() => {
+                    self.rewrite(shared, |rewriter| rewriter.go_on(shared));
+                }
+                Err(RecvTimeoutError::Timeout) => {
+                    self.rewrite(shared, |rewriter| rewriter.begin(shared, None))
+                }
                 Ok(Job::Stop) | Err(RecvTimeoutError::Disconnected) => break,
             }
         }
@@ -301,15 +308,9 @@ impl Committing {
         close(shared);
     }
 
-    /// Does the next part of a rewrite, or begins one.
-    fn rewrite(&mut self, shared: &Shared) {
-        let part = catch_unwind(AssertUnwindSafe(|| {
-            if self.rewriter.is_under_way() {
-                self.rewriter.go_on(shared);
-            } else {
-                self.rewriter.begin(shared, None);
-            }
-        }));
+    /// Lets a part of a rewrite be done; a panic of the engine ends it and the store, not the thread.
+    fn rewrite(&mut self, shared: &Shared, part: impl FnOnce(&mut Rewriter)) {
+        let part = catch_unwind(AssertUnwindSafe(|| part(&mut self.rewriter)));
         if let Err(panic) = part {
             let error = shared.fail(format!("the storage engine panicked: {}", panic_text(panic.as_ref())));
             self.rewriter.give_up(shared, &error);
@@ -336,7 +337,7 @@ impl Committing {
             Ok(end) => {
                 self.last_verbs = end.verbs;
                 for reply in end.compacts {
-                    self.rewriter.begin(shared, Some(reply));
+                    self.rewrite(shared, |rewriter| rewriter.begin(shared, Some(reply)));
                 }
                 end.stop
             }
@@ -346,7 +347,7 @@ impl Committing {
             }
         };
         if self.rewriter.is_under_way() {
-            self.rewrite(shared);
+            self.rewrite(shared, |rewriter| rewriter.go_on(shared));
         }
         if let Err(error) = mend(shared) {
             shared.fail(format!("mending what is derived: {error}"));
