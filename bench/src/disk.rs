@@ -3,13 +3,12 @@
 //! Owns:  a fresh spool in each round, from empty over full to drained.
 //! Never: counts what this program itself writes as the daemon's.
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use clap::Args;
-use http::StatusCode;
 use tokio::runtime::Runtime;
 
 use crate::bare::{BareSled, Rows};
-use crate::daemon::{Daemon, Place, Program, http_toml};
+use crate::daemon::{Place, Program, http_toml};
 use crate::drain::finish;
 use crate::fill::Filling;
 use crate::options::Common;
@@ -18,7 +17,6 @@ use crate::report::{Cell, Report, Table, Unit};
 use crate::rounds::{Contender, compete};
 use crate::service::Service;
 use crate::stats::Spread;
-use crate::wire::Wire;
 use crate::workload::{self, RECORD_BYTES};
 
 /// Options of `disk`.
@@ -118,21 +116,10 @@ fn through_daemon(
     // In a daemon of its own, so that a stop's bytes do not count for it.
     let daemon = runtime.block_on(place.start())?;
     let before = written(daemon.pid())?;
-    if runtime.block_on(compact(&daemon))? {
-        counted.note(3, count, kept()?, Some(written(daemon.pid())? - before));
-    }
+    runtime.block_on(daemon.client.compact()).context("giving space back")?;
+    counted.note(3, count, kept()?, Some(written(daemon.pid())? - before));
     runtime.block_on(daemon.stop())?;
     Ok(waiting as f64 / count as f64)
-}
-
-/// Asks the daemon to give space back; answers whether it can.
-async fn compact(daemon: &Daemon<'_>) -> Result<bool> {
-    let (status, body) = Wire::open(&daemon.socket()).await?.post("/v1/compact").await?;
-    match status {
-        status if status.is_success() => Ok(true),
-        StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED | StatusCode::NOT_IMPLEMENTED => Ok(false),
-        status => bail!("compact answered {status}: {}", String::from_utf8_lossy(&body)),
-    }
 }
 
 /// One round of bare sled: the same messages accepted, leased and ended.
@@ -216,8 +203,5 @@ fn report(options: &Options, of_daemon: &Counted, of_sled: &Counted) -> Report {
         "bare sled: groups of {} accepted, then groups of {} leased and ended, with the rows of `life`",
         options.group, options.concurrency
     ));
-    if of_daemon.kept.last().is_some_and(Vec::is_empty) {
-        report.note("this outboxd has no compact yet");
-    }
     report
 }

@@ -62,11 +62,6 @@ impl Wire {
         Ok(body)
     }
 
-    /// Posts to a path that may not be there.
-    pub(crate) async fn post(&mut self, path: &str) -> Result<(StatusCode, Bytes)> {
-        self.call(Method::POST, path, "application/json", Vec::new()).await
-    }
-
     /// Submits one message.
     pub(crate) async fn submit(&mut self, object: Vec<u8>) -> Result<()> {
         let (status, body) = self.call(Method::POST, "/v1/messages", "application/json", object).await?;
