@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use clap::Args;
-use outbox::{Class, Config, Lease, LeaseRequest, Outbox, Outcome, Replacement, Report as Outcomes};
+use outbox::{Class, Config, Lease, LeaseId, LeaseRequest, Outbox, Outcome, Replacement, Report as Outcomes};
 
 use crate::bare::{BareSled, Rows};
 use crate::options::{self, Common, Folder};
@@ -164,15 +164,19 @@ fn live(outbox: &Outbox, load: &Load, messages: &Messages) -> Result<u64> {
         let leases = outbox.lease(request).wait().context("leasing")?;
         ensure!(!leases.is_empty(), "nothing is due although {} messages wait", load.group - sent);
         sent += leases.len() as u64;
-        let tickets: Vec<_> = leases.into_iter().map(|lease| settle_as_sent(outbox, lease)).collect();
-        for ticket in tickets {
-            ticket.wait().context("settling")?;
+        for answer in outbox.settle_many(leases.into_iter().map(as_sent)) {
+            answer.context("settling")?;
         }
     }
     Ok(sent)
 }
 
 pub(crate) fn settle_as_sent(outbox: &Outbox, lease: Lease) -> outbox::Ticket<outbox::Settled> {
+    let (id, outcome) = as_sent(lease);
+    outbox.settle(id, outcome)
+}
+
+fn as_sent(lease: Lease) -> (LeaseId, Outcomes) {
     let new_msg_id = Some(format!("{}-new", lease.msg_id));
     let outcome = Outcomes {
         outcome: Outcome::Sent,
@@ -182,7 +186,7 @@ pub(crate) fn settle_as_sent(outbox: &Outbox, lease: Lease) -> outbox::Ticket<ou
         retry_after: None,
         replacement: Some(Replacement { new_msg_id, data: workload::payload(REPLACEMENT_BYTES) }),
     };
-    outbox.settle(lease.id, outcome)
+    (lease.id, outcome)
 }
 
 /// The same three changes of each message as rows; the second and third in groups of at most `part`.

@@ -6,13 +6,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::at_hand::{AtHand, Found, Replaced};
 use crate::engine::{Batch, Engine, Row};
 pub(crate) use crate::engine::{Bytes, DiskError, io_error, panic_text, sync_path};
 use crate::error::OpenError;
 use crate::keys;
 use crate::leaf::{Change, Leaf};
+use crate::leaves::ByWriter;
 use crate::record;
 
 /// Rows to write (`Some`) and to remove (`None`).
@@ -91,12 +93,17 @@ pub(crate) struct Disk {
     pub(crate) engine: Engine,
     /// Leaves that could not be read since this was last asked for.
     damaged: Mutex<BTreeSet<Vec<u8>>>,
+    at_hand: Mutex<AtHand>,
 }
 
 impl Disk {
     /// Opens or creates the store in `dir`, which exists.
     pub(crate) fn open(dir: &Path, segment_bytes: usize) -> Result<Self, OpenError> {
-        let disk = Self { engine: Engine::open(dir, segment_bytes)?, damaged: Mutex::default() };
+        let disk = Self {
+            engine: Engine::open(dir, segment_bytes)?,
+            damaged: Mutex::default(),
+            at_hand: Mutex::default(),
+        };
         let corrupt = |error: DiskError| OpenError::Corrupt { path: dir.into(), reason: error.0 };
         if disk.is_without_leaves().map_err(corrupt)? {
             let found = "1 of a build before the first release, whose rows stand alone".into();
@@ -114,54 +121,66 @@ impl Disk {
 
     /// Applies all writes as one batch and returns once they are on the drive.
     pub(crate) fn commit(&self, writes: &Writes) -> Result<(), DiskError> {
-        let mut batch = Batch::with_capacity(writes.len());
+        let (mut batch, mut replaced) = (Batch::with_capacity(writes.len()), Vec::new());
+        let at_hand = self.at_hand();
         let mut left = writes.iter().peekable();
         while let Some((key, value)) = left.next() {
             let Some(max) = keys::leaf_size(key) else {
                 batch.push((key.clone(), value.clone()));
                 continue;
             };
-            let (own_key, leaf) = match self.leaf_row_of(key)? {
-                None => (vec![key[0]], Leaf::default()),
-                Some((own_key, bytes)) => {
-                    let leaf = self.read_leaf(&own_key, &bytes);
-                    if leaf.len() == 0 {
-                        // It is about to be written anew: what could not be read is kept.
-                        batch.push((keys::set_aside_leaf(&own_key), Some(bytes)));
-                    }
-                    (own_key.to_vec(), leaf)
-                }
-            };
+            let (found, end) = at_hand.leaf_and_end(key)?;
+            if found.leaf.len() == 0
+                && let Some(unread) = self.engine.get(&found.own_key)?
+            {
+                // It is about to be written anew: what could not be read is kept.
+                batch.push((keys::set_aside_leaf(&found.own_key), Some(unread)));
+            }
             let mut changes: Vec<Change<'_>> = vec![(key, value.as_deref())];
-            if left.peek().is_some_and(|(next, _)| next.first() == key.first()) {
-                let end = self.key_after(&own_key)?;
-                while let Some((key, value)) = left.next_if(|(key, _)| **key < end) {
-                    changes.push((key, value.as_deref()));
+            while let Some((key, value)) = left.next_if(|(key, _)| ***key < *end) {
+                changes.push((key, value.as_deref()));
+            }
+            let (leaf, appends) = found.leaf.changed(&changes);
+            let mut own_key = found.own_key.clone();
+            let mut parts = Vec::new();
+            if leaf.len() == 0 {
+                batch.push((own_key.to_vec(), None));
+            } else {
+                for part in leaf.divided(max, appends) {
+                    if let (false, Some(first)) = (parts.is_empty(), part.first_key()) {
+                        own_key = first.into();
+                    }
+                    batch.push((own_key.to_vec(), Some(part.bytes(&own_key).into())));
+                    parts.push((own_key.clone(), part));
                 }
             }
-            let (leaf, appends) = leaf.changed(&changes);
-            if leaf.len() == 0 {
-                batch.push((own_key, None));
-                continue;
-            }
-            let written = leaf.written(&own_key, max, appends);
-            batch.extend(written.into_iter().map(|(key, bytes)| (key, Some(bytes.into()))));
+            replaced.push(Replaced { own_key: found.own_key, end, parts });
         }
-        self.engine.commit(&batch)
+        match self.engine.commit(&batch) {
+            Ok(()) => self.leaves_at_hand().replace(replaced),
+            Err(error) => {
+                self.leaves_at_hand().clear();
+                return Err(error);
+            }
+        }
+        Ok(())
     }
 
-    /// The leaf in which a row stands or would stand, if there is one.
-    fn leaf_of(&self, key: &[u8]) -> Result<Option<(Bytes, Leaf)>, DiskError> {
-        Ok(self.leaf_row_of(key)?.map(|row| self.leaf_in(row)))
+    /// The disk as its only writer reads it: what was read or written lately is at hand.
+    pub(crate) const fn at_hand(&self) -> ByWriter<'_> {
+        ByWriter::new(self)
     }
 
-    fn leaf_row_of(&self, key: &[u8]) -> Result<Option<Row>, DiskError> {
+    pub(crate) fn leaves_at_hand(&self) -> MutexGuard<'_, AtHand> {
+        self.at_hand.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn leaf_row_of(&self, key: &[u8]) -> Result<Option<Row>, DiskError> {
         self.engine.last(&key[..1], Bound::Included(key))
     }
 
-    fn leaf_in(&self, (own_key, bytes): Row) -> (Bytes, Leaf) {
-        let leaf = self.read_leaf(&own_key, &bytes);
-        (own_key, leaf)
+    pub(crate) fn found(&self, (own_key, bytes): &Row) -> Found {
+        Found { own_key: own_key.clone(), leaf: Arc::new(self.read_leaf(own_key, bytes)), end: None }
     }
 
     /// Reads a leaf. One that cannot be read counts as empty and is remembered, so that the rest goes on until the
@@ -189,72 +208,16 @@ impl Disk {
                 batch.push((own_key.clone(), None));
             }
         }
+        self.leaves_at_hand().clear();
         self.engine.commit(&batch)
     }
 
     /// Where the leaf with this key ends: the key of the next one, or that of the next kind.
-    fn key_after(&self, own_key: &[u8]) -> Result<Vec<u8>, DiskError> {
+    pub(crate) fn key_after(&self, own_key: &[u8]) -> Result<Bytes, DiskError> {
         Ok(match self.engine.first(Bound::Excluded(own_key))? {
-            Some((next, _)) if next.first() == own_key.first() => next.to_vec(),
-            _ => after_prefix(&own_key[..1]),
+            Some((next, _)) if next.first() == own_key.first() => next,
+            _ => after_prefix(&own_key[..1]).into(),
         })
-    }
-
-    /// The leaf of the same kind that begins after this key.
-    fn leaf_after(&self, key: &[u8]) -> Result<Option<(Bytes, Leaf)>, DiskError> {
-        let next = self.engine.first(Bound::Excluded(key))?;
-        Ok(next.filter(|(next, _)| next.first() == key.first()).map(|row| self.leaf_in(row)))
-    }
-
-    fn next_in_leaves(
-        &self,
-        prefix: &[u8],
-        from: &[u8],
-        is_wanted: &dyn Fn(&[u8]) -> bool,
-    ) -> Result<Option<(Vec<u8>, Bytes)>, DiskError> {
-        let from = from.max(prefix);
-        if from.first() != prefix.first() {
-            return Ok(None);
-        }
-        let Some((mut own_key, mut leaf)) = self.leaf_at(from)? else { return Ok(None) };
-        let mut index = leaf.position(from);
-        loop {
-            for (at, (key, _)) in leaf.rows_from(index).enumerate() {
-                if !key.starts_with(prefix) {
-                    return Ok(None);
-                }
-                if is_wanted(key) {
-                    return Ok(leaf.at(index + at));
-                }
-            }
-            // Each turn goes on to a later leaf.
-            match self.leaf_after(&own_key)? {
-                Some(next) => (own_key, leaf, index) = (next.0, next.1, 0),
-                None => return Ok(None),
-            }
-        }
-    }
-
-    /// The leaf in which a row stands or would stand, else the first one after it.
-    fn leaf_at(&self, key: &[u8]) -> Result<Option<(Bytes, Leaf)>, DiskError> {
-        match self.leaf_of(key)? {
-            Some(found) => Ok(Some(found)),
-            None => self.leaf_after(key),
-        }
-    }
-
-    fn last_in_leaves(&self, prefix: &[u8], before: &[u8]) -> Result<Option<(Vec<u8>, Bytes)>, DiskError> {
-        let mut end: Bytes = before.into();
-        // Each turn goes back to an earlier leaf, and few have nothing below: one that begins right before `before`,
-        // and those that cannot be read.
-        while let Some(row) = self.engine.last(&prefix[..1], Bound::Excluded(&end))? {
-            let (own_key, leaf) = self.leaf_in(row);
-            if let Some(index) = leaf.position(before).checked_sub(1) {
-                return Ok(leaf.at(index).filter(|(key, _)| key.starts_with(prefix)));
-            }
-            end = own_key;
-        }
-        Ok(None)
     }
 
     /// Walks over all rows of a prefix.
@@ -284,6 +247,7 @@ impl Disk {
     /// Writes rows past everything.
     #[cfg(test)]
     pub(crate) fn write_raw(&self, rows: Vec<(Vec<u8>, Vec<u8>)>) {
+        self.leaves_at_hand().clear();
         self.engine
             .commit(&rows.into_iter().map(|(key, value)| (key, Some(value.into()))).collect())
             .unwrap();
@@ -292,43 +256,6 @@ impl Disk {
     /// Bytes of the store's main file.
     pub(crate) fn size_bytes(&self) -> u64 {
         self.engine.size_bytes()
-    }
-}
-
-impl Rows for Disk {
-    fn get(&self, key: &[u8]) -> Result<Option<Bytes>, DiskError> {
-        if keys::leaf_size(key).is_some() {
-            return Ok(self.leaf_of(key)?.and_then(|(_, leaf)| leaf.get(key)));
-        }
-        self.engine.get(key)
-    }
-
-    fn next_where(
-        &self,
-        prefix: &[u8],
-        from: &[u8],
-        is_wanted: &dyn Fn(&[u8]) -> bool,
-    ) -> Result<Option<(Vec<u8>, Bytes)>, DiskError> {
-        if keys::leaf_size(prefix).is_some() {
-            return self.next_in_leaves(prefix, from, is_wanted);
-        }
-        let mut found = None;
-        self.engine.scan(Bound::Included(from), |key, value| {
-            let is_one = key.starts_with(prefix);
-            if is_one && is_wanted(&key) {
-                found = Some((key.to_vec(), value));
-            }
-            is_one && found.is_none()
-        })?;
-        Ok(found)
-    }
-
-    fn last(&self, prefix: &[u8], before: &[u8]) -> Result<Option<(Vec<u8>, Bytes)>, DiskError> {
-        if keys::leaf_size(prefix).is_some() {
-            return self.last_in_leaves(prefix, before);
-        }
-        let row = self.engine.last(prefix, Bound::Excluded(before))?;
-        Ok(row.filter(|(key, _)| key.starts_with(prefix)).map(|(key, value)| (key.to_vec(), value)))
     }
 }
 
@@ -371,6 +298,61 @@ mod tests {
         assert_eq!(disk.next(b"a", b"a2").unwrap(), None);
         assert_eq!(disk.last(b"a", b"b").unwrap().unwrap().0, b"a1");
         assert!(!dir.path().join("snap.0000000000000001.generating").exists());
+    }
+
+    proptest::proptest! {
+        #![proptest_config(proptest::prelude::ProptestConfig::with_cases(24))]
+        #[test]
+        fn the_writer_and_everyone_else_read_what_was_written(
+            steps in proptest::collection::vec(
+                (
+                    proptest::collection::btree_map(
+                        (proptest::sample::select(b"cmwx".to_vec()), 0_u8..40),
+                        proptest::option::of(0_usize..400),
+                        1..12,
+                    ),
+                    proptest::bool::weighted(0.2),
+                ),
+                1..12,
+            ),
+        ) {
+            let dir = tempfile::tempdir().unwrap();
+            let disk = Disk::open(dir.path(), crate::limits::SEGMENT_BYTES_BY_HAND).unwrap();
+            let mut map: BTreeMap<Vec<u8>, Vec<u8>> = BTreeMap::new();
+            for (changes, forget) in steps {
+                let mut writes = Writes::new();
+                for ((kind, number), size) in changes {
+                    let key = vec![kind, number];
+                    match size {
+                        Some(size) => map.insert(key.clone(), vec![number; size]),
+                        None => map.remove(&key),
+                    };
+                    writes.insert(key.clone(), map.get(&key).map(|value| value.as_slice().into()));
+                }
+                disk.commit(&writes).unwrap();
+                if forget {
+                    disk.leaves_at_hand().clear();
+                }
+                for rows in [&disk as &dyn Rows, &disk.at_hand()] {
+                    for kind in *b"cmwx" {
+                        for number in 0..40 {
+                            let key = [kind, number];
+                            let value = map.get(&key[..]).map(|value| Bytes::from(value.as_slice()));
+                            proptest::prop_assert_eq!(rows.get(&key).unwrap(), value);
+                            let next = map.range(key.to_vec()..vec![kind + 1]).next();
+                            let next = next.map(|(key, value)| (key.clone(), Bytes::from(value.as_slice())));
+                            proptest::prop_assert_eq!(rows.next(&[kind], &key).unwrap(), next);
+                            let last = map.range(vec![kind]..key.to_vec()).next_back();
+                            let last = last.map(|(key, value)| (key.clone(), Bytes::from(value.as_slice())));
+                            proptest::prop_assert_eq!(rows.last(&[kind], &key).unwrap(), last);
+                        }
+                        let last = map.range(vec![kind]..vec![kind + 1]).next_back();
+                        let last = last.map(|(key, value)| (key.clone(), Bytes::from(value.as_slice())));
+                        proptest::prop_assert_eq!(rows.last(&[kind], &[kind + 1]).unwrap(), last);
+                    }
+                }
+            }
+        }
     }
 
     #[test]

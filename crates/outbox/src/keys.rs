@@ -9,15 +9,15 @@
 //! | `p` seq | payload of an entry that is on its way | also the order of acceptance |
 //! | `f` seq | payload of an entry that failed or expired | |
 //! | `s` state seq | msgID | entries that are held, sending, uncertain, failed, expired |
-//! | `l` lane seq | | entries with a place in their lane |
-//! | `h` lane | lane | |
+//! | `l` lane | lane | |
+//! | `l` lane seq | | entries with a place in their lane, behind its own row: what changes together stands together |
 //! | `w` account ready lane | | lane heads that are due, in the order in which they became so |
 //! | `d` due lane | account hash | lane heads with a later attempt time |
 //! | `x` time seq | msgID | what must happen to an entry by itself: expiry, lapse, window, retention |
 //! | `a` id-hash seq | msgID | aliases |
 //! | `g` account | account | |
 //! | `e` event | event | durable events; those of receipts are in the order of `sent?since=` |
-//! | `n` newMsgID-hash event | msgID | which originals a message replaced |
+//! | `n` newMsgID newMsgID-hash event | msgID | which originals a message replaced |
 //! | `b` name | | payload and replacement files that belong to an entry or receipt |
 //! | `z` key | a record that could not be read; `#` before the key: a leaf | set aside, kept for a person |
 //! | `c` | counters | |
@@ -76,6 +76,9 @@ fn join(prefix: u8, parts: &[&[u8]]) -> Vec<u8> {
 
 pub(crate) const COUNTERS: &[u8] = b"c";
 
+/// Bytes of a foreign id's text in its key: in Tencent's ids that is the user, the second and the random part.
+const ORDERED_BYTES: usize = 40;
+
 /// Not a row: what the seal's checksum takes for its key.
 pub(crate) const SEAL: &[u8] = b"seal";
 
@@ -125,12 +128,26 @@ pub(crate) fn lane_entry(lane: LaneKey, seq: u64) -> Vec<u8> {
     join(b'l', &[&lane.0, &seq.to_be_bytes()])
 }
 
-pub(crate) fn lane_entries(lane: LaneKey) -> Vec<u8> {
+/// All rows of a lane begin with its own.
+pub(crate) fn lane(lane: LaneKey) -> Vec<u8> {
     join(b'l', &[&lane.0])
 }
 
-pub(crate) fn lane(lane: LaneKey) -> Vec<u8> {
-    join(b'h', &[&lane.0])
+/// What a row of the kind `l` is.
+pub(crate) enum LaneRow {
+    /// The lane's own.
+    Lane(LaneKey),
+    /// That of an entry.
+    Entry(LaneKey, u64),
+}
+
+/// Reads a key of the kind `l`; `None` if it is none.
+pub(crate) fn lane_row(key: &[u8]) -> Option<LaneRow> {
+    let (lane, rest) = key.strip_prefix(b"l")?.split_first_chunk()?;
+    if rest.is_empty() {
+        return Some(LaneRow::Lane(LaneKey(*lane)));
+    }
+    Some(LaneRow::Entry(LaneKey(*lane), u64::from_be_bytes(rest.try_into().ok()?)))
 }
 
 pub(crate) fn ready(account: AccountHash, at: Timestamp, lane: LaneKey) -> Vec<u8> {
@@ -166,11 +183,15 @@ pub(crate) fn event(seq: u64) -> Vec<u8> {
 }
 
 pub(crate) fn replaced(new_msg_id: &str, event: u64) -> Vec<u8> {
-    join(b'n', &[&short_hash(&[new_msg_id]), &event.to_be_bytes()])
+    let mut key = replacements(new_msg_id);
+    key.extend_from_slice(&event.to_be_bytes());
+    key
 }
 
+/// The text comes before its hash, because a service's new ids come nearly in order: those of one group stand together.
 pub(crate) fn replacements(new_msg_id: &str) -> Vec<u8> {
-    join(b'n', &[&short_hash(&[new_msg_id])])
+    let text = new_msg_id.as_bytes();
+    join(b'n', &[&text[..text.len().min(ORDERED_BYTES)], &short_hash(&[new_msg_id])])
 }
 
 pub(crate) fn file(name: [u8; 16]) -> Vec<u8> {
@@ -187,22 +208,24 @@ pub(crate) fn set_aside_leaf(own_key: &[u8]) -> Vec<u8> {
 }
 
 /// Prefixes whose rows are derived from the entries and rebuilt when they disagree.
-pub(crate) const DERIVED: [u8; 7] = [b's', b'l', b'h', b'w', b'd', b'x', b'g'];
+pub(crate) const DERIVED: [u8; 6] = [b's', b'l', b'w', b'd', b'x', b'g'];
 
 /// How large a leaf of a kind is; `None` for kinds whose rows stand alone.
 ///
-/// Timers, states and lane heads come in runs: a large leaf is written once for many changes. Rows of lanes are added
-/// in as many places as there are lanes, and each addition writes its leaf: they hold nothing but numbers. Payloads and
+/// Timers, states and lane heads come in runs: a large leaf is written once for many changes. Lanes change
+/// in as many places as there are conversations, and each change writes its leaf: sixty entries of one lane, or a dozen
+/// lanes of one entry each, are a few hundred bytes. Payloads and
 /// events come at the end and go at the front, one by one where nothing else happens, and each time all of a leaf is
 /// written: two payloads of a KiB together are worth it, four are not (pages of the engine hold up to sixteen leaves).
-/// Entries and receipts stand two or three together: what a page costs in memory, whether it was read or not, is what a
-/// long backlog costs.
+/// Entries and receipts stand a few together: what a page costs in memory, whether it was read or not, is what a
+/// long backlog costs. Names of new messages are small, and come nearly in their order.
 pub(crate) fn leaf_size(key: &[u8]) -> Option<LeafSize> {
     let (rows, bytes) = match key.first()? {
         b's' | b'w' | b'd' | b'x' => (32, 4096),
-        b'l' => (64, 4096),
+        b'l' => (64, 1536),
         b'e' => (16, 4096),
         b'm' => (8, 1280),
+        b'n' => (16, 2048),
         b'p' => (32, 2304),
         _ => return None,
     };
@@ -239,5 +262,15 @@ mod tests {
         assert_eq!(tail_number(&payload(Ended::No, 77)), 77);
         assert_eq!(tail_lane(&deferred(Timestamp(9), lane)), lane);
         assert_eq!(number_at(&deferred(Timestamp(9), lane), 1), 9);
+    }
+
+    #[test]
+    fn the_rows_of_a_lane_stand_together_and_its_own_first() {
+        let id = LaneKey([7; 16]);
+        assert!(super::lane(id) < lane_entry(id, 0));
+        assert!(lane_entry(id, u64::MAX) < super::lane(LaneKey([8; 16])));
+        assert!(matches!(lane_row(&super::lane(id)), Some(LaneRow::Lane(found)) if found == id));
+        assert!(matches!(lane_row(&lane_entry(id, 9)), Some(LaneRow::Entry(found, 9)) if found == id));
+        assert!(lane_row(b"l").is_none() && lane_row(&lane_entry(id, 9)[..20]).is_none());
     }
 }

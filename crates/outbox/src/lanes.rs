@@ -92,7 +92,7 @@ impl Tx<'_> {
     /// not keep a conversation for ever.
     fn head_of(&mut self, id: LaneKey, known: Option<(u64, &Delivery)>) -> Result<Option<(u64, Phase)>> {
         // Each turn removes a row of the lane, so there are no more turns than entries.
-        while let Some((row, _)) = self.next(&keys::lane_entries(id), &keys::lane_entries(id))? {
+        while let Some((row, _)) = self.next(&keys::lane(id), &keys::lane_entry(id, 0))? {
             let seq = keys::tail_number(&row);
             if let Some((known_seq, delivery)) = known
                 && known_seq == seq
@@ -134,7 +134,7 @@ impl Tx<'_> {
     /// Whether another entry stands behind this one in its lane. What cannot be read stands nowhere.
     fn has_tail(&self, identity: &Identity) -> bool {
         let after = after_key(&keys::lane_entry(identity.lane, identity.seq));
-        self.next(&keys::lane_entries(identity.lane), &after).is_ok_and(|row| row.is_some())
+        self.next(&keys::lane(identity.lane), &after).is_ok_and(|row| row.is_some())
     }
 
     fn unseat(&mut self, id: LaneKey, account: keys::AccountHash, slot: Slot) {
@@ -178,8 +178,7 @@ impl Tx<'_> {
             self.put_bytes(keys::set_aside(&key), bytes);
             self.remove(key);
         }
-        let prefix = keys::lane_entries(id);
-        let Some((first, _)) = self.next(&prefix, &prefix)? else { return Ok(None) };
+        let Some((first, _)) = self.next(&keys::lane(id), &keys::lane_entry(id, 0))? else { return Ok(None) };
         let head = entry_at(self, keys::tail_number(&first))?;
         let msg_id = head.as_ref().map(|head| head.identity.msg_id.as_str());
         self.announce_set_aside(msg_id, &format!("its lane: {reason}"))?;

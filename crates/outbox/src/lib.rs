@@ -30,6 +30,7 @@
 //! Where to read on: `lifecycle` is the whole life of an entry as one function, `keys` the layout of the
 //! store, `writer` how a group becomes durable.
 
+mod at_hand;
 mod chance;
 mod clock;
 mod config;
@@ -43,6 +44,7 @@ pub mod fuzzing;
 mod keys;
 mod lanes;
 mod leaf;
+mod leaves;
 mod lifecycle;
 pub mod limits;
 mod list;

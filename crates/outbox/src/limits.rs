@@ -63,6 +63,10 @@ pub const SEGMENT_BYTES_BY_HAND: usize = 64 * 1024;
 /// what its pages take.
 pub const CACHE_BYTES: u64 = 8 * 1024 * 1024;
 
+/// Memory for the leaves that the writer has at hand: those of the lanes, timers and messages that some thousand
+/// conversations change again and again.
+pub const AT_HAND_BYTES: usize = 2 * 1024 * 1024;
+
 /// Bytes that are copied at a time while the store is rewritten: others wait for one part, some milliseconds.
 pub const COPY_PART_BYTES: usize = 256 * 1024;
 

@@ -252,9 +252,17 @@ impl Outbox {
     /// Accepts many messages; each is accepted or refused for itself, and the answers come in their order.
     #[must_use]
     pub fn submit_many(&self, submits: impl IntoIterator<Item = Submit>) -> Vec<Result<Submitted>> {
-        // All are queued before the first is waited for, so that they share groups.
+        self.together(submits, |submit| self.submit(submit))
+    }
+
+    /// Queues all before the first is waited for, so that they share groups.
+    fn together<T, A: Send + 'static>(
+        &self,
+        items: impl IntoIterator<Item = T>,
+        queue: impl Fn(T) -> Ticket<A>,
+    ) -> Vec<Result<A>> {
         let run = self.inner.shared.begin_run();
-        let tickets: Vec<_> = submits.into_iter().map(|submit| self.submit(submit)).collect();
+        let tickets: Vec<_> = items.into_iter().map(queue).collect();
         drop(run);
         tickets.into_iter().map(Ticket::wait).collect()
     }
@@ -271,6 +279,13 @@ impl Outbox {
     /// [`Error::WrongState`] if a newer attempt has begun and this one brings no success.
     pub fn settle(&self, lease: LeaseId, report: Report) -> Ticket<Settled> {
         self.with_replacement(report, move |tx, report| verbs::settle(tx, &lease, report))
+    }
+
+    /// Records many outcomes; each is taken or refused for itself, and the answers come in their order. As many as fit
+    /// share one sync of the drive.
+    #[must_use]
+    pub fn settle_many(&self, settles: impl IntoIterator<Item = (LeaseId, Report)>) -> Vec<Result<Settled>> {
+        self.together(settles, |(lease, report)| self.settle(lease, report))
     }
 
     /// Prolongs an app's lease (up to an hour in all); answers its new deadline.

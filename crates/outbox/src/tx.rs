@@ -4,8 +4,6 @@
 //!        accounts, counters (and lanes, in `lanes`).
 //! Never: decides what happens to an entry (`lifecycle`), touches the disk (`writer` commits).
 
-use std::collections::BTreeMap;
-
 use crate::chance::{fresh_token, roll};
 use crate::clock::{BootId, Moment, SpoolClock, Timestamp};
 use crate::config::Config;
@@ -53,7 +51,8 @@ pub(crate) struct Tx<'a> {
 /// What a verb that fails takes back.
 #[derive(Default)]
 struct Undo {
-    writes: BTreeMap<Vec<u8>, Option<Option<Bytes>>>,
+    /// What stood in the overlay before each write, in the order of the writes.
+    writes: Vec<(Vec<u8>, Option<Option<Bytes>>)>,
     counters: Counters,
     events: usize,
     outcomes: usize,
@@ -214,7 +213,7 @@ impl<'a> Tx<'a> {
     /// Begins a verb, so that it can be taken back alone.
     pub(crate) fn begin(&mut self) {
         self.undo = Undo {
-            writes: BTreeMap::new(),
+            writes: Vec::new(),
             counters: self.counters,
             events: self.notices.events.len(),
             outcomes: self.notices.outcomes.len(),
@@ -225,7 +224,7 @@ impl<'a> Tx<'a> {
 
     /// Takes the verb back.
     pub(crate) fn roll_back(&mut self) {
-        for (key, before) in std::mem::take(&mut self.undo.writes) {
+        for (key, before) in std::mem::take(&mut self.undo.writes).into_iter().rev() {
             match before {
                 Some(value) => self.writes.insert(key, value),
                 None => self.writes.remove(&key),
@@ -276,7 +275,7 @@ impl<'a> Tx<'a> {
     fn write(&mut self, key: Vec<u8>, value: Option<Bytes>) {
         self.bytes += key.len() + value.as_ref().map_or(0, |bytes| bytes.len());
         let before = self.writes.insert(key.clone(), value);
-        self.undo.writes.entry(key).or_insert(before);
+        self.undo.writes.push((key, before));
     }
 
     /// An attempt has ended so.

@@ -9,10 +9,10 @@ use crate::entry::{
     Account, Counters, Entry, Identity, Kept, Lane, LaneKey, Phase, Place, Slot, StoredEvent, StoredPayload,
 };
 use crate::error::{Error, Result};
-use crate::keys::{self, Ended, StateIndex};
+use crate::keys::{self, Ended, LaneRow, StateIndex};
 use crate::limits::GROUP_BYTES_MAX;
 use crate::record::decode;
-use crate::tx::{Record, Tx, decode_message, ended, entry_at, load};
+use crate::tx::{Record, Tx, decode_message, ended, entry_at};
 use crate::verbs::ending;
 
 /// Counts that follow from the records alone.
@@ -162,17 +162,10 @@ fn count(rows: &Disk, prefix: &[u8]) -> Result<u64> {
     Ok(count)
 }
 
-/// A lane as its rows tell: its first entry.
-struct LaneRows {
-    id: LaneKey,
-    head: u64,
-}
-
 /// What the lanes' records say in all.
 #[derive(Default)]
 struct LaneTally {
-    lanes: u64,
-    /// Sum of their rows.
+    /// Sum of the rows of their entries.
     rows: u64,
     ready: u64,
     deferred: u64,
@@ -182,24 +175,35 @@ struct LaneTally {
 /// Whether each lane's record says what its rows say, and no lane or due row is left over.
 fn lanes_agree(rows: &Disk, counters: &Counters, lane_rows: u64) -> Result<bool> {
     let (mut walk, mut tally) = (rows.walk(b"l")?, LaneTally::default());
-    let mut current: Option<LaneRows> = None;
+    // A lane whose first entry has not been met yet.
+    let mut begun: Option<(LaneKey, Lane)> = None;
+    let mut current = None;
     while let Some((key, value)) = walk.step()? {
-        tally.rows = tally.rows.wrapping_add(share(&key, &value));
-        let head = keys::tail_number(&key);
-        let id = key.get(1..).and_then(|rest| rest.first_chunk()).copied().map_or(LaneKey([0; 16]), LaneKey);
-        match &current {
-            Some(lane) if lane.id == id => {}
-            _ => {
-                let before = current.replace(LaneRows { id, head });
-                if !tally.agrees_on(rows, before, counters.clock.time)? {
+        match keys::lane_row(&key) {
+            Some(LaneRow::Lane(id)) => {
+                let Ok(lane) = decode::<Lane>(&key, &value) else { return Ok(false) };
+                if begun.replace((id, lane)).is_some() {
+                    return Ok(false);
+                }
+                current = Some(id);
+            }
+            Some(LaneRow::Entry(id, seq)) => {
+                tally.rows = tally.rows.wrapping_add(share(&key, &value));
+                let fits = match begun.take() {
+                    Some((begun, lane)) => {
+                        begun == id && tally.agrees_on(rows, id, &lane, seq, counters.clock.time)?
+                    }
+                    None => current == Some(id),
+                };
+                if !fits {
                     return Ok(false);
                 }
             }
+            None => return Ok(false),
         }
     }
-    Ok(tally.agrees_on(rows, current, counters.clock.time)?
+    Ok(begun.is_none()
         && tally.rows == lane_rows
-        && count(rows, b"h")? == tally.lanes
         && count(rows, b"w")? == tally.ready
         && count(rows, b"d")? == tally.deferred
         && counters.sending == tally.sending
@@ -208,15 +212,15 @@ fn lanes_agree(rows: &Disk, counters: &Counters, lane_rows: u64) -> Result<bool>
 }
 
 impl LaneTally {
-    /// Whether a lane's record says what its rows say. Counts it.
-    fn agrees_on(&mut self, rows: &Disk, lane: Option<LaneRows>, now: Timestamp) -> Result<bool> {
-        let Some(LaneRows { id, head }) = lane else { return Ok(true) };
-        self.lanes += 1;
-        let record = match load::<Lane>(rows, &keys::lane(id)) {
-            Ok(Some(record)) => record,
-            Ok(None) | Err(Error::BadRecord { .. }) => return Ok(false),
-            Err(error) => return Err(error),
-        };
+    /// Whether a lane's record says what its rows say, of which `head` is the first. Counts it.
+    fn agrees_on(
+        &mut self,
+        rows: &Disk,
+        id: LaneKey,
+        record: &Lane,
+        head: u64,
+        now: Timestamp,
+    ) -> Result<bool> {
         let account = keys::account_hash(&record.account);
         let slot = match record.slot {
             Slot::None => None,
@@ -240,7 +244,7 @@ impl LaneTally {
                 return Ok(false);
             }
         }
-        Ok(record.head == head && slot_fits(rows, &record, now)?)
+        Ok(record.head == head && slot_fits(rows, record, now)?)
     }
 }
 

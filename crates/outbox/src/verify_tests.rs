@@ -12,6 +12,7 @@ use crate::clock::{BootId, Clock, Reading, WallTime};
 use crate::disk::Writes;
 use crate::list::Filter;
 use crate::outcome::{Class, Outcome, Replacement, Report};
+use crate::tx::load;
 use crate::verbs::{GateChange, LeaseRequest, LeaseTo, Overrides, Submit};
 use crate::view::{EntryView, Message};
 use crate::{Config, Outbox};
@@ -128,7 +129,25 @@ fn rows(disk: &Disk, prefix: &[u8]) -> Vec<(Vec<u8>, Bytes)> {
 }
 
 fn removed(disk: &Disk, prefix: u8) -> Writes {
-    rows(disk, &[prefix]).into_iter().map(|(key, _)| (key, None)).collect()
+    without(rows(disk, &[prefix]))
+}
+
+fn without(rows: Vec<(Vec<u8>, Bytes)>) -> Writes {
+    rows.into_iter().map(|(key, _)| (key, None)).collect()
+}
+
+/// The lanes' own rows.
+fn lanes(disk: &Disk) -> Vec<(Vec<u8>, Bytes)> {
+    let mut lanes = rows(disk, b"l");
+    lanes.retain(|(key, _)| matches!(keys::lane_row(key), Some(keys::LaneRow::Lane(_))));
+    lanes
+}
+
+/// The rows of their entries.
+fn entries_of_lanes(disk: &Disk) -> Vec<(Vec<u8>, Bytes)> {
+    let mut entries = rows(disk, b"l");
+    entries.retain(|(key, _)| matches!(keys::lane_row(key), Some(keys::LaneRow::Entry(..))));
+    entries
 }
 
 fn assert_mended(change: impl FnOnce(&Disk) -> Writes) {
@@ -153,12 +172,15 @@ fn assert_mended(change: impl FnOnce(&Disk) -> Writes) {
 
 #[test]
 fn lost_rows_of_any_derived_kind_are_made_anew() {
-    for prefix in [b's', b'l', b'h', b'w', b'd', b'x'] {
-        assert_mended(|disk| removed(disk, prefix));
-        // Half of them, too, and one too many.
-        assert_mended(|disk| removed(disk, prefix).into_iter().take(1).collect());
+    let kind = |prefix: u8| move |disk: &Disk| rows(disk, &[prefix]);
+    let kinds: [&dyn Fn(&Disk) -> Vec<(Vec<u8>, Bytes)>; 7] =
+        [&kind(b's'), &kind(b'l'), &lanes, &entries_of_lanes, &kind(b'w'), &kind(b'd'), &kind(b'x')];
+    for rows in kinds {
+        assert_mended(|disk| without(rows(disk)));
+        // One of them, too, and one too many.
+        assert_mended(|disk| without(rows(disk)).into_iter().take(1).collect());
         assert_mended(|disk| {
-            let (mut key, value) = rows(disk, &[prefix]).remove(0);
+            let (mut key, value) = rows(disk).remove(0);
             let last = key.last_mut().unwrap();
             *last ^= 0x80;
             Writes::from([(key, Some(value))])
@@ -196,7 +218,7 @@ fn a_lane_that_tells_another_head_or_nobody_under_way_is_made_anew() {
     let change = |change: fn(&mut Lane)| {
         move |disk: &Disk| {
             let mut writes = Writes::new();
-            for (key, bytes) in rows(disk, b"h") {
+            for (key, bytes) in lanes(disk) {
                 let mut lane: Lane = decode(&key, &bytes).unwrap();
                 if lane.conversation == "busy" {
                     change(&mut lane);
@@ -217,7 +239,7 @@ fn a_due_lane_that_no_index_knows_is_made_anew_even_if_the_counts_agree() {
         let mut counters: Counters = load(disk, keys::COUNTERS).unwrap().unwrap();
         let mut writes = removed(disk, b'w');
         counters.ready -= writes.len() as u64;
-        for (key, bytes) in rows(disk, b"h") {
+        for (key, bytes) in lanes(disk) {
             let mut lane: Lane = decode(&key, &bytes).unwrap();
             if let Slot::Ready(_) = lane.slot {
                 lane.slot = Slot::None;
@@ -321,7 +343,7 @@ fn an_unreadable_account_is_set_aside_and_its_messages_stay() {
     full_spool(dir.path());
     damage(dir.path(), |disk| {
         let mut writes = flip(disk, keys::account("account of idle"));
-        writes.extend(removed(disk, b'h'));
+        writes.extend(without(lanes(disk)));
         writes
     });
     let outbox = Outbox::open(config(dir.path())).unwrap();
@@ -340,7 +362,7 @@ fn a_rebuild_keeps_a_lane_whose_later_message_is_under_way() {
     assert_eq!(lease(&outbox, 1)[0].msg_id, "b");
     outbox.resend("a".into(), Overrides::default()).wait().unwrap();
     drop(outbox);
-    damage(dir.path(), |disk| removed(disk, b'h'));
+    damage(dir.path(), |disk| without(lanes(disk)));
     let outbox = Outbox::open(config(dir.path())).unwrap();
     assert!(outbox.report().rebuilt);
     assert!(lease(&outbox, 10).is_empty(), "two of one lane would be under way");
@@ -369,18 +391,18 @@ fn a_loss_inside_the_store_is_named_by_its_range() {
 fn lanes_that_turn_bad_in_between_are_made_anew_when_their_turn_comes() {
     let dir = tempfile::tempdir().unwrap();
     full_spool(dir.path());
-    let lanes = std::cell::Cell::new(0);
+    let count = std::cell::Cell::new(0);
     damage(dir.path(), |disk| {
-        let keys: Vec<Vec<u8>> = rows(disk, b"h").into_iter().map(|(key, _)| key).collect();
-        lanes.set(keys.len());
+        let keys: Vec<Vec<u8>> = lanes(disk).into_iter().map(|(key, _)| key).collect();
+        count.set(keys.len());
         keys.into_iter().flat_map(|key| flip(disk, key)).collect()
     });
     look_orderly(dir.path());
     let outbox = Outbox::open(config(dir.path())).unwrap();
-    assert!(lanes.get() > 1, "there was something to damage");
+    assert!(count.get() > 1, "there was something to damage");
     // A stray row in the due index costs a look each; then the heads go out.
     let mut leased = Vec::new();
-    for _ in 0..lanes.get() + 1 {
+    for _ in 0..count.get() + 1 {
         leased.extend(lease(&outbox, 10).into_iter().map(|lease| lease.msg_id));
     }
     assert!(leased.contains(&"due".to_owned()), "{leased:?}");

@@ -399,7 +399,8 @@ fn run_group(shared: &Shared, queue: &Receiver<Job>, first: Verb, last_verbs: us
     let before = *shared.snapshot();
     let free_bytes = shared.spool.free_bytes();
     let config = shared.config();
-    let mut tx = Tx::new(&shared.disk, &config, &shared.clock, before, free_bytes);
+    let disk = shared.disk.at_hand();
+    let mut tx = Tx::new(&disk, &config, &shared.clock, before, free_bytes);
     let mut answers = vec![first(&mut tx, &shared.spool)];
     let (mut stop, mut compacts) = (false, Vec::new());
     let mut patience = Patience::new(shared, last_verbs);
@@ -511,7 +512,8 @@ fn mend(shared: &Shared) -> Result<()> {
 fn one_group<T>(shared: &Shared, change: impl FnOnce(&mut Tx<'_>) -> Result<T>) -> Result<T> {
     let before = *shared.snapshot();
     let config = shared.config();
-    let mut tx = Tx::new(&shared.disk, &config, &shared.clock, before, shared.spool.free_bytes());
+    let disk = shared.disk.at_hand();
+    let mut tx = Tx::new(&disk, &config, &shared.clock, before, shared.spool.free_bytes());
     let answer = change(&mut tx)?;
     let notices = commit(shared, tx, &before)?;
     if let Some(observer) = &config.observer {

@@ -178,22 +178,18 @@ pub(crate) fn lease(tx: &mut Tx<'_>, spool: &Spool, request: &LeaseRequest) -> R
     if tx.counters.paused || tx.counters.ready == 0 || (request.to == LeaseTo::Process && one_is_alone(tx)?) {
         return Ok(round.leases);
     }
-    let with_room = |account: Account| {
-        let room = request.room.of(&account.name);
-        (account, room)
-    };
-    let mut accounts: Vec<_> = open_accounts(tx, request)?.into_iter().map(with_room).collect();
-    accounts.retain(|(_, room)| *room > 0);
+    let turn = |account| Turn::new(account, &request.room);
+    let mut turns: Vec<_> = open_accounts(tx, request)?.into_iter().map(turn).collect();
+    turns.retain(|turn| turn.room > 0);
     // Each turn either leases an entry, moves one on (expired, uncertain), or drops an account.
     for _ in 0..LIST_SCAN_MAX {
-        if accounts.is_empty() || round.is_full() {
+        if turns.is_empty() || round.is_full() {
             break;
         }
-        let mut left = Vec::with_capacity(accounts.len());
-        for (account, room) in accounts {
-            let before = round.leases.len();
-            match round.take_one(tx, spool, &account)? {
-                Taken::More => left.push((account, room - (round.leases.len() - before))),
+        let mut left = Vec::with_capacity(turns.len());
+        for mut turn in turns {
+            match round.take_one(tx, spool, &mut turn)? {
+                Taken::More => left.push(turn),
                 Taken::NoMore => {}
                 Taken::Stop => return Ok(round.leases),
             }
@@ -201,10 +197,26 @@ pub(crate) fn lease(tx: &mut Tx<'_>, spool: &Spool, request: &LeaseRequest) -> R
                 break;
             }
         }
-        accounts = left;
-        accounts.retain(|(_, room)| *room > 0);
+        turns = left;
+        turns.retain(|turn| turn.room > 0);
     }
     Ok(round.leases)
+}
+
+/// An account's turns in one call.
+struct Turn {
+    account: Account,
+    /// Leases that it may still have.
+    room: usize,
+    /// No lane head before this row of the due index is left.
+    from: Vec<u8>,
+}
+
+impl Turn {
+    fn new(account: Account, room: &Room) -> Self {
+        let (room, from) = (room.of(&account.name), keys::readies(keys::account_hash(&account.name)));
+        Self { account, room, from }
+    }
 }
 
 /// What is being leased in one call.
@@ -231,9 +243,13 @@ impl Round {
     }
 
     /// Leases the account's next lane head.
-    fn take_one(&mut self, tx: &mut Tx<'_>, spool: &Spool, account: &Account) -> Result<Taken> {
+    fn take_one(&mut self, tx: &mut Tx<'_>, spool: &Spool, turn: &mut Turn) -> Result<Taken> {
+        let account = &turn.account;
         let prefix = keys::readies(keys::account_hash(&account.name));
-        let Some((row, _)) = tx.next(&prefix, &prefix)? else { return Ok(Taken::NoMore) };
+        // A lease puts nothing into the due index; whatever else happens to a head may, also before it.
+        let from = std::mem::replace(&mut turn.from, prefix.clone());
+        let Some((row, _)) = tx.next(&prefix, &from)? else { return Ok(Taken::NoMore) };
+        let after = after_key(&row);
         let Some(entry) = head_entry(tx, keys::tail_lane(&row), row)? else { return Ok(Taken::More) };
         // What its timers say comes first: a deadline or a window may have passed unnoticed.
         let (entry, state) = match tick::on_timer(tx, &entry)? {
@@ -272,6 +288,8 @@ impl Round {
         self.bytes += size;
         let lease = self.give(tx, &entry, payload)?;
         self.leases.push(lease);
+        turn.from = after;
+        turn.room -= 1;
         note_try(tx, account)?;
         let tries_one = matches!(account.gate, Gate::Paused { .. });
         Ok(if lonely {
