@@ -199,8 +199,9 @@ impl Engine {
             }
             self.sync_reads(files)?;
             files.apply(rows)?;
-            files.sync(&self.dir)?;
-            files.let_go(rows)
+            // Before the sync: what these reads write is durable with it, and asks for none of its own.
+            files.let_go(rows)?;
+            files.sync(&self.dir)
         })?;
         let mut copy = self.copy();
         // A copy that cannot follow is given up: only the store itself must not fail.
