@@ -175,7 +175,7 @@ impl Offline {
         }
         let seal = self.spool.read_seal();
         let seal = seal.and_then(|bytes| record::decode::<Counters>(keys::SEAL, &bytes).ok());
-        check.lost = verify::compare_with_seal(seal.as_ref(), &self.counters);
+        check.lost = verify::lost(seal.as_ref(), &self.disk)?;
         check.derived_agrees = check.bad_records == 0 && verify::agrees(&self.disk, &self.counters)?;
         Ok(check)
     }

@@ -128,9 +128,9 @@ impl Outbox {
             Err(Error::BadRecord { .. }) => (first_counters(seal), true),
             Err(error) => return Err(corrupt(error)),
         };
+        let lost = verify::lost(seal.as_ref(), &disk).map_err(&corrupt)?;
         let mark = (counters.clock.time > Timestamp(0)).then_some(counters.clock);
         let clock = SpoolClock::resume(Arc::clone(&config.clock), mark);
-        let lost = verify::compare_with_seal(seal.as_ref(), &counters);
         let before = Before { clean, boot: counters.clock.boot };
         // A process that is killed loses nothing that it gave to the system, and the engine takes back a group that is
         // there in part. Only a stop of the whole machine can leave more than that, or something that went wrong.

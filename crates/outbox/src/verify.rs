@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::keys::{self, Ended, LaneRow, StateIndex};
 use crate::limits::GROUP_BYTES_MAX;
 use crate::record::decode;
-use crate::tx::{Record, Tx, decode_message, ended, entry_at};
+use crate::tx::{Record, Tx, decode_message, ended, entry_at, load};
 use crate::verbs::ending;
 
 /// Counts that follow from the records alone.
@@ -44,10 +44,30 @@ pub struct Lost {
     pub to_seq: u64,
 }
 
-/// Compares what the seal says with what the store says.
-pub(crate) fn compare_with_seal(seal: Option<&Counters>, counters: &Counters) -> Option<Lost> {
-    seal.filter(|seal| seal.next_seq > counters.next_seq)
-        .map(|seal| Lost { from_seq: counters.next_seq, to_seq: seal.next_seq - 1 })
+/// The next order of acceptance as the records tell: what the store itself knows where it has lost its counters.
+fn next_seq_of_records(rows: &Disk) -> Result<u64> {
+    let (mut messages, mut next) = (rows.walk(&keys::messages())?, 1);
+    while let Some((key, bytes)) = messages.step()? {
+        let seq = match decode_message(&key, &bytes) {
+            Ok(Record::Entry(entry)) => entry.identity.seq,
+            Ok(Record::Receipt(receipt)) => receipt.identity.seq,
+            // It tells nothing; the rebuild sets it aside.
+            Err(_) => continue,
+        };
+        next = next.max(seq + 1);
+    }
+    Ok(next)
+}
+
+/// The acknowledged messages that the seal knows and the store does not.
+pub(crate) fn lost(seal: Option<&Counters>, rows: &Disk) -> Result<Option<Lost>> {
+    let Some(seal) = seal else { return Ok(None) };
+    let next_seq = match load::<Counters>(rows, keys::COUNTERS) {
+        Ok(Some(counters)) => counters.next_seq,
+        Ok(None) | Err(Error::BadRecord { .. }) => next_seq_of_records(rows)?,
+        Err(error) => return Err(error),
+    };
+    Ok((seal.next_seq > next_seq).then(|| Lost { from_seq: next_seq, to_seq: seal.next_seq - 1 }))
 }
 
 /// Whether the counters know the newest message and the newest event: what a group that is there in part would

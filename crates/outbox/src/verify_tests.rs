@@ -12,7 +12,6 @@ use crate::clock::{BootId, Clock, Reading, WallTime};
 use crate::disk::Writes;
 use crate::list::Filter;
 use crate::outcome::{Class, Outcome, Replacement, Report};
-use crate::tx::load;
 use crate::verbs::{GateChange, LeaseRequest, LeaseTo, Overrides, Submit};
 use crate::view::{EntryView, Message};
 use crate::{Config, Outbox};
@@ -385,6 +384,31 @@ fn a_loss_inside_the_store_is_named_by_its_range() {
     let outbox = Outbox::open(config(dir.path())).unwrap();
     let last = outbox.counters().next_seq;
     assert_eq!(outbox.report().lost, Some(Lost { from_seq: last, to_seq: last }));
+}
+
+#[test]
+fn a_store_that_has_lost_everything_says_so() {
+    let dir = tempfile::tempdir().unwrap();
+    full_spool(dir.path());
+    let next = Outbox::open(config(dir.path())).unwrap().counters().next_seq;
+    let all = Some(Lost { from_seq: 1, to_seq: next - 1 });
+    {
+        let disk = Disk::open(&dir.path().join("store"), crate::limits::SEGMENT_BYTES).unwrap();
+        let gone = disk.raw_rows(b"").into_iter().map(|(key, _)| (key, None)).collect();
+        disk.engine.commit(&gone).unwrap();
+    }
+    assert_eq!(crate::Offline::open(dir.path()).unwrap().check().unwrap().lost, all);
+    let outbox = Outbox::open(config(dir.path())).unwrap();
+    assert_eq!(outbox.report().lost, all);
+    assert_eq!(outbox.counters().next_seq, next, "no order of acceptance is given twice");
+}
+
+#[test]
+fn a_spool_in_which_nothing_ever_happened_is_sound() {
+    let dir = tempfile::tempdir().unwrap();
+    drop(Outbox::open(config(dir.path())).unwrap());
+    let check = crate::Offline::open(dir.path()).unwrap().check().unwrap();
+    assert!(check.is_sound(), "{check:?}");
 }
 
 #[test]
