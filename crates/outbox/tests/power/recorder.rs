@@ -1,0 +1,304 @@
+//! The recorder: runs a process and notes what it does to one folder.
+//!
+//! Owns:  tracing system calls (ptrace), which of them change files, their order.
+//! Never: changes what the traced process does or sees.
+//!
+//! An operation is noted when the kernel is done with it, so that nothing counts as written before it was; a sync covers
+//! what had been noted when it *began*. A mapping of a watched file that can be written would not be seen, so it is an error.
+
+use std::collections::HashMap;
+use std::io::{BufRead, BufReader, IoSliceMut, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use nix::libc;
+use nix::sys::ptrace::{self, Options};
+use nix::sys::uio::{RemoteIoVec, process_vm_readv};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::Pid;
+
+use crate::trace::{FileId, Op, Trace, Tree};
+
+/// What the traced process prints once it waits for the word to go on.
+pub(crate) const READY: &str = "ready to be watched";
+
+/// `op` of a system call's stop: on the way in, on the way out.
+const ENTRY: u8 = 1;
+
+/// Longest path that is read from the process.
+const PATH_BYTES_MAX: usize = 4096;
+
+/// A system call between its two stops.
+#[derive(Clone, Copy)]
+struct Call {
+    number: i64,
+    args: [u64; 6],
+    /// Operations that had been noted when it began.
+    begun: usize,
+}
+
+struct Recorder<'a> {
+    root: &'a Path,
+    marks: &'a Path,
+    names: Tree,
+    files: usize,
+    ops: Vec<Op>,
+    calls: HashMap<Pid, Call>,
+}
+
+/// Runs a command that prints [`READY`] and then waits for a line; `None` where nothing may be traced.
+pub(crate) fn record(root: &Path, marks: &Path, command: &mut Command) -> Option<Trace> {
+    let before = Tree::read(root);
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    assert!(lines.any(|line| line.unwrap().contains(READY)), "it never said that it was ready");
+    let process = Pid::from_raw(child.id().try_into().unwrap());
+    if let Err(error) = seize_all(process) {
+        println!("skipped: this machine does not let one process watch another: {error}");
+        child.kill().unwrap();
+        child.wait().unwrap();
+        return None;
+    }
+    child.stdin.take().unwrap().write_all(b"go\n").unwrap();
+    let drained = std::thread::spawn(move || lines.map_while(Result::ok).collect::<Vec<_>>().join("\n"));
+    let files = before.contents.len();
+    let mut recorder =
+        Recorder { root, marks, names: before.clone(), files, ops: Vec::new(), calls: HashMap::new() };
+    recorder.run(process, &mut child, drained);
+    Some(Trace { before, ops: recorder.ops })
+}
+
+/// Takes hold of all threads of a process that waits.
+fn seize_all(process: Pid) -> nix::Result<()> {
+    let options = Options::PTRACE_O_TRACESYSGOOD | Options::PTRACE_O_TRACECLONE | Options::PTRACE_O_EXITKILL;
+    for task in std::fs::read_dir(format!("/proc/{process}/task")).unwrap() {
+        let task = Pid::from_raw(task.unwrap().file_name().to_str().unwrap().parse().unwrap());
+        ptrace::seize(task, options)?;
+        ptrace::interrupt(task)?;
+    }
+    Ok(())
+}
+
+impl Recorder<'_> {
+    fn run(&mut self, process: Pid, child: &mut Child, output: std::thread::JoinHandle<String>) {
+        loop {
+            let flags = WaitPidFlag::__WALL | WaitPidFlag::__WNOTHREAD;
+            let resumed = match waitpid(None, Some(flags)).unwrap() {
+                WaitStatus::Exited(pid, code) if pid == process => {
+                    assert_eq!(code, 0, "the watched process failed:\n{}", output.join().unwrap());
+                    // It was waited for here: all that is left is to let go of its handle.
+                    let _ = child.try_wait();
+                    return;
+                }
+                WaitStatus::Signaled(pid, signal, _) if pid == process => {
+                    panic!("the watched process was killed by {signal:?}:\n{}", output.join().unwrap());
+                }
+                WaitStatus::PtraceSyscall(pid) => {
+                    self.syscall(pid);
+                    ptrace::syscall(pid, None)
+                }
+                WaitStatus::PtraceEvent(pid, ..) => ptrace::syscall(pid, None),
+                WaitStatus::Stopped(pid, signal) => ptrace::syscall(pid, signal),
+                _ => Ok(()),
+            };
+            // A thread may be gone by now: the process is ending.
+            assert!(matches!(resumed, Ok(()) | Err(nix::Error::ESRCH)), "{resumed:?}");
+        }
+    }
+
+    fn syscall(&mut self, thread: Pid) {
+        let Ok(info) = ptrace::syscall_info(thread) else { return };
+        let Ok(regs) = ptrace::getregs(thread) else { return };
+        if info.op == ENTRY {
+            let args = [regs.rdi, regs.rsi, regs.rdx, regs.r10, regs.r8, regs.r9];
+            let number = regs.orig_rax.cast_signed();
+            self.calls.insert(thread, Call { number, args, begun: self.ops.len() });
+        } else if let Some(call) = self.calls.remove(&thread) {
+            let result = regs.rax.cast_signed();
+            if result >= 0 {
+                self.done(thread, call, usize::try_from(result).unwrap());
+            }
+        }
+    }
+
+    /// A system call has succeeded.
+    fn done(&mut self, thread: Pid, call: Call, result: usize) {
+        let Call { number, args, begun } = call;
+        let (first, second, third) = (args[0], args[1], args[2]);
+        match number {
+            libc::SYS_open => self.opened(thread, result as u64, second),
+            libc::SYS_openat => self.opened(thread, result as u64, third),
+            libc::SYS_creat => self.opened(thread, result as u64, libc::O_TRUNC as u64),
+            libc::SYS_pwrite64 => self.wrote(thread, first, second, result, Some(to_usize(args[3]))),
+            libc::SYS_write => self.wrote(thread, first, second, result, None),
+            libc::SYS_ftruncate => {
+                if let Some(file) = self.file(thread, first) {
+                    self.ops.push(Op::SetLen { file, len: to_usize(second) });
+                }
+            }
+            libc::SYS_fsync | libc::SYS_fdatasync => self.synced(thread, first, begun),
+            libc::SYS_mkdir => self.named(thread, first, |path| Op::Mkdir { path }),
+            libc::SYS_rmdir => self.named(thread, first, |path| Op::Rmdir { path }),
+            libc::SYS_unlink => self.named(thread, first, |path| Op::Unlink { path }),
+            libc::SYS_unlinkat => {
+                let is_dir = third & libc::AT_REMOVEDIR as u64 != 0;
+                let path = self.path_at(thread, first, second);
+                self.change(path, |path| if is_dir { Op::Rmdir { path } } else { Op::Unlink { path } });
+            }
+            libc::SYS_rename => {
+                let (from, to) = (self.path(thread, first), self.path(thread, second));
+                if let (Some(from), Some(to)) = (from, to) {
+                    self.change(Some(from), |from| Op::Rename { from, to });
+                }
+            }
+            libc::SYS_mmap => {
+                let shared = args[3] & libc::MAP_SHARED as u64 != 0 && third & libc::PROT_WRITE as u64 != 0;
+                let is_ours = shared && self.file(thread, args[4]).is_some();
+                assert!(!is_ours, "a mapping of a watched file is not seen by this recorder");
+            }
+            // What this recorder does not follow must not happen.
+            libc::SYS_writev
+            | libc::SYS_pwritev
+            | libc::SYS_pwritev2
+            | libc::SYS_fallocate
+            | libc::SYS_sendfile => {
+                assert!(self.file(thread, first).is_none(), "system call {number} is not followed");
+            }
+            libc::SYS_copy_file_range => {
+                assert!(self.file(thread, third).is_none(), "system call {number} is not followed");
+            }
+            libc::SYS_renameat
+            | libc::SYS_renameat2
+            | libc::SYS_linkat
+            | libc::SYS_link
+            | libc::SYS_mkdirat => {
+                panic!("system call {number} is not followed");
+            }
+            _ => {}
+        }
+    }
+
+    fn opened(&mut self, thread: Pid, fd: u64, flags: u64) {
+        let Some(path) = self.watched(&descriptor(thread, fd)) else { return };
+        if !self.root.join(&path).is_file() {
+            return;
+        }
+        let known = self.names.files.get(&path).copied();
+        match known {
+            Some(file) if flags & libc::O_TRUNC as u64 != 0 => self.ops.push(Op::SetLen { file, len: 0 }),
+            Some(_) => {}
+            None => {
+                let file = self.files;
+                self.files += 1;
+                self.change(Some(path), |path| Op::Create { path, file });
+            }
+        }
+    }
+
+    fn wrote(&mut self, thread: Pid, fd: u64, from: u64, bytes: usize, at: Option<usize>) {
+        let is_mark = descriptor(thread, fd) == self.marks;
+        let file = self.file(thread, fd);
+        if !is_mark && file.is_none() {
+            return;
+        }
+        let data = read_memory(thread, from, bytes);
+        if is_mark {
+            let text = String::from_utf8(data).unwrap();
+            return self.ops.extend(text.lines().map(|line| Op::Mark(line.to_owned())));
+        }
+        let at = at.unwrap_or_else(|| position(thread, fd) - bytes);
+        if let Some(file) = file {
+            self.ops.push(Op::Write { file, at, data: data.into() });
+        }
+    }
+
+    fn synced(&mut self, thread: Pid, fd: u64, begun: usize) {
+        let Some(path) = self.watched(&descriptor(thread, fd)) else { return };
+        let op = match self.names.files.get(&path) {
+            Some(file) => Op::Sync { file: *file, begun },
+            None => Op::SyncDir { path, begun },
+        };
+        self.ops.push(op);
+    }
+
+    fn named(&mut self, thread: Pid, address: u64, op: impl FnOnce(PathBuf) -> Op) {
+        let path = self.path(thread, address);
+        self.change(path, op);
+    }
+
+    fn change(&mut self, path: Option<PathBuf>, op: impl FnOnce(PathBuf) -> Op) {
+        if let Some(path) = path {
+            let op = op(path);
+            self.names.rename_or_so(&op);
+            self.ops.push(op);
+        }
+    }
+
+    fn file(&self, thread: Pid, fd: u64) -> Option<FileId> {
+        self.names.files.get(&self.watched(&descriptor(thread, fd))?).copied()
+    }
+
+    fn watched(&self, path: &Path) -> Option<PathBuf> {
+        path.strip_prefix(self.root).ok().map(Path::to_path_buf)
+    }
+
+    fn path(&self, thread: Pid, address: u64) -> Option<PathBuf> {
+        self.path_at(thread, libc::AT_FDCWD as u64, address)
+    }
+
+    fn path_at(&self, thread: Pid, dir: u64, address: u64) -> Option<PathBuf> {
+        let path = read_path(thread, address);
+        if path.is_absolute() {
+            return self.watched(&path);
+        }
+        let is_cwd = dir as u32 == libc::AT_FDCWD as u32;
+        let base = if is_cwd {
+            std::fs::read_link(format!("/proc/{thread}/cwd")).unwrap()
+        } else {
+            descriptor(thread, dir)
+        };
+        self.watched(&base.join(path))
+    }
+}
+
+fn to_usize(value: u64) -> usize {
+    usize::try_from(value).unwrap()
+}
+
+/// Where a descriptor leads; something that is no file leads nowhere that is watched.
+fn descriptor(thread: Pid, fd: u64) -> PathBuf {
+    std::fs::read_link(format!("/proc/{thread}/fd/{}", fd as u32 as i32)).unwrap_or_default()
+}
+
+/// The position of a descriptor, behind a write.
+fn position(thread: Pid, fd: u64) -> usize {
+    let info = std::fs::read_to_string(format!("/proc/{thread}/fdinfo/{fd}")).unwrap();
+    info.lines().find_map(|line| line.strip_prefix("pos:")).unwrap().trim().parse().unwrap()
+}
+
+fn read_memory(thread: Pid, from: u64, bytes: usize) -> Vec<u8> {
+    let mut data = vec![0; bytes];
+    let remote = [RemoteIoVec { base: to_usize(from), len: bytes }];
+    let read = process_vm_readv(thread, &mut [IoSliceMut::new(&mut data)], &remote).unwrap();
+    assert_eq!(read, bytes, "what it wrote can be read");
+    data
+}
+
+fn read_path(thread: Pid, from: u64) -> PathBuf {
+    use std::os::unix::ffi::OsStringExt;
+    // Page by page: what lies behind the text may not be there.
+    const PAGE: u64 = 4096;
+    let mut text = Vec::new();
+    let mut at = from;
+    while text.len() < PATH_BYTES_MAX {
+        let here = to_usize(PAGE - at % PAGE);
+        let part = read_memory(thread, at, here);
+        if let Some(end) = part.iter().position(|byte| *byte == 0) {
+            text.extend_from_slice(&part[..end]);
+            return std::ffi::OsString::from_vec(text).into();
+        }
+        text.extend_from_slice(&part);
+        at += here as u64;
+    }
+    panic!("a path without an end");
+}

@@ -1,0 +1,219 @@
+//! What the watched process does with the store, and what it says of it.
+//!
+//! Owns:  the workloads, the marks: what was begun and what was promised, each as a line before and behind its call.
+//! Never: judges.
+
+use std::fs::File;
+use std::io::Write;
+use std::path::Path;
+
+use outbox::{Config, LeaseRequest, Outbox, Outcome, Report, Submit};
+
+use crate::support::{report, sent, usual_class};
+
+/// All of them.
+pub(crate) const WORKLOADS: [(&str, fn(&Path, &Marks)); 7] = [
+    ("creation", creation),
+    ("groups", groups),
+    ("lives", lives),
+    ("files", files),
+    ("restarts", restarts),
+    ("compact", compact),
+    ("receipts", receipts),
+];
+
+/// Opens a store that a cut has left, and stops in order.
+pub(crate) const RECOVERY: &str = "recovery";
+
+/// Where the marks are written.
+pub(crate) struct Marks(File);
+
+impl Marks {
+    pub(crate) fn open(path: &Path) -> Self {
+        Self(File::options().create(true).append(true).open(path).unwrap())
+    }
+
+    /// A line, in one write.
+    fn say(&self, verb: &str, id: &str) {
+        (&self.0).write_all(format!("{verb} {id}\n").as_bytes()).unwrap();
+    }
+}
+
+/// Runs a workload by its name.
+pub(crate) fn run(name: &str, spool: &Path, marks: &Marks) {
+    if name == RECOVERY {
+        return open(spool).close();
+    }
+    let (_, workload) = WORKLOADS.iter().find(|(known, _)| *known == name).unwrap();
+    workload(spool, marks);
+}
+
+/// The configuration of all of them, and of those who look at what is left.
+pub(crate) fn config(spool: &Path) -> Config {
+    Config { min_free_bytes: 0, ..Config::new(spool) }
+}
+
+fn open(spool: &Path) -> Outbox {
+    Outbox::open(config(spool)).unwrap()
+}
+
+/// A message whose id says everything of it: conversation, number, size.
+fn message(conversation: &str, number: usize, bytes: usize) -> Submit {
+    let msg_id = format!("{conversation}-{number:05}-{bytes}");
+    Submit {
+        account: "default".into(),
+        conversation: conversation.into(),
+        message: payload(&msg_id),
+        msg_id,
+        ..Submit::default()
+    }
+}
+
+/// What a message with this id holds.
+pub(crate) fn payload(msg_id: &str) -> Vec<u8> {
+    let bytes = msg_id.rsplit('-').next().unwrap().parse().unwrap();
+    msg_id.bytes().cycle().take(bytes).collect()
+}
+
+fn submit(outbox: &Outbox, marks: &Marks, submit: Submit) {
+    let id = submit.msg_id.clone();
+    marks.say("submit", &id);
+    outbox.submit(submit).wait().unwrap();
+    marks.say("accepted", &id);
+}
+
+fn submit_many(outbox: &Outbox, marks: &Marks, submits: Vec<Submit>) {
+    let ids: Vec<String> = submits.iter().map(|submit| submit.msg_id.clone()).collect();
+    ids.iter().for_each(|id| marks.say("submit", id));
+    outbox.submit_many(submits).into_iter().for_each(|answer| drop(answer.unwrap()));
+    ids.iter().for_each(|id| marks.say("accepted", id));
+}
+
+/// Leases what is due and lets it end: as sent, or refused, or not reached; answers how many there were.
+fn attempts(outbox: &Outbox, marks: &Marks, max: usize, outcome: impl Fn(usize, &str) -> Report) -> usize {
+    let leases = outbox.lease(LeaseRequest { max, ..LeaseRequest::default() }).wait().unwrap();
+    let mut settles = Vec::new();
+    for (index, lease) in leases.into_iter().enumerate() {
+        let report = outcome(index, &lease.msg_id);
+        let is_sent = report.outcome == Outcome::Sent;
+        if is_sent {
+            marks.say("send", &lease.msg_id);
+        }
+        settles.push((lease.msg_id.clone(), is_sent, lease.id, report));
+    }
+    let ended: Vec<_> = settles.iter().map(|(id, is_sent, ..)| (id.clone(), *is_sent)).collect();
+    let settled = outbox.settle_many(settles.into_iter().map(|(_, _, lease, report)| (lease, report)));
+    for ((id, is_sent), settled) in ended.iter().zip(settled) {
+        settled.unwrap();
+        if *is_sent {
+            marks.say("sent", id);
+        }
+    }
+    ended.len()
+}
+
+fn as_sent(_: usize, msg_id: &str) -> Report {
+    sent(&format!("{msg_id}-new"), b"{\"the\":\"replacement\"}")
+}
+
+fn cancel(outbox: &Outbox, marks: &Marks, id: &str) {
+    marks.say("cancel", id);
+    outbox.cancel(id.into(), None).wait().unwrap();
+    marks.say("cancelled", id);
+}
+
+/// The first start on an empty folder, and the first messages.
+fn creation(spool: &Path, marks: &Marks) {
+    let outbox = open(spool);
+    for number in 0..8 {
+        submit(&outbox, marks, message("first", number, 200 * number));
+    }
+}
+
+/// Groups: four threads that submit one by one, and batches of small and large messages.
+fn groups(spool: &Path, marks: &Marks) {
+    let outbox = open(spool);
+    std::thread::scope(|scope| {
+        for thread in 0..4 {
+            let outbox = &outbox;
+            scope.spawn(move || {
+                for number in 0..20 {
+                    let bytes = [40, 900, 6_000, 12_000][(number + thread) % 4];
+                    submit(outbox, marks, message(&format!("thread{thread}"), number, bytes));
+                }
+            });
+        }
+    });
+    for batch in 0..4_usize {
+        let of = |number| message("batch", batch * 40 + number, [120, 1_000, 16_000][batch % 3]);
+        submit_many(&outbox, marks, (0..40).map(of).collect());
+    }
+}
+
+/// Whole lives: attempts that succeed, fail, are refused; cancels in between.
+fn lives(spool: &Path, marks: &Marks) {
+    let outbox = open(spool);
+    for round in 0..6 {
+        let of = |number: usize| message(&format!("conv{}", number % 8), round * 24 + number, 700);
+        submit_many(&outbox, marks, (0..24).map(of).collect());
+        let outcome = |index: usize, msg_id: &str| match index % 5 {
+            3 => report(Outcome::Reject, usual_class(Outcome::Reject)),
+            4 => report(Outcome::NotReached, usual_class(Outcome::NotReached)),
+            _ => as_sent(index, msg_id),
+        };
+        while attempts(&outbox, marks, 8, outcome) > 0 {}
+        submit(&outbox, marks, message("doubted", round, 100));
+        cancel(&outbox, marks, &format!("doubted-{round:05}-100"));
+    }
+}
+
+/// Payloads and replacements that are too large for the store.
+fn files(spool: &Path, marks: &Marks) {
+    let outbox = open(spool);
+    for number in 0..6 {
+        submit(&outbox, marks, message("large", number, 20_000 + number * 7_000));
+        submit(&outbox, marks, message("media", number, 40_000));
+    }
+    cancel(&outbox, marks, "media-00005-40000");
+    let large = |_: usize, msg_id: &str| sent(&format!("{msg_id}-new"), &vec![b'r'; 30_000]);
+    for _ in 0..4 {
+        attempts(&outbox, marks, 2, large);
+    }
+}
+
+/// Stops in order and starts again.
+fn restarts(spool: &Path, marks: &Marks) {
+    for start in 0..4 {
+        let outbox = open(spool);
+        for number in 0..6 {
+            submit(&outbox, marks, message("again", start * 6 + number, 1_500));
+        }
+        attempts(&outbox, marks, 1, as_sent);
+        outbox.close();
+    }
+}
+
+/// A rewrite of the store while others submit and send.
+fn compact(spool: &Path, marks: &Marks) {
+    let outbox = open(spool);
+    let of = |number: usize| message(&format!("conv{}", number % 8), number, 2_000);
+    submit_many(&outbox, marks, (0..60).map(of).collect());
+    for round in 0..3 {
+        let rewrite = outbox.compact();
+        for number in 0..6 {
+            submit(&outbox, marks, message("meanwhile", round * 6 + number, 3_000));
+            attempts(&outbox, marks, 2, as_sent);
+        }
+        rewrite.wait().unwrap();
+    }
+}
+
+/// Receipts that are given up again: few are kept.
+fn receipts(spool: &Path, marks: &Marks) {
+    let outbox = Outbox::open(Config { sent_max: 20, ..config(spool) }).unwrap();
+    for round in 0..10 {
+        let of = |number: usize| message(&format!("conv{number}"), round, 500);
+        submit_many(&outbox, marks, (0..8).map(of).collect());
+        attempts(&outbox, marks, 8, as_sent);
+    }
+}
