@@ -135,6 +135,8 @@ fn without(rows: Vec<(Vec<u8>, Bytes)>) -> Writes {
     rows.into_iter().map(|(key, _)| (key, None)).collect()
 }
 
+type RowsOfKind<'a> = &'a dyn Fn(&Disk) -> Vec<(Vec<u8>, Bytes)>;
+
 /// The lanes' own rows.
 fn lanes(disk: &Disk) -> Vec<(Vec<u8>, Bytes)> {
     let mut lanes = rows(disk, b"l");
@@ -172,7 +174,7 @@ fn assert_mended(change: impl FnOnce(&Disk) -> Writes) {
 #[test]
 fn lost_rows_of_any_derived_kind_are_made_anew() {
     let kind = |prefix: u8| move |disk: &Disk| rows(disk, &[prefix]);
-    let kinds: [&dyn Fn(&Disk) -> Vec<(Vec<u8>, Bytes)>; 7] =
+    let kinds: [RowsOfKind<'_>; 7] =
         [&kind(b's'), &kind(b'l'), &lanes, &entries_of_lanes, &kind(b'w'), &kind(b'd'), &kind(b'x')];
     for rows in kinds {
         assert_mended(|disk| without(rows(disk)));

@@ -61,9 +61,8 @@ pub(crate) fn judge(spool: &Path, said: &Said) -> Result<(), String> {
         .map_err(|error| error.to_string())?;
     outbox.close();
     drop(outbox);
-    let check =
-        Offline::open(spool).and_then(|spool| Ok(spool.check())).map_err(|error| error.to_string())?;
-    let check = check.map_err(|error| error.to_string())?;
+    let offline = Offline::open(spool).map_err(|error| error.to_string())?;
+    let check = offline.check().map_err(|error| error.to_string())?;
     if !check.is_sound() || check.entries != known {
         return Err(format!("behind a stop in order it is not sound, or not {known} messages: {check:?}"));
     }

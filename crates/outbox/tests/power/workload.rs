@@ -11,8 +11,11 @@ use outbox::{Config, LeaseRequest, Outbox, Outcome, Report, Submit};
 
 use crate::support::{report, sent, usual_class};
 
+/// What is done with a spool.
+type Workload = fn(&Path, &Marks);
+
 /// All of them.
-pub(crate) const WORKLOADS: [(&str, fn(&Path, &Marks)); 7] = [
+pub(crate) const WORKLOADS: [(&str, Workload); 7] = [
     ("creation", creation),
     ("groups", groups),
     ("lives", lives),
