@@ -64,7 +64,12 @@ struct Copy {
 impl Files {
     fn open(dir: &Path, segment_bytes: usize) -> Result<Self, OpenError> {
         remove_unfinished_snapshots(dir)?;
-        let db = open_with_patience(dir, segment_bytes)?;
+        let db = match open_with_patience(dir, segment_bytes) {
+            // sled reads `conf` first, and ends there if it cannot. It holds nothing but the options above, which are the
+            // same for each store: without it sled writes it anew. What is wrong elsewhere is wrong once more.
+            Err(OpenError::Corrupt { .. }) if set_conf_aside(dir)? => open_with_patience(dir, segment_bytes)?,
+            opened => opened?,
+        };
         let corrupt = |error: sled::Error| OpenError::Corrupt { path: dir.into(), reason: error.to_string() };
         db.flush().map_err(corrupt)?;
         let file_path = dir.join("db");
@@ -325,6 +330,16 @@ fn remove_unfinished_snapshots(dir: &Path) -> Result<(), OpenError> {
     Ok(())
 }
 
+/// Takes `conf` away, but keeps it; tells whether there was one.
+fn set_conf_aside(dir: &Path) -> Result<bool, OpenError> {
+    let conf = dir.join("conf");
+    if !conf.exists() {
+        return Ok(false);
+    }
+    std::fs::rename(&conf, dir.join("conf.damaged")).map_err(io_error("renaming", &conf))?;
+    Ok(true)
+}
+
 /// Opens sled, waiting for a lock that its last process may still hold for a moment.
 fn open_with_patience(dir: &Path, segment_bytes: usize) -> Result<sled::Db, OpenError> {
     const PAUSE: Duration = Duration::from_millis(20);
@@ -382,6 +397,20 @@ pub(crate) fn io_error<'a>(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_damaged_conf_keeps_nobody_from_the_rows() {
+        let dir = tempfile::tempdir().unwrap();
+        let open = || Engine::open(dir.path(), crate::limits::SEGMENT_BYTES_BY_HAND);
+        let rows = vec![(b"a".to_vec(), Some(b"1".as_slice().into()))];
+        open().unwrap().commit(&rows).unwrap();
+        let conf = std::fs::read(dir.path().join("conf")).unwrap();
+        for damaged in [b"nonsense".to_vec(), conf[..conf.len() / 2].to_vec(), vec![0; conf.len()]] {
+            std::fs::write(dir.path().join("conf"), damaged).unwrap();
+            assert_eq!(open().unwrap().get(b"a").unwrap().as_deref(), Some(b"1".as_slice()));
+            assert_eq!(std::fs::read(dir.path().join("conf")).unwrap(), conf);
+        }
+    }
 
     #[test]
     fn nothing_is_committed_after_a_sync_that_failed_behind_a_read() {

@@ -65,6 +65,11 @@ impl OpenError {
             Self::NotASpool { path } => {
                 format!("choose an empty or new directory; nothing in {} was touched", path.display())
             }
+            // In quotes: that is no mark of any version.
+            Self::Format { path, found, known } if found.starts_with('"') => format!(
+                "nothing was changed; if the file {} was damaged, write `outbox spool {known}` into it",
+                path.join("format").display()
+            ),
             Self::Format { .. } => "use the version of the program that wrote it; nothing was changed".into(),
             Self::Io { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
                 "the process needs to own the spool directory and to be allowed to write in it".into()

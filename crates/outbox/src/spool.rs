@@ -71,14 +71,18 @@ impl Spool {
     pub(crate) fn open(path: &Path, holder: &str, segment_bytes: usize) -> Result<Opened, OpenError> {
         make_dir(path)?;
         let path = &path.canonicalize().map_err(io_error("opening", path))?;
-        let is_ready = path.join("ready").exists();
-        check_ours(path, is_ready)?;
+        check_ours(path, was_finished(path))?;
         let lock = take_lock(path, holder)?;
         // Looked at again under the lock: another process may have finished the spool meanwhile.
-        let is_ready = path.join("ready").exists();
+        let is_ready = was_finished(path);
         let store = path.join("store");
         if is_ready {
             finish_exchange(path)?;
+            if !path.join("ready").exists() {
+                let check = path.join("check");
+                write_synced(&check, b"check\n").map_err(io_error("writing", &check))?;
+                write_ready(path)?;
+            }
         } else {
             start_over(path)?;
         }
@@ -99,7 +103,7 @@ impl Spool {
     /// the spool to write.
     pub(crate) fn look(path: &Path) -> Result<Self, OpenError> {
         let path = path.canonicalize().map_err(io_error("opening", path))?;
-        if !path.join("ready").exists() {
+        if !was_finished(&path) {
             return Err(OpenError::NotASpool { path });
         }
         check_ours(&path, true)?;
@@ -335,6 +339,12 @@ fn holder_of(lock: &File) -> String {
     if text.is_empty() { "another process".to_owned() } else { text.to_owned() }
 }
 
+/// Whether the spool was finished once: by its mark, or, should that have got lost, by what is only written behind it.
+/// Whoever took such a spool for one that is being made would throw away what was promised.
+fn was_finished(path: &Path) -> bool {
+    ["ready", "seal", "seal.new", "clean"].iter().any(|name| path.join(name).exists())
+}
+
 /// Begins a spool: nothing that lies here was ever promised.
 fn start_over(path: &Path) -> Result<(), OpenError> {
     for name in [STORE_NEW, STORE_OLD] {
@@ -345,11 +355,9 @@ fn start_over(path: &Path) -> Result<(), OpenError> {
         remove_folder(&dir)?;
         make_dir(&dir)?;
     }
-    for name in ["seal", "seal.new", "clean", "check"] {
-        let file = path.join(name);
-        if file.exists() {
-            fs::remove_file(&file).map_err(io_error("removing", &file))?;
-        }
+    let check = path.join("check");
+    if check.exists() {
+        fs::remove_file(&check).map_err(io_error("removing", &check))?;
     }
     let mark = path.join("format");
     write_synced(&mark, format!("{FORMAT_MARK}{FORMAT}\n").as_bytes()).map_err(io_error("writing", &mark))?;
@@ -360,13 +368,17 @@ fn start_over(path: &Path) -> Result<(), OpenError> {
 fn finish_creation(path: &Path) -> Result<(), OpenError> {
     sync_path(&path.join("payloads"))?;
     sync_path(path)?;
-    let ready = path.join("ready");
-    write_synced(&ready, b"ready\n").map_err(io_error("writing", &ready))?;
-    sync_path(path)?;
+    write_ready(path)?;
     match path.parent() {
         Some(parent) => sync_path(parent),
         None => Ok(()),
     }
+}
+
+fn write_ready(path: &Path) -> Result<(), OpenError> {
+    let ready = path.join("ready");
+    write_synced(&ready, b"ready\n").map_err(io_error("writing", &ready))?;
+    sync_path(path)
 }
 
 fn write_synced(path: &Path, bytes: &[u8]) -> io::Result<()> {
@@ -410,6 +422,19 @@ mod tests {
         let opened = Spool::open(dir.path(), "me", SEGMENT_BYTES).ok().unwrap();
         assert!(dir.path().join("ready").exists());
         opened.spool.mark_clean().unwrap();
+    }
+
+    #[test]
+    fn a_spool_whose_mark_got_lost_is_not_started_over() {
+        let dir = tempfile::tempdir().unwrap();
+        let opened = Spool::open(dir.path(), "me", SEGMENT_BYTES).ok().unwrap();
+        opened.spool.mark_clean().unwrap();
+        drop(opened);
+        fs::write(dir.path().join("payloads/kept"), "promised").unwrap();
+        fs::remove_file(dir.path().join("ready")).unwrap();
+        let opened = Spool::open(dir.path(), "me", SEGMENT_BYTES).ok().unwrap();
+        assert!(opened.spool.asks_for_check());
+        assert!(dir.path().join("ready").exists() && dir.path().join("payloads/kept").exists());
     }
 
     #[test]

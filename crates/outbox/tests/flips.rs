@@ -1,0 +1,309 @@
+//! Single flipped bits anywhere in a spool: what is served is right, what is lost is said.
+//!
+//! Owns:  flips at uniform offsets over all files, the distribution of what becomes of them; missing and empty files, zeroed
+//!        pages, cut tails.
+//! Never: knows where anything lies in a file.
+//!
+//! `OUTBOX_FLIPS=10000` tries so many. A failing one is named by its file, offset and bit.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+
+mod support;
+
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+
+use outbox::{Config, LeaseRequest, Message, Offline, OpenError, Outbox, Submit};
+
+use support::sent;
+
+/// Messages of the spool.
+const MESSAGES: usize = 1_000;
+
+/// Of these, so many were sent and have their receipt.
+const SENT: usize = 200;
+
+/// One page of the engine holds at most so many leaves, and a leaf so many rows.
+const PAGE_ROWS: usize = 16 * 32;
+
+/// Flips if nobody asks for more.
+const FLIPS: usize = 150;
+
+fn config(spool: &Path) -> Config {
+    Config { min_free_bytes: 0, ..Config::new(spool) }
+}
+
+fn scratch() -> tempfile::TempDir {
+    let memory = Path::new("/dev/shm");
+    if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() }.unwrap()
+}
+
+fn msg_id(number: usize) -> String {
+    format!("144115225971632901-1731500{number:03}-{}", number * 7_919 % 1_000)
+}
+
+fn payload(msg_id: &str) -> Vec<u8> {
+    let bytes = 200 + msg_id.len() * 31 % 700;
+    msg_id.bytes().cycle().take(bytes).collect()
+}
+
+/// Makes the spool that is damaged: some sent, the others waiting, two payloads in files; stopped in order or not.
+fn make(spool: &Path, stopped: bool) {
+    let outbox = Outbox::open(config(spool)).unwrap();
+    let submit = |number: usize| Submit {
+        msg_id: msg_id(number),
+        account: "default".into(),
+        conversation: format!("c2c:user{}", number % 40),
+        message: payload(&msg_id(number)),
+        ..Submit::default()
+    };
+    assert!(outbox.submit_many((0..MESSAGES).map(submit)).iter().all(Result::is_ok));
+    let mut done = 0;
+    while done < SENT {
+        let request = LeaseRequest { max: (SENT - done).min(40), ..LeaseRequest::default() };
+        let leases = outbox.lease(request).wait().unwrap();
+        done += leases.len();
+        let settles =
+            leases.into_iter().map(|lease| (lease.id, sent(&format!("{}-new", lease.msg_id), b"{}")));
+        assert!(outbox.settle_many(settles).iter().all(Result::is_ok));
+    }
+    outbox.close();
+    drop(outbox);
+    if !stopped {
+        std::fs::remove_file(spool.join("clean")).unwrap();
+    }
+}
+
+/// Files of a spool with their content.
+type Files = BTreeMap<PathBuf, Vec<u8>>;
+
+fn read(root: &Path, folder: &Path, files: &mut Files) {
+    for entry in std::fs::read_dir(root.join(folder)).unwrap() {
+        let entry = entry.unwrap();
+        let path = folder.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            read(root, &path, files);
+        } else {
+            files.insert(path, std::fs::read(entry.path()).unwrap());
+        }
+    }
+}
+
+fn write(root: &Path, files: &Files) {
+    for dir in ["store/blobs", "payloads"] {
+        std::fs::create_dir_all(root.join(dir)).unwrap();
+    }
+    for (path, content) in files {
+        std::fs::write(root.join(path), content).unwrap();
+    }
+}
+
+/// What became of a damaged spool.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Became {
+    /// All is there, and nothing is said.
+    Intact,
+    /// All is there; damage was met and mended.
+    Mended,
+    /// What stood in one page is gone, and that is said.
+    PageLost,
+    /// More is gone, and that is said.
+    MoreLost,
+    /// It opens, and then says that it takes nothing more.
+    Unhealthy,
+    /// It does not open, and says what to do.
+    NotOpened,
+}
+
+/// Opens a damaged spool as a user would and reads everything.
+fn look(spool: &Path) -> Result<(Became, usize), String> {
+    let outbox = match Outbox::open(config(spool)) {
+        Ok(outbox) => outbox,
+        Err(error) => return not_opened(spool, &error),
+    };
+    let mut missing = 0;
+    // What is met by the first look is set aside behind the next group; the second look finds that done.
+    for _ in 0..2 {
+        missing = 0;
+        for number in 0..MESSAGES {
+            missing += usize::from(!is_right(&outbox, &msg_id(number))?);
+        }
+        // A store that cannot go on says so here.
+        let _ = outbox.tick().wait();
+    }
+    let (report, counters) = (outbox.report(), outbox.counters());
+    let is_said = report.lost.is_some() || counters.quarantined > 0 || outbox.failure().is_some();
+    if missing > 0 && !is_said {
+        return Err(format!("{missing} messages are missing and nothing says so: {report:?}"));
+    }
+    let became = match missing {
+        _ if outbox.failure().is_some() => Became::Unhealthy,
+        0 if is_said || report.rebuilt => Became::Mended,
+        0 => Became::Intact,
+        1..=PAGE_ROWS => Became::PageLost,
+        _ => Became::MoreLost,
+    };
+    Ok((became, missing))
+}
+
+/// Whether a message is there as it was accepted; an error if it is there and is not.
+fn is_right(outbox: &Outbox, id: &str) -> Result<bool, String> {
+    match outbox.get(id) {
+        Err(_) => Ok(false),
+        Ok(Message::Receipt(receipt)) => {
+            let is_right =
+                receipt.identity.msg_id == *id && receipt.new_msg_id() == Some(&format!("{id}-new"));
+            if is_right { Ok(true) } else { Err(format!("{id} has another receipt: {receipt:?}")) }
+        }
+        Ok(Message::Entry(_)) => match outbox.payload(id) {
+            Err(_) => Ok(false),
+            Ok(kept) if kept.message == payload(id) => Ok(true),
+            Ok(_) => Err(format!("another payload is served as that of {id}")),
+        },
+    }
+}
+
+/// It says what to do, and what can be exported is right.
+fn not_opened(spool: &Path, error: &OpenError) -> Result<(Became, usize), String> {
+    if error.hint().is_empty() {
+        return Err(format!("{error}: nobody says what to do"));
+    }
+    let Ok(offline) = Offline::open(spool) else { return Ok((Became::NotOpened, MESSAGES)) };
+    let mut saved = 0;
+    let exported = offline.export(|_| {
+        saved += 1;
+        Ok::<_, outbox::Error>(())
+    });
+    exported.map_err(|error| format!("it does not open and cannot be exported: {error}"))?;
+    Ok((Became::NotOpened, MESSAGES - saved))
+}
+
+/// Looks at a spool in which one thing was changed; a panic is a failure.
+fn look_at(files: &Files, what: &str) -> Result<(Became, usize), String> {
+    let root = scratch();
+    write(root.path(), files);
+    let looked = catch_unwind(AssertUnwindSafe(|| look(root.path())));
+    looked
+        .unwrap_or_else(|_| Err("a panic reached the user".into()))
+        .map_err(|error| format!("{what}: {error}"))
+}
+
+/// Shares numbers out to all processors.
+fn in_parallel<A: Send>(count: usize, work: impl Fn(usize) -> A + Sync) -> Vec<A> {
+    let (next, done) = (std::sync::atomic::AtomicUsize::new(0), Mutex::new(Vec::new()));
+    std::thread::scope(|scope| {
+        for _ in 0..std::thread::available_parallelism().map_or(1, usize::from) {
+            scope.spawn(|| {
+                loop {
+                    let number = next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                    if number >= count {
+                        return;
+                    }
+                    let answer = work(number);
+                    done.lock().unwrap().push(answer);
+                }
+            });
+        }
+    });
+    done.into_inner().unwrap()
+}
+
+fn spool(stopped: bool) -> Files {
+    let root = scratch();
+    let path = root.path().join("spool");
+    make(&path, stopped);
+    let mut files = Files::new();
+    read(&path, Path::new(""), &mut files);
+    files
+}
+
+/// Numbers that look random, the same each time (SplitMix64).
+fn random(number: usize) -> usize {
+    let mut mixed = (number as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    usize::try_from((mixed ^ (mixed >> 31)) >> 1).unwrap()
+}
+
+/// Counts what became of many, and shows those that failed.
+fn tell(what: &str, looked: Vec<Result<(Became, usize), String>>) {
+    let mut found: BTreeMap<Became, (usize, usize)> = BTreeMap::new();
+    let mut failures = Vec::new();
+    println!("{} {what}:", looked.len());
+    for looked in looked {
+        match looked {
+            Ok((became, missing)) => {
+                let (count, lost) = found.entry(became).or_default();
+                *count += 1;
+                *lost += missing;
+            }
+            Err(failure) => failures.push(failure),
+        }
+    }
+    for (became, (count, lost)) in &found {
+        println!("  {became:?}: {count}; of {MESSAGES} messages {} are missing in the mean", lost / count);
+    }
+    assert!(
+        failures.is_empty(),
+        "{} failed, such as {:#?}",
+        failures.len(),
+        &failures[..failures.len().min(5)]
+    );
+}
+
+#[test]
+fn files_that_are_missing_empty_cut_or_full_of_zeros_are_harmless_or_said() {
+    let files = spool(true);
+    let mut damaged: Vec<(String, Files)> = Vec::new();
+    for (path, content) in &files {
+        let mut with = |what: &str, content: Option<Vec<u8>>| {
+            let mut files = files.clone();
+            match content {
+                Some(content) => files.insert(path.clone(), content),
+                None => files.remove(path),
+            };
+            damaged.push((format!("{}: {what}", path.display()), files));
+        };
+        with("missing", None);
+        with("empty", Some(Vec::new()));
+        for part in 1..12 {
+            let length = content.len() * part / 12;
+            with(&format!("cut at {length}"), Some(content[..length].to_vec()));
+            let (mut zeros, end) = (content.clone(), (length + 4096).min(content.len()));
+            zeros[length..end].fill(0);
+            with(&format!("zeros at {length}"), Some(zeros));
+        }
+    }
+    let looked = in_parallel(damaged.len(), |number| look_at(&damaged[number].1, &damaged[number].0));
+    tell("files missing, empty, cut or with a page of zeros", looked);
+}
+
+#[test]
+fn a_flipped_bit_anywhere_is_harmless_or_said() {
+    let flips = std::env::var("OUTBOX_FLIPS").map_or(FLIPS, |flips| flips.parse().unwrap());
+    for stopped in [true, false] {
+        let files = spool(stopped);
+        let bytes: usize = files.values().map(Vec::len).sum();
+        let looked = in_parallel(flips / 2, |number| {
+            let mut at = random(number) % bytes;
+            let bit = random(number + flips) % 8;
+            let mut files = files.clone();
+            let (path, content) = files
+                .iter_mut()
+                .find(|(_, content)| {
+                    at < content.len() || {
+                        at -= content.len();
+                        false
+                    }
+                })
+                .unwrap();
+            content[at] ^= 1 << bit;
+            let what = format!("bit {bit} of byte {at} of {}", path.display());
+            look_at(&files, &what)
+        });
+        let end = if stopped { "stopped in order" } else { "killed" };
+        tell(&format!("flips in the {bytes} bytes of a spool that was {end}"), looked);
+    }
+}
