@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 
 use crate::error::OpenError;
 use crate::limits::{CACHE_BYTES, COPY_PART_BYTES, LOCK_WAIT, READS_UNLOOKED_MAX};
+use crate::watch::Watch;
 
 /// The bytes of a value; cheap to clone.
 pub(crate) type Bytes = sled::IVec;
@@ -50,8 +51,21 @@ pub(crate) struct Engine {
 
 /// sled, and our own handle of the file that it writes.
 struct Files {
-    db: sled::Db,
+    /// `None` only while it is closed.
+    db: Option<sled::Db>,
+    /// A flush may wait in vain. `None` only while it is closed.
+    watch: Option<Watch>,
     file: File,
+}
+
+impl Drop for Files {
+    fn drop(&mut self) {
+        // sled panics where its last sync fails. Nothing was promised of what that sync was to bring to the drive: each
+        // commit has ended with its own.
+        self.watch = None;
+        let db = self.db.take();
+        let _ = catch_unwind(AssertUnwindSafe(move || drop(db)));
+    }
 }
 
 /// A copy that is being made of everything.
@@ -79,11 +93,17 @@ impl Files {
         sync_path(&dir.join("conf"))?;
         file.sync_all().map_err(io_error("syncing", &file_path))?;
         sync_path(dir)?;
-        Ok(Self { db, file })
+        let watched = db.clone();
+        let watch = Watch::over(move || nudge(&watched)).map_err(io_error("starting a thread for", dir))?;
+        Ok(Self { db: Some(db), watch: Some(watch), file })
+    }
+
+    fn db(&self) -> Result<&sled::Db, DiskError> {
+        self.db.as_ref().ok_or_else(closed)
     }
 
     fn apply(&self, rows: &Batch) -> Result<(), DiskError> {
-        self.db.apply_batch(batch_of(rows)).map_err(engine)
+        self.db()?.apply_batch(batch_of(rows)).map_err(engine)
     }
 
     /// Lets the engine free what a batch replaced. It frees a little at every so many calls, and a batch counts as one
@@ -91,19 +111,25 @@ impl Files {
     /// themselves do more than reads of any other: the cache counts a page only once some dozen accesses have gathered,
     /// and until then keeps what it does not count.
     fn let_go(&self, rows: &Batch) -> Result<(), DiskError> {
-        rows.iter().try_for_each(|(key, _)| self.db.get(key).map(drop)).map_err(engine)
+        let db = self.db()?;
+        rows.iter().try_for_each(|(key, _)| db.get(key).map(drop)).map_err(engine)
     }
 
     /// Makes durable what reads have written: the engine merges pages when it finds them nearly empty. What lies in the
     /// log before a batch and is not durable can, at a power cut, take everything with it: the batch's segments say of
     /// an earlier one, which the cut took, that it is stable.
     fn sync_reads(&self, dir: &Path) -> Result<(), DiskError> {
-        let bytes = self.db.flush().map_err(engine)?;
+        let bytes = self.flush()?;
         if bytes > 0 { self.sync(dir) } else { Ok(()) }
     }
 
+    fn flush(&self) -> Result<usize, DiskError> {
+        let (db, watch) = (self.db()?, self.watch.as_ref().ok_or_else(closed)?);
+        watch.during(|| db.flush()).map_err(engine)
+    }
+
     fn sync(&self, dir: &Path) -> Result<(), DiskError> {
-        self.db.flush().map_err(engine)?;
+        self.flush()?;
         self.file.sync_data().map_err(|error| DiskError(format!("sync of {}: {error}", dir.display())))
     }
 }
@@ -154,20 +180,20 @@ impl Engine {
 
     /// The value under a key.
     pub(crate) fn get(&self, key: &[u8]) -> Result<Option<Bytes>, DiskError> {
-        self.read(|files| files.db.get(key).map_err(engine))
+        self.read(|files| files.db()?.get(key).map_err(engine))
     }
 
     /// The first row from here on.
     pub(crate) fn first(&self, from: Bound<&[u8]>) -> Result<Option<Row>, DiskError> {
         self.read(|files| {
-            files.db.range::<&[u8], _>((from, Bound::Unbounded)).next().transpose().map_err(engine)
+            files.db()?.range::<&[u8], _>((from, Bound::Unbounded)).next().transpose().map_err(engine)
         })
     }
 
     /// The last row between these.
     pub(crate) fn last(&self, from: &[u8], to: Bound<&[u8]>) -> Result<Option<Row>, DiskError> {
         self.read(|files| {
-            let mut rows = files.db.range::<&[u8], _>((Bound::Included(from), to));
+            let mut rows = files.db()?.range::<&[u8], _>((Bound::Included(from), to));
             rows.next_back().transpose().map_err(engine)
         })
     }
@@ -179,7 +205,7 @@ impl Engine {
         mut each: impl FnMut(Bytes, Bytes) -> bool,
     ) -> Result<(), DiskError> {
         self.read(|files| {
-            for (read, row) in files.db.range::<&[u8], _>((from, Bound::Unbounded)).enumerate() {
+            for (read, row) in files.db()?.range::<&[u8], _>((from, Bound::Unbounded)).enumerate() {
                 // After a damaged page an iterator repeats its error for ever: the first one is final.
                 let (key, value) = row.map_err(engine)?;
                 if !each(key, value) {
@@ -291,6 +317,18 @@ impl Engine {
         self.written_bytes.store(0, Ordering::Relaxed);
         exchanged
     }
+}
+
+fn closed() -> DiskError {
+    DiskError("the store is closed".into())
+}
+
+/// Flushes beside a flush that does not end. Where a write has failed, this wakes it; otherwise both wait for the drive.
+fn nudge(db: &sled::Db) {
+    let db = db.clone();
+    let thread = std::thread::Builder::new().name("outbox-nudge".into());
+    // Its answer is that of the other one. Without a thread, the next look tries again.
+    let _ = thread.spawn(move || drop(db.flush()));
 }
 
 fn batch_of(rows: &Batch) -> sled::Batch {

@@ -64,6 +64,7 @@ mod tx;
 mod verbs;
 mod verify;
 mod view;
+mod watch;
 mod writer;
 
 pub use chance::{Chance, SystemChance, roll};

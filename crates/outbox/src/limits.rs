@@ -87,6 +87,13 @@ pub const CHECKPOINT_BYTES_MIN: u64 = 16 * 1024 * 1024;
 /// How long `open` waits for a lock that a process which has just ended may still hold.
 pub const LOCK_WAIT: Duration = Duration::from_secs(2);
 
+/// How long a flush may take before somebody looks whether it waits in vain: far longer than a healthy drive takes, far
+/// shorter than a person waits.
+pub const WATCH_EVERY: Duration = Duration::from_secs(1);
+
+/// The longest time between two such looks: each costs a thread that waits with it, some ten in ten minutes.
+pub const WATCH_EVERY_MAX: Duration = Duration::from_secs(60);
+
 /// The longest time between two writes of the seal while there is traffic.
 pub const SEAL_EVERY: Duration = Duration::from_secs(10);
 

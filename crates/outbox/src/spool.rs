@@ -202,6 +202,8 @@ impl Spool {
         let whole = new.join(WHOLE);
         write_synced(&whole, b"whole\n").map_err(io_error("writing", &whole))?;
         sync_path(&new)?;
+        // The new store's own name, too, must be there before the old one's goes.
+        sync_path(&self.path)?;
         fs::rename(&store, &old).map_err(io_error("renaming", &store))?;
         sync_path(&self.path)?;
         finish_exchange(&self.path)
@@ -249,9 +251,13 @@ impl Spool {
 /// Puts a rewritten store that is whole in its place, and removes what is left of a rewrite.
 fn finish_exchange(path: &Path) -> Result<(), OpenError> {
     let (store, new) = (path.join("store"), path.join(STORE_NEW));
-    if !store.exists() && new.join(WHOLE).exists() {
-        fs::rename(&new, &store).map_err(io_error("renaming", &new))?;
-        sync_path(path)?;
+    if !store.exists() {
+        let old = path.join(STORE_OLD);
+        let from = if new.join(WHOLE).exists() { new.clone() } else { old };
+        if from.exists() {
+            fs::rename(&from, &store).map_err(io_error("renaming", &from))?;
+            sync_path(path)?;
+        }
     }
     if store.exists() {
         remove_folder(&path.join(STORE_OLD))?;
@@ -422,6 +428,18 @@ mod tests {
         let opened = Spool::open(dir.path(), "me", SEGMENT_BYTES).ok().unwrap();
         assert!(dir.path().join("ready").exists());
         opened.spool.mark_clean().unwrap();
+    }
+
+    #[test]
+    fn an_old_store_whose_successor_got_lost_is_taken_back() {
+        let dir = tempfile::tempdir().unwrap();
+        drop(Spool::open(dir.path(), "me", SEGMENT_BYTES).ok().unwrap());
+        fs::write(dir.path().join("store/mine"), "promised").unwrap();
+        fs::rename(dir.path().join("store"), dir.path().join(STORE_OLD)).unwrap();
+        fs::create_dir(dir.path().join(STORE_NEW)).unwrap();
+        drop(Spool::open(dir.path(), "me", SEGMENT_BYTES).ok().unwrap());
+        assert!(dir.path().join("store/mine").exists());
+        assert!(!dir.path().join(STORE_OLD).exists() && !dir.path().join(STORE_NEW).exists());
     }
 
     #[test]

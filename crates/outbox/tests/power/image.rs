@@ -137,6 +137,11 @@ impl<'a> Drive<'a> {
                         self.sync_names(*begun, |_| true);
                     }
                 }
+                Op::SyncFailed { file, begun } => {
+                    if let Some(waiting) = self.data.get_mut(file) {
+                        waiting.retain(|index| index >= begun);
+                    }
+                }
                 Op::SyncDir { path, begun } => {
                     let all = self.model.names_in_order;
                     self.sync_names(*begun, |op| all || folder_of(op) == Some(path));
@@ -266,7 +271,7 @@ mod tests {
     use std::path::PathBuf;
 
     fn trace(ops: Vec<Op>) -> Trace {
-        Trace { before: Tree::default(), ops }
+        Trace { before: Tree::default(), ops, failed: 0 }
     }
 
     fn write(at: usize, byte: u8, bytes: usize) -> Op {

@@ -19,12 +19,18 @@ pub(crate) struct Said {
     sent: BTreeSet<String>,
     cancel: BTreeSet<String>,
     cancelled: BTreeSet<String>,
+    unhealthy: bool,
+    /// Accepted although the store had said that it takes nothing more.
+    too_late: BTreeSet<String>,
 }
 
 impl Said {
     /// Takes a mark.
     pub(crate) fn hear(&mut self, mark: &str) {
         let (verb, id) = mark.split_once(' ').unwrap();
+        if self.unhealthy && matches!(verb, "accepted" | "sent" | "cancelled") {
+            self.too_late.insert(id.to_owned());
+        }
         let said = match verb {
             "submit" => &mut self.submit,
             "accepted" => &mut self.accepted,
@@ -32,6 +38,12 @@ impl Said {
             "sent" => &mut self.sent,
             "cancel" => &mut self.cancel,
             "cancelled" => &mut self.cancelled,
+            "unhealthy" => {
+                self.unhealthy = true;
+                return;
+            }
+            // In words, for people.
+            "refused" => return,
             _ => panic!("{mark} is no mark"),
         };
         said.insert(id.to_owned());
@@ -43,6 +55,9 @@ const RECEIPTS_KEPT: usize = 20;
 
 /// Opens a spool and says what is wrong with it.
 pub(crate) fn judge(spool: &Path, said: &Said) -> Result<(), String> {
+    if let Some(id) = said.too_late.first() {
+        return Err(format!("{id} was acknowledged behind an error of the drive"));
+    }
     let outbox = Outbox::open(Config { sent_max: RECEIPTS_KEPT as u64, ..config(spool) })
         .map_err(|error| format!("it does not open: {error}"))?;
     let report = outbox.report();

@@ -25,8 +25,9 @@ use std::sync::Mutex;
 use image::{Drive, MODELS, Model};
 use judge::{Said, judge};
 use random::Random;
-use trace::{Op, Trace};
-use workload::{Marks, RECOVERY, WORKLOADS};
+use recorder::{Fault, Kind};
+use trace::{Op, Trace, Tree};
+use workload::{Marks, RECOVERY, TROUBLE, WORKLOADS};
 
 /// Images of all workloads and models that are opened if nobody asks for more.
 const IMAGES: usize = 420;
@@ -52,17 +53,17 @@ fn scratch() -> tempfile::TempDir {
 }
 
 /// Watches a workload on what lies in a folder.
-fn watch(name: &str, root: &Path) -> Option<Trace> {
+fn watch(name: &str, root: &Path, fault: Option<Fault>) -> Option<Trace> {
     let beside = scratch();
     let (root, marks) = (root.canonicalize().unwrap(), beside.path().canonicalize().unwrap().join("marks"));
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.args(["--exact", "child", "--nocapture", "--test-threads=1"]);
     command.env("OUTBOX_CUT_WORKLOAD", name).env("OUTBOX_CUT_ROOT", &root).env("OUTBOX_CUT_MARKS", &marks);
-    recorder::record(&root, &marks, &mut command)
+    recorder::record(&root, &marks, &mut command, fault)
 }
 
 fn watch_from_nothing(name: &str) -> Option<Trace> {
-    watch(name, scratch().path())
+    watch(name, scratch().path(), None)
 }
 
 fn images() -> usize {
@@ -199,13 +200,74 @@ fn a_second_cut_during_the_recovery_takes_nothing_either() {
             .iter()
             .filter_map(|op| if let Op::Mark(mark) = op { Some(mark.clone()) } else { None })
             .collect();
-        let Some(recovery) = watch(RECOVERY, root.path()) else { return };
+        let Some(recovery) = watch(RECOVERY, root.path(), None) else { return };
         let name = format!("recovery behind moment {moment}");
         failures.extend(cut(&name, &recovery, &before, model, 10, random.next()));
     }
     assert!(
         failures.is_empty(),
         "{} images failed, such as\n{}",
+        failures.len(),
+        failures[..failures.len().min(5)].join("\n")
+    );
+}
+
+/// The marks of a trace.
+fn marks(trace: &Trace) -> impl Iterator<Item = &str> {
+    trace.ops.iter().filter_map(|op| if let Op::Mark(mark) = op { Some(mark.as_str()) } else { None })
+}
+
+/// Lets one operation fail, or it and all behind it; judges what the process left, and what a cut behind it leaves. `None` if
+/// there were not so many operations.
+fn fail(fault: Fault) -> Option<Failures> {
+    let root = scratch();
+    let trace = watch(TROUBLE, root.path(), Some(fault))?;
+    if trace.failed == 0 {
+        return None;
+    }
+    let mut said = Said::default();
+    marks(&trace).for_each(|mark| said.hear(mark));
+    let mut random = Random::new(fault.from as u64);
+    let mut left = vec![("left behind", Tree::read(root.path()))];
+    for model in MODELS {
+        let mut drive = Drive::new(&trace, model);
+        drive.go_on_to(trace.ops.len());
+        left.extend((0..2).map(|_| (model.name, drive.image(&mut random))));
+    }
+    let judged = left.into_iter().filter_map(|(which, tree)| {
+        let root = scratch();
+        tree.write(root.path());
+        let reason = judge(&root.path().join("spool"), &said).err()?;
+        Some(format!("{fault:?}, {which}: {reason}"))
+    });
+    Some(judged.collect())
+}
+
+#[test]
+fn an_error_of_the_drive_ends_acceptance_and_a_restart_finds_all_that_was_promised() {
+    // Each operation in turn, or every so many, beginning with the first.
+    let step = if images() > IMAGES { 1 } else { 9 };
+    let mut jobs = Vec::new();
+    for kind in [Kind::Sync, Kind::Write, Kind::Other] {
+        for for_good in [false, true] {
+            jobs.push((kind, for_good));
+        }
+    }
+    let all = in_parallel(jobs, |(kind, for_good)| {
+        let error = if kind == Kind::Sync { nix::Error::EIO } else { nix::Error::ENOSPC };
+        let (mut count, mut failures) = (0, Failures::new());
+        // Ends with the first operation that is not there.
+        while let Some(failed) = fail(Fault { kind, from: count * step, for_good, error }) {
+            count += 1;
+            failures.extend(failed);
+        }
+        println!("{kind:?}, {}: {count} runs", if for_good { "from then on" } else { "once" });
+        (count, failures)
+    });
+    let failures: Vec<String> = all.into_iter().flat_map(|(_, failures)| failures).collect();
+    assert!(
+        failures.is_empty(),
+        "{} failed, such as\n{}",
         failures.len(),
         failures[..failures.len().min(5)].join("\n")
     );

@@ -1,7 +1,7 @@
 //! The recorder: runs a process and notes what it does to one folder.
 //!
-//! Owns:  tracing system calls (ptrace), which of them change files, their order.
-//! Never: changes what the traced process does or sees.
+//! Owns:  tracing system calls (ptrace), which of them change files, their order; letting one of them fail.
+//! Never: changes anything else that the traced process does or sees.
 //!
 //! An operation is noted when the kernel is done with it, so that nothing counts as written before it was; a sync covers
 //! what had been noted when it *began*. A mapping of a watched file that can be written would not be seen, so it is an error.
@@ -28,6 +28,27 @@ const ENTRY: u8 = 1;
 /// Longest path that is read from the process.
 const PATH_BYTES_MAX: usize = 4096;
 
+/// Which kind of operation fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// `fsync`, `fdatasync` and `sync_file_range`.
+    Sync,
+    Write,
+    /// A file's length, a new name, a removal.
+    Other,
+}
+
+/// An error of the drive that the process is made to see.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Fault {
+    pub(crate) kind: Kind,
+    /// The operation of this kind that fails first.
+    pub(crate) from: usize,
+    /// It and all later ones, of any kind.
+    pub(crate) for_good: bool,
+    pub(crate) error: nix::Error,
+}
+
 /// A system call between its two stops.
 #[derive(Clone, Copy)]
 struct Call {
@@ -35,6 +56,8 @@ struct Call {
     args: [u64; 6],
     /// Operations that had been noted when it began.
     begun: usize,
+    /// It is not carried out.
+    fails: bool,
 }
 
 struct Recorder<'a> {
@@ -44,10 +67,19 @@ struct Recorder<'a> {
     files: usize,
     ops: Vec<Op>,
     calls: HashMap<Pid, Call>,
+    fault: Option<Fault>,
+    /// Operations of the fault's kind so far.
+    counted: usize,
+    failed: usize,
 }
 
 /// Runs a command that prints [`READY`] and then waits for a line; `None` where nothing may be traced.
-pub(crate) fn record(root: &Path, marks: &Path, command: &mut Command) -> Option<Trace> {
+pub(crate) fn record(
+    root: &Path,
+    marks: &Path,
+    command: &mut Command,
+    fault: Option<Fault>,
+) -> Option<Trace> {
     let before = Tree::read(root);
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
@@ -62,10 +94,19 @@ pub(crate) fn record(root: &Path, marks: &Path, command: &mut Command) -> Option
     child.stdin.take().unwrap().write_all(b"go\n").unwrap();
     let drained = std::thread::spawn(move || lines.map_while(Result::ok).collect::<Vec<_>>().join("\n"));
     let files = before.contents.len();
-    let mut recorder =
-        Recorder { root, marks, names: before.clone(), files, ops: Vec::new(), calls: HashMap::new() };
+    let mut recorder = Recorder {
+        root,
+        marks,
+        names: before.clone(),
+        files,
+        ops: Vec::new(),
+        calls: HashMap::new(),
+        fault,
+        counted: 0,
+        failed: 0,
+    };
     recorder.run(process, &mut child, drained);
-    Some(Trace { before, ops: recorder.ops })
+    Some(Trace { before, ops: recorder.ops, failed: recorder.failed })
 }
 
 /// Takes hold of all threads of a process that waits.
@@ -111,19 +152,69 @@ impl Recorder<'_> {
         let Ok(regs) = ptrace::getregs(thread) else { return };
         if info.op == ENTRY {
             let args = [regs.rdi, regs.rsi, regs.rdx, regs.r10, regs.r8, regs.r9];
-            let number = regs.orig_rax.cast_signed();
-            self.calls.insert(thread, Call { number, args, begun: self.ops.len() });
+            let mut call =
+                Call { number: regs.orig_rax.cast_signed(), args, begun: self.ops.len(), fails: false };
+            if self.is_to_fail(thread, call) {
+                call.fails = true;
+                // No system call has this number: nothing is carried out.
+                ptrace::setregs(thread, libc::user_regs_struct { orig_rax: u64::MAX, ..regs }).unwrap();
+            }
+            self.calls.insert(thread, call);
         } else if let Some(call) = self.calls.remove(&thread) {
             let result = regs.rax.cast_signed();
-            if result >= 0 {
+            if let (true, Some(fault)) = (call.fails, self.fault) {
+                let error = -i64::from(fault.error as i32);
+                ptrace::setregs(thread, libc::user_regs_struct { rax: error.cast_unsigned(), ..regs })
+                    .unwrap();
+                self.sync_failed(thread, call);
+            } else if result >= 0 {
                 self.done(thread, call, usize::try_from(result).unwrap());
             }
         }
     }
 
+    fn is_to_fail(&mut self, thread: Pid, call: Call) -> bool {
+        let Some(fault) = self.fault else { return false };
+        let Some(kind) = self.kind_of(thread, call) else { return false };
+        let is_later = fault.for_good && self.failed > 0;
+        if !is_later && kind == fault.kind {
+            self.counted += 1;
+        }
+        let fails = is_later || (kind == fault.kind && self.counted == fault.from + 1);
+        self.failed += usize::from(fails);
+        fails
+    }
+
+    /// What a call does to a file or folder that is watched.
+    fn kind_of(&self, thread: Pid, call: Call) -> Option<Kind> {
+        let first = call.args[0];
+        let by_descriptor = |kind| self.watched(&descriptor(thread, first)).map(|_| kind);
+        match call.number {
+            libc::SYS_fsync | libc::SYS_fdatasync | libc::SYS_sync_file_range => by_descriptor(Kind::Sync),
+            libc::SYS_write | libc::SYS_pwrite64 => by_descriptor(Kind::Write),
+            libc::SYS_ftruncate => by_descriptor(Kind::Other),
+            libc::SYS_rename | libc::SYS_unlink | libc::SYS_mkdir | libc::SYS_rmdir => {
+                self.path(thread, first).map(|_| Kind::Other)
+            }
+            libc::SYS_openat if call.args[2] & libc::O_CREAT as u64 != 0 => {
+                self.path_at(thread, first, call.args[1]).map(|_| Kind::Other)
+            }
+            _ => None,
+        }
+    }
+
+    /// Linux drops what a failed sync was to write: it is on no drive, and no later sync brings it there.
+    fn sync_failed(&mut self, thread: Pid, call: Call) {
+        if matches!(call.number, libc::SYS_fsync | libc::SYS_fdatasync)
+            && let Some(file) = self.file(thread, call.args[0])
+        {
+            self.ops.push(Op::SyncFailed { file, begun: call.begun });
+        }
+    }
+
     /// A system call has succeeded.
     fn done(&mut self, thread: Pid, call: Call, result: usize) {
-        let Call { number, args, begun } = call;
+        let Call { number, args, begun, .. } = call;
         let (first, second, third) = (args[0], args[1], args[2]);
         match number {
             libc::SYS_open => self.opened(thread, result as u64, second),

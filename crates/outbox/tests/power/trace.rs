@@ -44,6 +44,11 @@ pub(crate) enum Op {
         file: FileId,
         begun: usize,
     },
+    /// The same, and it failed: what it covered is lost.
+    SyncFailed {
+        file: FileId,
+        begun: usize,
+    },
     /// `fsync` of a folder.
     SyncDir {
         path: PathBuf,
@@ -129,7 +134,12 @@ impl Tree {
                 self.dirs.remove(path);
             }
             Op::Rename { from, to } => self.rename(from, to),
-            Op::Write { .. } | Op::SetLen { .. } | Op::Sync { .. } | Op::SyncDir { .. } | Op::Mark(_) => {}
+            Op::Write { .. }
+            | Op::SetLen { .. }
+            | Op::Sync { .. }
+            | Op::SyncFailed { .. }
+            | Op::SyncDir { .. }
+            | Op::Mark(_) => {}
         }
     }
 
@@ -152,6 +162,8 @@ pub(crate) struct Trace {
     /// What lay there before, all of it durable.
     pub(crate) before: Tree,
     pub(crate) ops: Vec<Op>,
+    /// How many operations were made to fail.
+    pub(crate) failed: usize,
 }
 
 impl Trace {
@@ -172,6 +184,6 @@ impl Trace {
                 _ => {}
             }
         }
-        Self { before: self.before.clone(), ops }
+        Self { before: self.before.clone(), ops, failed: self.failed }
     }
 }

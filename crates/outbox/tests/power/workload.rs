@@ -28,6 +28,9 @@ pub(crate) const WORKLOADS: [(&str, Workload); 7] = [
 /// Opens a store that a cut has left, and stops in order.
 pub(crate) const RECOVERY: &str = "recovery";
 
+/// A short life on a drive that fails.
+pub(crate) const TROUBLE: &str = "trouble";
+
 /// Where the marks are written.
 pub(crate) struct Marks(File);
 
@@ -46,6 +49,9 @@ impl Marks {
 pub(crate) fn run(name: &str, spool: &Path, marks: &Marks) {
     if name == RECOVERY {
         return open(spool).close();
+    }
+    if name == TROUBLE {
+        return trouble(spool, marks);
     }
     let (_, workload) = WORKLOADS.iter().find(|(known, _)| *known == name).unwrap();
     workload(spool, marks);
@@ -219,4 +225,40 @@ fn receipts(spool: &Path, marks: &Marks) {
         submit_many(&outbox, marks, (0..8).map(of).collect());
         attempts(&outbox, marks, 8, as_sent);
     }
+}
+
+/// Every kind of change, on a drive that fails somewhere: whatever is refused is refused in words, and the rest goes on.
+fn trouble(spool: &Path, marks: &Marks) {
+    let outbox = match Outbox::open(config(spool)) {
+        Ok(outbox) => outbox,
+        Err(error) => return marks.say("refused", &format!("open: {error}")),
+    };
+    let mut is_unhealthy = false;
+    for number in 0..8 {
+        let bytes = if number % 4 == 3 { 30_000 } else { 900 };
+        let submit = message("trouble", number, bytes);
+        let id = submit.msg_id.clone();
+        marks.say("submit", &id);
+        match outbox.submit(submit).wait() {
+            Ok(_) => marks.say("accepted", &id),
+            Err(error) => marks.say("refused", &format!("{id}: {error}")),
+        }
+        if number % 2 == 1 && !is_unhealthy {
+            is_unhealthy = try_one(&outbox, marks).is_err();
+        }
+        if outbox.failure().is_some() {
+            marks.say("unhealthy", "store");
+        }
+    }
+    outbox.close();
+}
+
+/// One attempt; an error if the store took no more.
+fn try_one(outbox: &Outbox, marks: &Marks) -> outbox::Result<()> {
+    for lease in outbox.lease(LeaseRequest { max: 1, ..LeaseRequest::default() }).wait()? {
+        marks.say("send", &lease.msg_id);
+        outbox.settle(lease.id, as_sent(0, &lease.msg_id)).wait()?;
+        marks.say("sent", &lease.msg_id);
+    }
+    Ok(())
 }
