@@ -12,10 +12,13 @@ use outbox_control::Client;
 use outbox_control::types::{State, Submit};
 use outboxd::service::{Gate, Received, Reply, Service};
 use tokio::io::AsyncWriteExt;
+use tokio::process::Command;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use crate::harness::{Daemon, QUICK, SOON, forgetful_service, http_toml, service, until_within};
+use crate::harness::{
+    Daemon, OUTBOXD, QUICK, SOON, forgetful_service, http_toml, run, service, until_within,
+};
 use crate::messages::{Order, submit, typed};
 use crate::wire::{connect, read_answer};
 
@@ -90,17 +93,27 @@ fn moody(received: &Received) -> Reply {
     }
 }
 
+/// Kills if nobody asks for more; `OUTBOX_KILLS=1000` for a long run.
+const KILLS: usize = 20;
+
 #[tokio::test]
-async fn twenty_kills_lose_nothing_and_double_nothing_with_a_service_that_recognizes_repeats() {
+async fn kills_lose_nothing_and_double_nothing_with_a_service_that_recognizes_repeats() {
+    let kills = std::env::var("OUTBOX_KILLS").map_or(KILLS, |kills| kills.parse().unwrap());
     let service = service(moody).await;
     let mut daemon = Daemon::start(&http_toml(&service, "dedup_window = \"10m\"", QUICK)).await;
-    let accepted = kill_rounds(&mut daemon, &service, 20).await;
+    let accepted = kill_rounds(&mut daemon, &service, kills).await;
     all_sent(&daemon, &accepted).await;
+    println!("{kills} kills, {} messages accepted", accepted.values().map(Vec::len).sum::<usize>());
     assert_eq!(service.lost(&accepted), Vec::<String>::new());
     assert_eq!(service.doubled(), Vec::<String>::new());
     assert_eq!(service.out_of_order(&accepted), Vec::<String>::new());
     let receipts = all_receipts(&daemon).await;
     assert!(receipts.iter().all(|(_, possible_duplicate)| !possible_duplicate));
+    daemon.kill9().await;
+    let mut fsck = Command::new(OUTBOXD);
+    fsck.arg("fsck").arg(&daemon.place.spool);
+    let checked = run(fsck, "").await;
+    assert_eq!(checked.code, Some(0), "{}", checked.out);
 }
 
 #[tokio::test]
