@@ -136,7 +136,8 @@ impl RunArgs {
 
 /// Reads the command line of this process and does what it says. `run` gets the configuration, `demo` its options.
 pub fn main(run: impl FnOnce(Loaded) -> ExitCode, demo: impl FnOnce(DemoArgs) -> ExitCode) -> ExitCode {
-    crate::private::keep_private();
+    crate::process::keep_private();
+    crate::process::allow_many_files();
     main_of(std::env::args_os(), run, demo)
 }
 

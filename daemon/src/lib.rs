@@ -11,7 +11,7 @@
 //! - [`config`], [`cli`], [`log`]: configuration, command line, log; [`settings`]: what it makes of each part;
 //!   [`reload`]: reading it again.
 //! - [`ctl`] `outboxctl`.
-//! - [`private`] what the process keeps to itself.
+//! - [`process`] what the process asks of the system for itself.
 //! - [`offline`] `outboxd export`, `import`, `fsck`.
 //! - [`demo`], [`service`]: `outboxd demo`, and the unreliable service that it and the tests use.
 
@@ -25,7 +25,7 @@ pub mod log;
 pub mod metrics;
 pub mod net_news;
 pub mod offline;
-pub mod private;
+pub mod process;
 pub mod reload;
 pub mod server;
 pub mod service;

@@ -102,6 +102,7 @@ pub(crate) fn store_config(config: &Config, wake: &Arc<Wake>) -> outbox::Config 
         max_bytes: spool.max_bytes,
         max_message_bytes: spool.max_message_bytes,
         min_free_bytes: spool.min_free_bytes,
+        reserve_bytes: spool.reserve_bytes,
         sent_retention: spool.sent_retention,
         sent_data_max_bytes: spool.sent_data_max_bytes,
         sent_max: spool.sent_max,

@@ -98,6 +98,7 @@ fn config(world: &Arc<World>, path: &Path, wake: &Arc<Wake>, queued: &Arc<Notify
         policy,
         order,
         min_free_bytes: 0,
+        reserve_bytes: 0,
         sent_retention: far,
         online_only_ttl: Duration::from_secs(30),
         clock: Arc::new(MachineClock(Arc::clone(world))),

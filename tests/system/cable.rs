@@ -1,12 +1,10 @@
 //! Two networks joined by a cable that can be pulled: network namespaces and a pair of virtual interfaces.
 //!
-//! Owns:  making them, switching the cable's ends on and off, skipping where the system does not allow it.
-//! Never: needs a program or a privilege that a machine may lack: it asks the kernel itself, as root or as root of a
-//!        user namespace of its own.
+//! Owns:  making them, switching the cable's ends on and off.
+//! Never: needs a program or a privilege that a machine may lack: it asks the kernel itself.
 
 use std::net::Ipv4Addr;
 use std::os::fd::OwnedFd;
-use std::process::{Command, Stdio};
 use std::sync::mpsc;
 use std::thread;
 
@@ -22,12 +20,11 @@ use tokio::runtime::{self, Runtime};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
+use crate::namespace::{Own, with_own};
+
 /// Addresses of the two ends, in a range that is kept for tests of networks (RFC 2544).
 const NEAR: Ipv4Addr = Ipv4Addr::new(198, 18, 0, 1);
 const FAR: Ipv4Addr = Ipv4Addr::new(198, 18, 0, 2);
-
-/// Set in the environment of a test that runs in a user namespace of its own.
-const INSIDE: &str = "OUTBOX_TEST_IN_NAMESPACE";
 
 /// An end of the cable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,31 +90,10 @@ impl Cable {
 /// Runs a test whose thread, and every process that it starts, has a network with one cable to another one. `name` is
 /// the test's full name. Says so and returns where the system does not allow it.
 pub(crate) fn with_cable<T: Future<Output = ()>>(name: &str, test: impl FnOnce(Cable) -> T + Send + 'static) {
-    let inside = thread::spawn(move || {
-        unshare(CloneFlags::CLONE_NEWNET)?;
+    with_own(Own::Network, name, move || {
         let cable = lay();
         own_runtime().block_on(test(cable));
-        nix::Result::Ok(())
     });
-    match inside.join() {
-        Ok(Ok(())) => {}
-        Ok(Err(_)) if std::env::var_os(INSIDE).is_none() => run_in_user_namespace(name),
-        Ok(Err(error)) => panic!("no network of its own in a user namespace of its own: {error}"),
-        Err(panic) => std::panic::resume_unwind(panic),
-    }
-}
-
-/// Runs this test again as root of a user namespace, where that is allowed.
-fn run_in_user_namespace(name: &str) {
-    let probe = Command::new("unshare").args(["-r", "-n", "true"]).stderr(Stdio::null()).status();
-    if !probe.is_ok_and(|status| status.success()) {
-        eprintln!("skipped: this needs root, or `unshare` and the right to make user and network namespaces");
-        return;
-    }
-    let itself = std::env::current_exe().unwrap();
-    let mut again = Command::new("unshare");
-    again.args(["-r", "-n", "--"]).arg(itself).args(["--exact", name, "--nocapture"]).env(INSIDE, "1");
-    assert!(again.status().unwrap().success(), "{name} fails in a namespace of its own");
 }
 
 fn own_runtime() -> Runtime {

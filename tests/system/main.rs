@@ -23,6 +23,8 @@ mod delivery;
 mod doubt;
 mod events;
 mod expiry;
+#[cfg(target_os = "linux")]
+mod full_disk;
 mod harness;
 mod heads;
 mod heard;
@@ -34,6 +36,8 @@ mod lines;
 mod link_news;
 mod messages;
 mod metrics;
+#[cfg(target_os = "linux")]
+mod namespace;
 mod offline;
 mod outcomes;
 mod pace;

@@ -11,6 +11,7 @@ use std::time::Duration;
 use crate::chance::{Chance, SystemChance};
 use crate::clock::{Clock, SystemClock};
 use crate::lifecycle::Policy;
+use crate::limits::RESERVE_BYTES;
 use crate::notice::Notices;
 
 /// Called on the writer's thread after each group is durable; must return quickly.
@@ -31,6 +32,8 @@ pub struct Config {
     pub max_message_bytes: u64,
     /// Free bytes of the file system below which new messages are refused.
     pub min_free_bytes: u64,
+    /// Room kept for the store, so that what is accepted goes on with a full disk.
+    pub reserve_bytes: u64,
     /// How long receipts are kept.
     pub sent_retention: Duration,
     /// Bytes of replacements kept beside receipts.
@@ -91,11 +94,12 @@ pub enum Order {
 
 impl Config {
     /// This configuration with everything from `new` that can change while the outbox is open: all but the
-    /// path, the holder, the observer, the clock, chance and who commits.
+    /// path, the holder, the reserve, the observer, the clock, chance and who commits.
     pub(crate) fn changed_to(&self, new: Self) -> Self {
         Self {
             path: self.path.clone(),
             holder: self.holder.clone(),
+            reserve_bytes: self.reserve_bytes,
             observer: self.observer.clone(),
             clock: Arc::clone(&self.clock),
             chance: Arc::clone(&self.chance),
@@ -116,6 +120,7 @@ impl Config {
             max_bytes: 4096 * MIB,
             max_message_bytes: MIB,
             min_free_bytes: 64 * MIB,
+            reserve_bytes: RESERVE_BYTES,
             sent_retention: 7 * DAY,
             sent_data_max_bytes: 64 * MIB,
             sent_max: 1_000_000,

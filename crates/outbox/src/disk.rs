@@ -10,7 +10,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::at_hand::{AtHand, Found, Replaced};
 use crate::engine::{Batch, Engine, Row};
-pub(crate) use crate::engine::{Bytes, DiskError, io_error, panic_text, sync_path};
+pub(crate) use crate::engine::{
+    Bytes, DiskError, Sizes, forget_cached, io_error, is_full, panic_text, sync_path,
+};
 use crate::error::OpenError;
 use crate::keys;
 use crate::leaf::{Change, Leaf};
@@ -98,13 +100,10 @@ pub(crate) struct Disk {
 
 impl Disk {
     /// Opens or creates the store in `dir`, which exists.
-    pub(crate) fn open(dir: &Path, segment_bytes: usize) -> Result<Self, OpenError> {
-        let disk = Self {
-            engine: Engine::open(dir, segment_bytes)?,
-            damaged: Mutex::default(),
-            at_hand: Mutex::default(),
-        };
-        let corrupt = |error: DiskError| OpenError::Corrupt { path: dir.into(), reason: error.0 };
+    pub(crate) fn open(dir: &Path, sizes: Sizes) -> Result<Self, OpenError> {
+        let disk =
+            Self { engine: Engine::open(dir, sizes)?, damaged: Mutex::default(), at_hand: Mutex::default() };
+        let corrupt = |error: DiskError| OpenError::Corrupt { path: dir.into(), reason: error.text };
         if disk.is_without_leaves().map_err(corrupt)? {
             let found = "1 of a build before the first release, whose rows stand alone".into();
             return Err(OpenError::Format { path: dir.into(), found, known: crate::spool::FORMAT });
@@ -164,6 +163,12 @@ impl Disk {
             }
         }
         Ok(())
+    }
+
+    /// Closes the store and opens what is on the drive, whatever was in memory.
+    pub(crate) fn open_anew(&self) -> Result<(), OpenError> {
+        self.leaves_at_hand().clear();
+        self.engine.open_anew()
     }
 
     /// The disk as its only writer reads it: what was read or written lately is at hand.
@@ -281,18 +286,17 @@ pub(crate) fn after_key(key: &[u8]) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::limits::SEGMENT_BYTES;
 
     #[test]
     fn what_was_committed_is_there_after_a_reopen() {
         let dir = tempfile::tempdir().unwrap();
-        let disk = Disk::open(dir.path(), SEGMENT_BYTES).unwrap();
+        let disk = Disk::open(dir.path(), Sizes::WITHOUT_RESERVE).unwrap();
         let writes = Writes::from([(b"a1".to_vec(), Some(b"one".as_slice().into())), (b"b".to_vec(), None)]);
         disk.commit(&writes).unwrap();
         assert!(disk.size_bytes() > 0);
         drop(disk);
         std::fs::write(dir.path().join("snap.0000000000000001.generating"), b"half").unwrap();
-        let disk = Disk::open(dir.path(), SEGMENT_BYTES).unwrap();
+        let disk = Disk::open(dir.path(), Sizes::WITHOUT_RESERVE).unwrap();
         assert_eq!(disk.get(b"a1").unwrap().as_deref(), Some(b"one".as_slice()));
         assert_eq!(disk.next(b"a", b"a").unwrap().unwrap().0, b"a1");
         assert_eq!(disk.next(b"a", b"a2").unwrap(), None);
@@ -317,7 +321,8 @@ mod tests {
             ),
         ) {
             let dir = tempfile::tempdir().unwrap();
-            let disk = Disk::open(dir.path(), crate::limits::SEGMENT_BYTES_BY_HAND).unwrap();
+            let small = Sizes { segment_bytes: crate::limits::SEGMENT_BYTES_BY_HAND, reserve_bytes: 0 };
+            let disk = Disk::open(dir.path(), small).unwrap();
             let mut map: BTreeMap<Vec<u8>, Vec<u8>> = BTreeMap::new();
             for (changes, forget) in steps {
                 let mut writes = Writes::new();
@@ -359,7 +364,7 @@ mod tests {
     fn a_store_that_cannot_be_read_is_an_error_and_not_a_panic() {
         let dir = tempfile::tempdir().unwrap();
         std::fs::create_dir(dir.path().join("db")).unwrap();
-        assert!(matches!(Disk::open(dir.path(), SEGMENT_BYTES), Err(OpenError::Io { .. })));
+        assert!(matches!(Disk::open(dir.path(), Sizes::WITHOUT_RESERVE), Err(OpenError::Io { .. })));
     }
 
     #[test]

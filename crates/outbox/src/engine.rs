@@ -1,23 +1,26 @@
 //! The storage engine: rows in sled, made durable.
 //!
 //! Owns:  sled (this is its only door), the order batch → flush → sync, the syncs after an open, the copy of all rows
-//!        into a fresh folder.
+//!        into a fresh folder, which error of the drive may pass.
 //! Never: knows what a row means, is called by more than one thread to change something.
 //!
 //! sled's `flush` hands pages to the kernel and does not wait for the drive: what it flushed can be gone
 //! after a power cut. So each commit ends with a `sync_data` of our own on the file that sled writes, and
-//! nothing is applied between the two. An error of either is final.
+//! nothing is applied between the two. An error of either is final until the store is opened again.
 
 use std::fs::File;
+use std::io;
 use std::ops::Bound;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
+use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
+use crate::crash;
 use crate::error::OpenError;
-use crate::limits::{CACHE_BYTES, COPY_PART_BYTES, LOCK_WAIT, READS_UNLOOKED_MAX};
+use crate::limits::{CACHE_BYTES, COPY_PART_BYTES, LOCK_WAIT, READS_UNLOOKED_MAX, SEGMENT_BYTES};
+use crate::reserve::Reserve;
 use crate::watch::Watch;
 
 /// The bytes of a value; cheap to clone.
@@ -31,8 +34,44 @@ pub(crate) type Batch = Vec<(Vec<u8>, Option<Bytes>)>;
 
 /// A failure of the storage engine, in its words.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub(crate) struct DiskError(pub(crate) String);
+#[error("{text}")]
+pub(crate) struct DiskError {
+    pub(crate) text: String,
+    /// There was no room. That passes: the store can be opened again once there is.
+    pub(crate) is_full: bool,
+}
+
+impl DiskError {
+    fn new(text: impl Into<String>) -> Self {
+        Self { text: text.into(), is_full: false }
+    }
+
+    fn of_io(what: &str, error: &io::Error) -> Self {
+        // sled says it in the words of a debugger.
+        let is_full = is_full(error);
+        let text =
+            if is_full { format!("{what}no space left on the device") } else { format!("{what}{error}") };
+        Self { text, is_full }
+    }
+}
+
+/// Whether an error says that there is no room, or none left for this user.
+pub(crate) fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
+/// What a store is made with.
+#[derive(Clone, Copy)]
+pub(crate) struct Sizes {
+    pub(crate) segment_bytes: usize,
+    /// Room to be kept for the store's file.
+    pub(crate) reserve_bytes: u64,
+}
+
+impl Sizes {
+    /// Those of a store that keeps no room: one to look at, or a copy.
+    pub(crate) const WITHOUT_RESERVE: Self = Self { segment_bytes: SEGMENT_BYTES, reserve_bytes: 0 };
+}
 
 /// An open store.
 pub(crate) struct Engine {
@@ -46,7 +85,9 @@ pub(crate) struct Engine {
     reads: AtomicU32,
     copy: Mutex<Option<Copy>>,
     /// A flush or sync that failed, also one after a read: nothing is committed after it.
-    broken: OnceLock<DiskError>,
+    broken: Mutex<Option<DiskError>>,
+    /// Room that is kept for the store's file.
+    reserve: Reserve,
 }
 
 /// sled, and our own handle of the file that it writes.
@@ -78,21 +119,25 @@ struct Copy {
 impl Files {
     fn open(dir: &Path, segment_bytes: usize) -> Result<Self, OpenError> {
         remove_unfinished_snapshots(dir)?;
-        let db = match open_with_patience(dir, segment_bytes) {
+        let db = match crash::around("open store", || open_with_patience(dir, segment_bytes)) {
             // sled reads `conf` first, and ends there if it cannot. It holds nothing but the options above, which are the
             // same for each store: without it sled writes it anew. What is wrong elsewhere is wrong once more.
             Err(OpenError::Corrupt { .. }) if set_conf_aside(dir)? => open_with_patience(dir, segment_bytes)?,
             opened => opened?,
         };
-        let corrupt = |error: sled::Error| OpenError::Corrupt { path: dir.into(), reason: error.to_string() };
-        db.flush().map_err(corrupt)?;
+        db.flush().map_err(|error| match error {
+            sled::Error::Io(source) => OpenError::Io { action: "flushing", path: dir.into(), source },
+            error => OpenError::Corrupt { path: dir.into(), reason: error.to_string() },
+        })?;
         let file_path = dir.join("db");
         let file = File::options().read(true).write(true).open(&file_path);
         let file = file.map_err(io_error("opening", &file_path))?;
         // sled never syncs `conf`, and a second power cut may come before the first commit.
+        crash::before("sync store");
         sync_path(&dir.join("conf"))?;
         file.sync_all().map_err(io_error("syncing", &file_path))?;
         sync_path(dir)?;
+        crash::after("sync store");
         let watched = db.clone();
         let watch = Watch::over(move || nudge(&watched)).map_err(io_error("starting a thread for", dir))?;
         Ok(Self { db: Some(db), watch: Some(watch), file })
@@ -130,28 +175,40 @@ impl Files {
 
     fn sync(&self, dir: &Path) -> Result<(), DiskError> {
         self.flush()?;
-        self.file.sync_data().map_err(|error| DiskError(format!("sync of {}: {error}", dir.display())))
+        let what = || format!("sync of {}: ", dir.display());
+        self.file.sync_data().map_err(|error| DiskError::of_io(&what(), &error))
     }
 }
 
 impl Engine {
     /// Opens or creates the store in `dir`, which exists, and makes its existence durable.
-    pub(crate) fn open(dir: &Path, segment_bytes: usize) -> Result<Self, OpenError> {
+    pub(crate) fn open(dir: &Path, sizes: Sizes) -> Result<Self, OpenError> {
+        let Sizes { segment_bytes, reserve_bytes } = sizes;
+        let reserve = Reserve::of(reserve_bytes);
+        reserve.make_room(dir);
+        let files = Files::open(dir, segment_bytes)?;
+        reserve.keep(&files.file);
         Ok(Self {
-            files: RwLock::new(Some(Files::open(dir, segment_bytes)?)),
+            files: RwLock::new(Some(files)),
             dir: dir.into(),
             segment_bytes,
             written_bytes: AtomicU64::new(0),
             reads: AtomicU32::new(0),
             copy: Mutex::new(None),
-            broken: OnceLock::new(),
+            broken: Mutex::new(None),
+            reserve,
         })
+    }
+
+    /// Bytes of room that are kept for the store's file now.
+    pub(crate) fn reserved_bytes(&self) -> u64 {
+        self.reserve.held_bytes()
     }
 
     fn with<T>(&self, work: impl FnOnce(&Files) -> Result<T, DiskError>) -> Result<T, DiskError> {
         match &*self.files.read().unwrap_or_else(PoisonError::into_inner) {
             Some(files) => work(files),
-            None => Err(DiskError("the store could not be opened again".into())),
+            None => Err(DiskError::new("the store could not be opened again")),
         }
     }
 
@@ -170,8 +227,12 @@ impl Engine {
     /// An error is final: what failed to reach the drive once is never believed to be there later.
     fn sync_reads(&self, files: &Files) -> Result<(), DiskError> {
         files.sync_reads(&self.dir).inspect_err(|error| {
-            let _ = self.broken.set(error.clone());
+            self.broken().get_or_insert_with(|| error.clone());
         })
+    }
+
+    fn broken(&self) -> MutexGuard<'_, Option<DiskError>> {
+        self.broken.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn copy(&self) -> MutexGuard<'_, Option<Copy>> {
@@ -225,14 +286,16 @@ impl Engine {
             rows.iter().map(|(key, value)| key.len() + value.as_ref().map_or(0, |v| v.len())).sum();
         self.written_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
         self.with(|files| {
-            if let Some(error) = self.broken.get() {
+            if let Some(error) = &*self.broken() {
                 return Err(error.clone());
             }
             self.sync_reads(files)?;
-            files.apply(rows)?;
+            crash::around("apply", || files.apply(rows))?;
             // Before the sync: what these reads write is durable with it, and asks for none of its own.
-            files.let_go(rows)?;
-            files.sync(&self.dir)
+            crash::around("let go", || files.let_go(rows))?;
+            crash::around("sync", || files.sync(&self.dir))?;
+            self.reserve.keep(&files.file);
+            Ok(())
         })?;
         let mut copy = self.copy();
         // A copy that cannot follow is given up: only the store itself must not fail.
@@ -266,7 +329,7 @@ impl Engine {
     pub(crate) fn copy_part(&self) -> Result<bool, DiskError> {
         let mut copy = self.copy();
         let Some(Copy { files, from }) = copy.as_mut() else {
-            return Err(DiskError("the copy could not be written".into()));
+            return Err(DiskError::new("the copy could not be written"));
         };
         let (mut rows, mut bytes) = (Batch::new(), 0);
         let mut more = false;
@@ -290,13 +353,22 @@ impl Engine {
     pub(crate) fn finish_copy(&self, dir: &Path) -> Result<(), DiskError> {
         match self.copy().take() {
             Some(copy) => copy.files.sync(dir),
-            None => Err(DiskError("the copy could not be written".into())),
+            None => Err(DiskError::new("the copy could not be written")),
         }
     }
 
     /// Gives a copy up.
     pub(crate) fn drop_copy(&self) {
         *self.copy() = None;
+    }
+
+    /// Closes the store after an error of the drive, and opens it again as it is there.
+    pub(crate) fn open_anew(&self) -> Result<(), OpenError> {
+        self.drop_copy();
+        self.open_again(|| {
+            forget_cached(&self.dir);
+            Ok(())
+        })
     }
 
     /// Closes the store, lets `exchange` do what it wants with its folder, and opens what is there then. What is
@@ -308,19 +380,22 @@ impl Engine {
         let mut files = self.files.write().unwrap_or_else(PoisonError::into_inner);
         *files = None;
         let exchanged = exchange();
+        self.reserve.make_room(&self.dir);
         if !self.dir.join("db").exists() {
             // Opening it would make an empty one.
             return exchanged
                 .and(Err(OpenError::Corrupt { path: self.dir.clone(), reason: "it is gone".into() }));
         }
-        *files = Some(Files::open(&self.dir, self.segment_bytes)?);
+        let opened = files.insert(Files::open(&self.dir, self.segment_bytes)?);
+        self.reserve.keep(&opened.file);
         self.written_bytes.store(0, Ordering::Relaxed);
+        *self.broken() = None;
         exchanged
     }
 }
 
 fn closed() -> DiskError {
-    DiskError("the store is closed".into())
+    DiskError::new("the store is closed")
 }
 
 /// Flushes beside a flush that does not end. Where a write has failed, this wakes it; otherwise both wait for the drive.
@@ -351,7 +426,10 @@ fn bound_of(bound: &Bound<Vec<u8>>) -> Bound<&[u8]> {
 }
 
 fn engine(error: sled::Error) -> DiskError {
-    DiskError(error.to_string())
+    match &error {
+        sled::Error::Io(source) => DiskError::of_io("", source),
+        _ => DiskError::new(error.to_string()),
+    }
 }
 
 /// A snapshot that was being written at a crash can keep sled from opening. Finished ones stay.
@@ -419,6 +497,13 @@ pub(crate) fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
         .unwrap_or_else(|| "the storage engine panicked".to_owned())
 }
 
+/// Lets the system forget what it has in memory of the store's file: after a write that failed it may show what never reached
+/// the drive. A hint; where it is not taken, the store's own check of its log is what is left.
+pub(crate) fn forget_cached(dir: &Path) {
+    let file = File::open(dir.join("db"));
+    let _ = file.map(|file| rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed));
+}
+
 /// Makes a file's content, or a directory's entries, durable.
 pub(crate) fn sync_path(path: &Path) -> Result<(), OpenError> {
     File::open(path).and_then(|file| file.sync_all()).map_err(io_error("syncing", path))
@@ -436,10 +521,12 @@ pub(crate) fn io_error<'a>(
 mod tests {
     use super::*;
 
+    const SMALL: Sizes = Sizes { segment_bytes: crate::limits::SEGMENT_BYTES_BY_HAND, reserve_bytes: 0 };
+
     #[test]
     fn a_damaged_conf_keeps_nobody_from_the_rows() {
         let dir = tempfile::tempdir().unwrap();
-        let open = || Engine::open(dir.path(), crate::limits::SEGMENT_BYTES_BY_HAND);
+        let open = || Engine::open(dir.path(), SMALL);
         let rows = vec![(b"a".to_vec(), Some(b"1".as_slice().into()))];
         open().unwrap().commit(&rows).unwrap();
         let conf = std::fs::read(dir.path().join("conf")).unwrap();
@@ -453,11 +540,11 @@ mod tests {
     #[test]
     fn nothing_is_committed_after_a_sync_that_failed_behind_a_read() {
         let dir = tempfile::tempdir().unwrap();
-        let engine = Engine::open(dir.path(), crate::limits::SEGMENT_BYTES_BY_HAND).unwrap();
+        let engine = Engine::open(dir.path(), SMALL).unwrap();
         let rows = vec![(b"a".to_vec(), Some(b"1".as_slice().into()))];
         engine.commit(&rows).unwrap();
-        let failed = DiskError("sync: the drive is gone".into());
-        engine.broken.set(failed.clone()).unwrap();
+        let failed = DiskError::new("sync: the drive is gone");
+        *engine.broken() = Some(failed.clone());
         assert_eq!(engine.commit(&rows), Err(failed));
         assert!(engine.get(b"a").unwrap().is_some(), "what is there can still be read");
     }

@@ -155,8 +155,8 @@ pub enum Error {
         /// Why.
         reason: RecordError,
     },
-    /// The store failed before: it takes nothing more until it is opened again. What this verb asked for
-    /// may or may not be on disk.
+    /// The drive refused something: the store takes nothing more until it is opened again, which it is by itself where only
+    /// room was missing. What this verb asked for may or may not be on disk.
     #[error("the store has failed and takes no more changes: {reason}")]
     Unhealthy {
         /// The first failure.

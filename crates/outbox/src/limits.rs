@@ -59,6 +59,16 @@ pub const SEGMENT_BYTES: usize = 8 * 1024 * 1024;
 /// open, which would take most of a simulation's time.
 pub const SEGMENT_BYTES_BY_HAND: usize = 64 * 1024;
 
+/// Room kept for the store by default: a thousand attempts that end at once write 16 MiB of replacements into it at the most,
+/// and the engine about as much beside them.
+pub const RESERVE_BYTES: u64 = 32 * 1024 * 1024;
+
+/// The reserve is filled up once a part of it as large as this is gone: each time costs a write of the file's metadata.
+pub const RESERVE_STEPS: u64 = 4;
+
+/// Free bytes with which a store opens: it writes an index of its pages, some bytes for each of a million messages.
+pub const OPEN_ROOM_BYTES: u64 = 16 * 1024 * 1024;
+
 /// sled's page cache. Its default of 1 GiB would be the daemon's whole footprint; what it counts is about half of
 /// what its pages take.
 pub const CACHE_BYTES: u64 = 8 * 1024 * 1024;
@@ -93,6 +103,13 @@ pub const WATCH_EVERY: Duration = Duration::from_secs(1);
 
 /// The longest time between two such looks: each costs a thread that waits with it, some ten in ten minutes.
 pub const WATCH_EVERY_MAX: Duration = Duration::from_secs(60);
+
+/// How long the store waits before it looks whether there is room again; it doubles. Looking costs a call of the system.
+pub const ROOM_EVERY: Duration = Duration::from_secs(1);
+
+/// The longest of these waits. After it the store is opened again whatever the system says of free space: a quota, for
+/// one, does not show there.
+pub const ROOM_EVERY_MAX: Duration = Duration::from_secs(30);
 
 /// The longest time between two writes of the seal while there is traffic.
 pub const SEAL_EVERY: Duration = Duration::from_secs(10);

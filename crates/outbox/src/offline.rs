@@ -8,11 +8,10 @@ use std::path::{Path, PathBuf};
 
 use crate::chance::{SystemChance, fresh_token};
 use crate::clock::{Moment, Timestamp, WallTime};
-use crate::disk::{Disk, io_error};
+use crate::disk::{Disk, Sizes, io_error};
 use crate::entry::{Counters, Entry, Kept, Phase, Place, Receipt, Unresolved, hex};
 use crate::error::{Error, OpenError, Result};
 use crate::keys;
-use crate::limits::SEGMENT_BYTES;
 use crate::record;
 use crate::spool::Spool;
 use crate::tx::{Record, decode_message, load_message};
@@ -100,7 +99,7 @@ impl Offline {
     pub fn open(path: &Path) -> std::result::Result<Self, OpenError> {
         let spool = Spool::look(path)?;
         let copy = Scratch::copy_of(&spool.store())?;
-        let disk = Disk::open(&copy.path, SEGMENT_BYTES)?;
+        let disk = Disk::open(&copy.path, Sizes::WITHOUT_RESERVE)?;
         let corrupt = |error: Error| OpenError::Corrupt { path: path.into(), reason: error.to_string() };
         let counters = match read_counters(&disk) {
             Ok(counters) => counters.unwrap_or_default(),

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crate::clock::{Moment, SpoolClock, Timestamp, WallTime};
 use crate::config::{Committer, Config};
-use crate::disk::{Disk, Rows, panic_text};
+use crate::disk::{Disk, Rows, Sizes, panic_text};
 use crate::entry::{Account, Counters, Entry, Receipt};
 use crate::error::{Error, OpenError, Result};
 use crate::events::{self, EventPage};
@@ -28,7 +28,7 @@ use crate::verbs::{
 use crate::verify::{self, Lost, Rebuild};
 use crate::view::{self, EntryView, Message, Payload, SentPage};
 use crate::writer::{Shared, Ticket, Writer, read_counters};
-use crate::{keys, spool};
+use crate::{crash, keys, spool};
 
 /// An open outbox. Cheap to clone; the last clone to go closes it.
 #[derive(Clone)]
@@ -70,6 +70,8 @@ pub struct SpoolStatus {
     pub store_bytes: u64,
     /// Free bytes of the file system.
     pub free_bytes: u64,
+    /// Bytes beside them that are kept for the store.
+    pub reserved_bytes: u64,
     /// Format of the spool.
     pub format: u32,
     /// When the oldest event that is kept happened.
@@ -116,8 +118,7 @@ impl Outbox {
     }
 
     fn open_store(config: Config) -> std::result::Result<Self, OpenError> {
-        let Opened { spool, disk, clean } =
-            Spool::open(&config.path, &config.holder, segment_bytes(&config))?;
+        let Opened { spool, disk, clean } = Spool::open(&config.path, &config.holder, sizes(&config))?;
         let path = config.path.clone();
         let corrupt = |error: Error| OpenError::Corrupt { path: path.clone(), reason: error.to_string() };
         let seal = spool.read_seal().and_then(|bytes| record::decode::<Counters>(keys::SEAL, &bytes).ok());
@@ -183,7 +184,7 @@ impl Outbox {
         self.inner.shared.clock.now()
     }
 
-    /// Why the store takes no more changes, if so.
+    /// Why the store takes no changes, if so: for good, or until there is room on the drive.
     #[must_use]
     pub fn failure(&self) -> Option<Error> {
         self.inner.shared.failure()
@@ -202,9 +203,10 @@ impl Outbox {
 
     fn verb<T: Send + 'static>(
         &self,
+        name: &'static str,
         verb: impl FnOnce(&mut Tx<'_>) -> Result<T> + Send + 'static,
     ) -> Ticket<T> {
-        self.inner.writer.submit(&self.inner.shared, |tx, _| verb(tx))
+        self.inner.writer.submit(&self.inner.shared, name, |tx, _| verb(tx))
     }
 
     // --- verbs: each is one transaction, durable when its ticket is answered ------------------------------
@@ -236,11 +238,14 @@ impl Outbox {
     /// these calls; nothing is written on this thread.
     pub fn submit_prepared(&self, mut submit: PreparedSubmit) -> Ticket<Submitted> {
         let shared = &self.inner.shared;
+        if let Some(error) = shared.failure() {
+            return Ticket::refused(error, shared);
+        }
         let Some(prepared) = submit.prepared.take() else {
             return Ticket::refused(Error::Closed, shared);
         };
         let file = prepared.file;
-        self.inner.writer.submit(shared, move |tx, spool| {
+        self.inner.writer.submit(shared, "submit", move |tx, spool| {
             let answer = verbs::submit(tx, prepared);
             if let (Err(_), Some(name)) = (&answer, file) {
                 spool.remove_payload(name);
@@ -269,16 +274,18 @@ impl Outbox {
 
     /// Leases due lane heads.
     pub fn lease(&self, request: LeaseRequest) -> Ticket<Vec<Lease>> {
-        self.inner.writer.submit(&self.inner.shared, move |tx, spool| verbs::lease(tx, spool, &request))
+        self.inner
+            .writer
+            .submit(&self.inner.shared, "lease", move |tx, spool| verbs::lease(tx, spool, &request))
     }
 
     /// Records the outcome of a leased attempt. A replacement over 16 KiB is written to a file on this
-    /// thread first.
+    /// thread first. Where the drive has no room, the answer waits for that: what has happened must not be forgotten.
     ///
     /// The ticket fails with [`Error::NoLease`] for a lease that was never given out, and with
     /// [`Error::WrongState`] if a newer attempt has begun and this one brings no success.
     pub fn settle(&self, lease: LeaseId, report: Report) -> Ticket<Settled> {
-        self.with_replacement(report, move |tx, report| verbs::settle(tx, &lease, report))
+        self.with_replacement("settle", report, move |tx, report| verbs::settle(tx, &lease, report))
     }
 
     /// Records many outcomes; each is taken or refused for itself, and the answers come in their order. As many as fit
@@ -290,28 +297,28 @@ impl Outbox {
 
     /// Prolongs an app's lease (up to an hour in all); answers its new deadline.
     pub fn extend(&self, lease: LeaseId, duration: Duration) -> Ticket<WallTime> {
-        self.verb(move |tx| verbs::extend(tx, &lease, duration))
+        self.verb("extend", move |tx| verbs::extend(tx, &lease, duration))
     }
 
     /// Takes back a lease that never reached the one who asked for it; the attempt does not count.
     pub fn take_back(&self, lease: LeaseId) -> Ticket<State> {
-        self.verb(move |tx| verbs::take_back(tx, &lease))
+        self.verb("take back", move |tx| verbs::take_back(tx, &lease))
     }
 
     /// Takes back a lease whose attempt was not begun because its transport has no turn for it yet; the
     /// attempt does not count, and the entry is due after `wait`.
     pub fn put_off(&self, lease: LeaseId, wait: Duration) -> Ticket<State> {
-        self.verb(move |tx| verbs::put_off(tx, &lease, wait))
+        self.verb("put off", move |tx| verbs::put_off(tx, &lease, wait))
     }
 
     /// Holds an entry back until it is released; its clock stops.
     pub fn hold(&self, id: String, reason: Option<String>) -> Ticket<EntryView> {
-        self.verb(move |tx| verbs::hold(tx, &id, reason))
+        self.verb("hold", move |tx| verbs::hold(tx, &id, reason))
     }
 
     /// Releases a held entry.
     pub fn release(&self, id: String) -> Ticket<EntryView> {
-        self.verb(move |tx| verbs::release(tx, &id))
+        self.verb("release", move |tx| verbs::release(tx, &id))
     }
 
     /// Makes an entry due now; brings a failed or expired one back under its old place in the order.
@@ -327,7 +334,7 @@ impl Outbox {
             Err(error) => return Ticket::refused(error, shared),
         };
         let file = payload.as_ref().and_then(|payload| payload.file);
-        self.inner.writer.submit(shared, move |tx, spool| {
+        self.inner.writer.submit(shared, "resend", move |tx, spool| {
             let answer = verbs::resend(tx, &id, online_user_only, payload);
             if let (Err(_) | Ok(Changed::Sent(_)), Some(name)) = (&answer, file) {
                 spool.remove_payload(name);
@@ -365,7 +372,7 @@ impl Outbox {
 
     /// Cancels a message.
     pub fn cancel(&self, id: String, reason: Option<String>) -> Ticket<Cancelled> {
-        self.verb(move |tx| verbs::cancel(tx, &id, reason))
+        self.verb("cancel", move |tx| verbs::cancel(tx, &id, reason))
     }
 
     /// Closes a message with an attempt whose outcome is unknown as sent, by a person's word.
@@ -378,7 +385,7 @@ impl Outbox {
             retry_after: None,
             replacement: resolution.replacement,
         };
-        self.with_replacement(report, move |tx, report| {
+        self.with_replacement("resolve", report, move |tx, report| {
             let resolution =
                 Resolution { desc: report.desc.clone(), replacement: report.replacement.clone() };
             verbs::resolve(tx, &id, &resolution)
@@ -389,20 +396,22 @@ impl Outbox {
     /// written to a file on the writer's thread: this is for spools that nothing else uses meanwhile.
     pub fn restore_entry(&self, entry: Entry, payload: Option<Payload>) -> Ticket<Restored> {
         let shared = &self.inner.shared;
-        self.inner.writer.submit(shared, move |tx, spool| verbs::restore_entry(tx, spool, entry, payload))
+        self.inner
+            .writer
+            .submit(shared, "restore entry", move |tx, spool| verbs::restore_entry(tx, spool, entry, payload))
     }
 
     /// Takes a receipt of another spool over.
     pub fn restore_receipt(&self, receipt: Receipt, data: Option<Vec<u8>>) -> Ticket<Restored> {
         let shared = &self.inner.shared;
-        self.inner
-            .writer
-            .submit(shared, move |tx, spool| verbs::restore_receipt(tx, spool, receipt, data.as_deref()))
+        self.inner.writer.submit(shared, "restore receipt", move |tx, spool| {
+            verbs::restore_receipt(tx, spool, receipt, data.as_deref())
+        })
     }
 
     /// Handles what is due by itself: expiry, lapsed leases, ended windows, retention.
     pub fn tick(&self) -> Ticket<Ticked> {
-        self.verb(verbs::tick)
+        self.verb("tick", verbs::tick)
     }
 
     /// Makes everything deferred due now, of one account or conversation if given; answers how many lane
@@ -431,10 +440,10 @@ impl Outbox {
     /// # Errors
     /// [`Error::Unhealthy`] or [`Error::Closed`].
     pub async fn wake_not_reached_async(&self) -> Result<u64> {
-        let mut swept = self.verb(|tx| verbs::wake_not_reached(tx, None)).await?;
+        let mut swept = self.verb("wake", |tx| verbs::wake_not_reached(tx, None)).await?;
         let mut changed = swept.changed;
         while let Some(from) = swept.next {
-            swept = self.verb(move |tx| verbs::wake_not_reached(tx, Some(&from))).await?;
+            swept = self.verb("wake", move |tx| verbs::wake_not_reached(tx, Some(&from))).await?;
             changed += swept.changed;
         }
         Ok(changed)
@@ -442,19 +451,19 @@ impl Outbox {
 
     /// Pauses everything: no new leases. Survives a restart.
     pub fn pause(&self) -> Ticket<()> {
-        self.verb(|tx| verbs::set_paused(tx, Paused::Yes))
+        self.verb("pause", |tx| verbs::set_paused(tx, Paused::Yes))
     }
 
     /// Ends a pause.
     pub fn resume(&self) -> Ticket<()> {
-        self.verb(|tx| verbs::set_paused(tx, Paused::No))
+        self.verb("resume", |tx| verbs::set_paused(tx, Paused::No))
     }
 
     /// Replaces the configuration for every verb that is asked for after the answer; path, holder, observer and
     /// clock stay. What is scheduled already keeps its time.
     pub fn reconfigure(&self, config: Config) -> Ticket<()> {
         let shared = Arc::clone(&self.inner.shared);
-        self.verb(move |tx| {
+        self.verb("reconfigure", move |tx| {
             // The group in which this runs works with the old one to its end.
             let changed = tx.config.changed_to(config);
             shared.set_config(changed);
@@ -466,7 +475,7 @@ impl Outbox {
     /// Does the same to many entries, those with these `seq`s that still match the filter, in one bounded
     /// transaction; answers which of them it did not come to. The caller asks again for those.
     pub fn batch(&self, batch: Batch) -> Ticket<Batched> {
-        self.verb(move |tx| verbs::batch(tx, batch))
+        self.verb("batch", move |tx| verbs::batch(tx, batch))
     }
 
     /// Copies everything that is kept into a fresh store and gives the space of the old one back, part by part beside
@@ -481,7 +490,7 @@ impl Outbox {
 
     /// Opens or shuts an account's gate. Survives a restart.
     pub fn set_account(&self, account: String, change: GateChange) -> Ticket<Account> {
-        self.verb(move |tx| verbs::set_account(tx, &account, change))
+        self.verb("set account", move |tx| verbs::set_account(tx, &account, change))
     }
 
     fn sweep(
@@ -492,7 +501,7 @@ impl Outbox {
         let mut from: Option<Vec<u8>> = None;
         loop {
             let part = part.clone();
-            let swept = self.verb(move |tx| part(tx, from.as_deref())).wait()?;
+            let swept = self.verb("flush", move |tx| part(tx, from.as_deref())).wait()?;
             changed += swept.changed;
             match swept.next {
                 Some(next) => from = Some(next),
@@ -504,6 +513,7 @@ impl Outbox {
     /// Runs a verb whose report may carry a replacement too large for the store.
     fn with_replacement<T: Send + 'static>(
         &self,
+        name: &'static str,
         report: Report,
         verb: impl FnOnce(&mut Tx<'_>, &Report) -> Result<T> + Send + 'static,
     ) -> Ticket<T> {
@@ -514,7 +524,7 @@ impl Outbox {
         // not wait for room. The receipt says that it is missing.
         let chance = shared.chance.as_ref();
         let file = large.and_then(|data| verbs::write_data_file(&shared.spool, chance, data).ok());
-        self.inner.writer.submit(shared, move |tx, spool| {
+        self.inner.writer.submit_outcome(shared, name, move |tx, spool| {
             tx.prepared_file = file;
             let answer = verb(tx, &report);
             let unused = tx.prepared_file.take().or(file.filter(|_| answer.is_err()));
@@ -652,6 +662,7 @@ impl Outbox {
             counters: *snapshot,
             store_bytes: shared.disk.size_bytes(),
             free_bytes: shared.spool.free_bytes(),
+            reserved_bytes: shared.disk.engine.reserved_bytes(),
             format: spool::FORMAT,
             oldest_event: view::oldest_event(&shared.disk, &snapshot)?,
             oldest_waiting: view::oldest_waiting(&shared.disk)?,
@@ -669,11 +680,12 @@ impl Outbox {
     }
 }
 
-fn segment_bytes(config: &Config) -> usize {
-    match config.committer {
+fn sizes(config: &Config) -> Sizes {
+    let segment_bytes = match config.committer {
         Committer::Thread => SEGMENT_BYTES,
         Committer::ByHand { .. } => SEGMENT_BYTES_BY_HAND,
-    }
+    };
+    Sizes { segment_bytes, reserve_bytes: config.reserve_bytes }
 }
 
 /// The counters of a spool that has none: a new one, or one that lost them.
@@ -697,8 +709,8 @@ fn has_messages(disk: &Disk) -> Result<bool> {
 }
 
 fn sweep(spool: &Spool, disk: &Disk) -> std::result::Result<u64, OpenError> {
-    spool
-        .sweep_payloads(|name| disk.get(&keys::file(name)).is_ok_and(|row| row.is_some()))
+    let is_named = |name| disk.get(&keys::file(name)).is_ok_and(|row| row.is_some());
+    crash::around("sweep", || spool.sweep_payloads(is_named))
         .map_err(crate::disk::io_error("sweeping the payloads of", spool.path()))
 }
 
@@ -708,14 +720,14 @@ fn settle_in(shared: &Arc<Shared>, writer: &Writer, must_rebuild: bool, before: 
         let mut step = Rebuild::begin();
         while !matches!(step, Rebuild::Done) {
             let part = step;
-            step = writer.submit(shared, move |tx, _| verify::rebuild(tx, part)).wait()?;
+            step = writer.submit(shared, "rebuild", move |tx, _| verify::rebuild(tx, part)).wait()?;
         }
     }
     let interrupted = shared.snapshot().sending;
     for part in [verbs::recover, verbs::end_windows] {
         let mut from = None;
         loop {
-            from = writer.submit(shared, move |tx, _| part(tx, before, from)).wait()?;
+            from = writer.submit(shared, "recover", move |tx, _| part(tx, before, from)).wait()?;
             if from.is_none() {
                 break;
             }

@@ -18,7 +18,8 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use crate::disk::{Disk, io_error, sync_path};
+use crate::crash;
+use crate::disk::{Disk, Sizes, forget_cached, io_error, sync_path};
 use crate::entry::hex;
 use crate::error::OpenError;
 use crate::limits::LOCK_WAIT;
@@ -68,7 +69,7 @@ pub(crate) struct Opened {
 
 impl Spool {
     /// Opens the spool in `path`, or makes one if the directory is missing or empty.
-    pub(crate) fn open(path: &Path, holder: &str, segment_bytes: usize) -> Result<Opened, OpenError> {
+    pub(crate) fn open(path: &Path, holder: &str, sizes: Sizes) -> Result<Opened, OpenError> {
         make_dir(path)?;
         let path = &path.canonicalize().map_err(io_error("opening", path))?;
         check_ours(path, was_finished(path))?;
@@ -80,20 +81,25 @@ impl Spool {
             finish_exchange(path)?;
             if !path.join("ready").exists() {
                 let check = path.join("check");
-                write_synced(&check, b"check\n").map_err(io_error("writing", &check))?;
+                let asked = crash::around("write check", || write_synced(&check, b"check\n"));
+                asked.map_err(io_error("writing", &check))?;
                 write_ready(path)?;
             }
         } else {
             start_over(path)?;
         }
+        if path.join("check").exists() {
+            forget_cached(&store);
+        }
         let clean_mark = path.join("clean");
         let clean = is_ready && clean_mark.exists();
-        let disk = Disk::open(&store, segment_bytes)?;
+        let disk = Disk::open(&store, sizes)?;
         if !is_ready {
             finish_creation(path)?;
         }
         if clean {
-            fs::remove_file(&clean_mark).map_err(io_error("removing", &clean_mark))?;
+            let removed = crash::around("remove clean", || fs::remove_file(&clean_mark));
+            removed.map_err(io_error("removing", &clean_mark))?;
         }
         sync_path(path)?;
         Ok(Opened { spool: Self { path: path.clone(), lock }, disk, clean: clean || !is_ready })
@@ -125,7 +131,7 @@ impl Spool {
 
     /// Marks the spool as closed in order. Called last.
     pub(crate) fn mark_clean(&self) -> io::Result<()> {
-        write_synced(&self.path.join("clean"), b"clean\n")?;
+        crash::around("write clean", || write_synced(&self.path.join("clean"), b"clean\n"))?;
         File::open(&self.path)?.sync_all()?;
         self.lock.unlock()
     }
@@ -133,8 +139,8 @@ impl Spool {
     /// Replaces the seal.
     pub(crate) fn write_seal(&self, bytes: &[u8]) -> io::Result<()> {
         let fresh = self.path.join("seal.new");
-        write_synced(&fresh, bytes)?;
-        fs::rename(&fresh, self.path.join("seal"))?;
+        crash::around("write seal", || write_synced(&fresh, bytes))?;
+        crash::around("rename seal", || fs::rename(&fresh, self.path.join("seal")))?;
         File::open(&self.path)?.sync_all()
     }
 
@@ -152,8 +158,8 @@ impl Spool {
     pub(crate) fn write_payload(&self, name: [u8; 16], bytes: &[u8]) -> io::Result<()> {
         let dir = self.path.join("payloads");
         let part = dir.join(format!("{}.part", hex(&name)));
-        write_synced(&part, bytes)?;
-        fs::rename(&part, dir.join(hex(&name)))?;
+        crash::around("write payload", || write_synced(&part, bytes))?;
+        crash::around("rename payload", || fs::rename(&part, dir.join(hex(&name))))?;
         File::open(dir)?.sync_all()
     }
 
@@ -171,7 +177,8 @@ impl Spool {
 
     /// Removes a payload file that nothing names any more. One that stays is removed at the next open.
     pub(crate) fn remove_payload(&self, name: [u8; 16]) {
-        let _ = fs::remove_file(self.path.join("payloads").join(hex(&name)));
+        let file = self.path.join("payloads").join(hex(&name));
+        let _ = crash::around("remove payload", || fs::remove_file(file));
     }
 
     /// The folder of the store, also where a rewrite was cut short between its two renames.
@@ -200,11 +207,13 @@ impl Spool {
             (self.path.join("store"), self.path.join(STORE_NEW), self.path.join(STORE_OLD));
         remove_folder(&old)?;
         let whole = new.join(WHOLE);
-        write_synced(&whole, b"whole\n").map_err(io_error("writing", &whole))?;
+        let written = crash::around("write whole", || write_synced(&whole, b"whole\n"));
+        written.map_err(io_error("writing", &whole))?;
         sync_path(&new)?;
         // The new store's own name, too, must be there before the old one's goes.
         sync_path(&self.path)?;
-        fs::rename(&store, &old).map_err(io_error("renaming", &store))?;
+        let moved = crash::around("move store away", || fs::rename(&store, &old));
+        moved.map_err(io_error("renaming", &store))?;
         sync_path(&self.path)?;
         finish_exchange(&self.path)
     }
@@ -213,7 +222,7 @@ impl Spool {
     /// went wrong, and may be left half done. Where not even this can be written, the drive is failing; the next
     /// open meets that itself.
     pub(crate) fn ask_for_check(&self) -> io::Result<()> {
-        write_synced(&self.path.join("check"), b"check\n")?;
+        crash::around("write check", || write_synced(&self.path.join("check"), b"check\n"))?;
         File::open(&self.path).and_then(|dir| dir.sync_all())
     }
 
@@ -224,7 +233,7 @@ impl Spool {
 
     /// Everything was checked, or mended.
     pub(crate) fn checked(&self) -> io::Result<()> {
-        match fs::remove_file(self.path.join("check")) {
+        match crash::around("remove check", || fs::remove_file(self.path.join("check"))) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             _ => Ok(()),
         }
@@ -255,12 +264,13 @@ fn finish_exchange(path: &Path) -> Result<(), OpenError> {
         let old = path.join(STORE_OLD);
         let from = if new.join(WHOLE).exists() { new.clone() } else { old };
         if from.exists() {
-            fs::rename(&from, &store).map_err(io_error("renaming", &from))?;
+            let moved = crash::around("move store in", || fs::rename(&from, &store));
+            moved.map_err(io_error("renaming", &from))?;
             sync_path(path)?;
         }
     }
     if store.exists() {
-        remove_folder(&path.join(STORE_OLD))?;
+        crash::around("remove old store", || remove_folder(&path.join(STORE_OLD)))?;
         remove_folder(&new)?;
     }
     Ok(())
@@ -359,14 +369,16 @@ fn start_over(path: &Path) -> Result<(), OpenError> {
     for name in ["store", "payloads"] {
         let dir = path.join(name);
         remove_folder(&dir)?;
-        make_dir(&dir)?;
+        crash::around("create folder", || make_dir(&dir))?;
     }
     let check = path.join("check");
     if check.exists() {
         fs::remove_file(&check).map_err(io_error("removing", &check))?;
     }
     let mark = path.join("format");
-    write_synced(&mark, format!("{FORMAT_MARK}{FORMAT}\n").as_bytes()).map_err(io_error("writing", &mark))?;
+    let text = format!("{FORMAT_MARK}{FORMAT}\n");
+    let written = crash::around("write format", || write_synced(&mark, text.as_bytes()));
+    written.map_err(io_error("writing", &mark))?;
     sync_path(path)
 }
 
@@ -383,7 +395,8 @@ fn finish_creation(path: &Path) -> Result<(), OpenError> {
 
 fn write_ready(path: &Path) -> Result<(), OpenError> {
     let ready = path.join("ready");
-    write_synced(&ready, b"ready\n").map_err(io_error("writing", &ready))?;
+    let written = crash::around("write ready", || write_synced(&ready, b"ready\n"));
+    written.map_err(io_error("writing", &ready))?;
     sync_path(path)
 }
 
@@ -400,22 +413,24 @@ fn write_synced(path: &Path, bytes: &[u8]) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::limits::SEGMENT_BYTES;
 
     #[test]
     fn a_directory_with_other_files_is_left_alone() {
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join("thesis.txt"), b"years of work").unwrap();
-        assert!(matches!(Spool::open(dir.path(), "me", SEGMENT_BYTES), Err(OpenError::NotASpool { .. })));
+        assert!(matches!(
+            Spool::open(dir.path(), "me", Sizes::WITHOUT_RESERVE),
+            Err(OpenError::NotASpool { .. })
+        ));
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
     }
 
     #[test]
     fn a_newer_format_is_refused_untouched() {
         let dir = tempfile::tempdir().unwrap();
-        drop(Spool::open(dir.path(), "me", SEGMENT_BYTES).ok().unwrap());
+        drop(Spool::open(dir.path(), "me", Sizes::WITHOUT_RESERVE).ok().unwrap());
         fs::write(dir.path().join("format"), "outbox spool 2\n").unwrap();
-        let error = Spool::open(dir.path(), "me", SEGMENT_BYTES).err().unwrap();
+        let error = Spool::open(dir.path(), "me", Sizes::WITHOUT_RESERVE).err().unwrap();
         assert!(matches!(&error, OpenError::Format { found, .. } if found == "2"), "{error}");
     }
 
@@ -425,7 +440,7 @@ mod tests {
         fs::write(dir.path().join("format"), "").unwrap();
         fs::create_dir(dir.path().join("store")).unwrap();
         fs::write(dir.path().join("store/conf"), "half").unwrap();
-        let opened = Spool::open(dir.path(), "me", SEGMENT_BYTES).ok().unwrap();
+        let opened = Spool::open(dir.path(), "me", Sizes::WITHOUT_RESERVE).ok().unwrap();
         assert!(dir.path().join("ready").exists());
         opened.spool.mark_clean().unwrap();
     }
@@ -433,11 +448,11 @@ mod tests {
     #[test]
     fn an_old_store_whose_successor_got_lost_is_taken_back() {
         let dir = tempfile::tempdir().unwrap();
-        drop(Spool::open(dir.path(), "me", SEGMENT_BYTES).ok().unwrap());
+        drop(Spool::open(dir.path(), "me", Sizes::WITHOUT_RESERVE).ok().unwrap());
         fs::write(dir.path().join("store/mine"), "promised").unwrap();
         fs::rename(dir.path().join("store"), dir.path().join(STORE_OLD)).unwrap();
         fs::create_dir(dir.path().join(STORE_NEW)).unwrap();
-        drop(Spool::open(dir.path(), "me", SEGMENT_BYTES).ok().unwrap());
+        drop(Spool::open(dir.path(), "me", Sizes::WITHOUT_RESERVE).ok().unwrap());
         assert!(dir.path().join("store/mine").exists());
         assert!(!dir.path().join(STORE_OLD).exists() && !dir.path().join(STORE_NEW).exists());
     }
@@ -445,12 +460,12 @@ mod tests {
     #[test]
     fn a_spool_whose_mark_got_lost_is_not_started_over() {
         let dir = tempfile::tempdir().unwrap();
-        let opened = Spool::open(dir.path(), "me", SEGMENT_BYTES).ok().unwrap();
+        let opened = Spool::open(dir.path(), "me", Sizes::WITHOUT_RESERVE).ok().unwrap();
         opened.spool.mark_clean().unwrap();
         drop(opened);
         fs::write(dir.path().join("payloads/kept"), "promised").unwrap();
         fs::remove_file(dir.path().join("ready")).unwrap();
-        let opened = Spool::open(dir.path(), "me", SEGMENT_BYTES).ok().unwrap();
+        let opened = Spool::open(dir.path(), "me", Sizes::WITHOUT_RESERVE).ok().unwrap();
         assert!(opened.spool.asks_for_check());
         assert!(dir.path().join("ready").exists() && dir.path().join("payloads/kept").exists());
     }
@@ -458,8 +473,8 @@ mod tests {
     #[test]
     fn a_second_open_learns_who_has_it() {
         let dir = tempfile::tempdir().unwrap();
-        let _first = Spool::open(dir.path(), "outboxd, pid 17", SEGMENT_BYTES).ok().unwrap();
-        match Spool::open(dir.path(), "me", SEGMENT_BYTES).err().unwrap() {
+        let _first = Spool::open(dir.path(), "outboxd, pid 17", Sizes::WITHOUT_RESERVE).ok().unwrap();
+        match Spool::open(dir.path(), "me", Sizes::WITHOUT_RESERVE).err().unwrap() {
             OpenError::InUse { holder, .. } => assert_eq!(holder, "outboxd, pid 17"),
             other => panic!("{other}"),
         }
@@ -468,7 +483,7 @@ mod tests {
     #[test]
     fn only_files_that_nothing_names_are_swept() {
         let dir = tempfile::tempdir().unwrap();
-        let spool = Spool::open(dir.path(), "me", SEGMENT_BYTES).ok().unwrap().spool;
+        let spool = Spool::open(dir.path(), "me", Sizes::WITHOUT_RESERVE).ok().unwrap().spool;
         spool.write_payload([1; 16], b"kept").unwrap();
         spool.write_payload([2; 16], b"orphan").unwrap();
         fs::write(dir.path().join("payloads/cut.part"), b"half").unwrap();

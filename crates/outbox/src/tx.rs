@@ -62,7 +62,7 @@ struct Undo {
 
 impl From<DiskError> for Error {
     fn from(error: DiskError) -> Self {
-        Self::Unhealthy { reason: error.0 }
+        Self::Unhealthy { reason: error.text }
     }
 }
 

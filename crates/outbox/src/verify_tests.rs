@@ -104,7 +104,7 @@ fn look(outbox: &Outbox) -> Seen {
 
 /// Changes rows of a closed spool, and makes it look like one whose machine may have stopped.
 fn damage(path: &Path, change: impl FnOnce(&Disk) -> Writes) {
-    let disk = Disk::open(&path.join("store"), crate::limits::SEGMENT_BYTES).unwrap();
+    let disk = Disk::open(&path.join("store"), crate::engine::Sizes::WITHOUT_RESERVE).unwrap();
     let writes = change(&disk);
     assert!(!writes.is_empty(), "there was nothing to damage");
     disk.commit(&writes).unwrap();
@@ -395,7 +395,7 @@ fn a_store_that_has_lost_everything_says_so() {
     let next = Outbox::open(config(dir.path())).unwrap().counters().next_seq;
     let all = Some(Lost { from_seq: 1, to_seq: next - 1 });
     {
-        let disk = Disk::open(&dir.path().join("store"), crate::limits::SEGMENT_BYTES).unwrap();
+        let disk = Disk::open(&dir.path().join("store"), crate::engine::Sizes::WITHOUT_RESERVE).unwrap();
         let gone = disk.raw_rows(b"").into_iter().map(|(key, _)| (key, None)).collect();
         disk.engine.commit(&gone).unwrap();
     }
@@ -479,7 +479,7 @@ fn counters_behind_the_newest_message_or_event_are_noticed_after_a_kill_too() {
 
 /// Flips a bit in every leaf of a kind of a closed spool; answers how many there are.
 fn flip_leaves(path: &Path, kind: u8) -> u64 {
-    let disk = Disk::open(&path.join("store"), crate::limits::SEGMENT_BYTES).unwrap();
+    let disk = Disk::open(&path.join("store"), crate::engine::Sizes::WITHOUT_RESERVE).unwrap();
     let leaves = disk.raw_rows(&[kind]);
     let mut writes = Vec::new();
     for (own_key, bytes) in &leaves {
@@ -517,7 +517,7 @@ fn damaged_leaves_are_set_aside_and_made_anew_without_a_restart() {
         assert_eq!(entries.len(), before.entries.len());
         assert!(lease(&outbox, 10).iter().any(|lease| lease.msg_id == "due"), "{}", char::from(kind));
         drop(outbox);
-        let disk = Disk::open(&dir.path().join("store"), crate::limits::SEGMENT_BYTES).unwrap();
+        let disk = Disk::open(&dir.path().join("store"), crate::engine::Sizes::WITHOUT_RESERVE).unwrap();
         assert_eq!(disk.raw_rows(b"z").len() as u64, damaged, "what could not be read is kept");
         let counters: Counters = load(&disk, keys::COUNTERS).unwrap().unwrap();
         assert!(agrees(&disk, &counters).unwrap(), "{}", char::from(kind));
@@ -529,7 +529,7 @@ fn a_damaged_leaf_of_records_loses_these_alone_and_says_whose_they_were() {
     let dir = tempfile::tempdir().unwrap();
     full_spool(dir.path());
     let before = look(&Outbox::open(config(dir.path())).unwrap());
-    let disk = Disk::open(&dir.path().join("store"), crate::limits::SEGMENT_BYTES).unwrap();
+    let disk = Disk::open(&dir.path().join("store"), crate::engine::Sizes::WITHOUT_RESERVE).unwrap();
     let leaves = disk.raw_rows(b"m");
     assert!(leaves.len() > 1, "{}", leaves.len());
     let (own_key, bytes) = &leaves[1];
@@ -596,7 +596,7 @@ fn a_spool_whose_records_stand_alone_is_refused_and_not_taken_for_damaged() {
     let dir = tempfile::tempdir().unwrap();
     drop(Outbox::open(config(dir.path())).unwrap());
     let store = dir.path().join("store");
-    let disk = Disk::open(&store, crate::limits::SEGMENT_BYTES).unwrap();
+    let disk = Disk::open(&store, crate::engine::Sizes::WITHOUT_RESERVE).unwrap();
     let key = keys::message("of an earlier build");
     let bytes = crate::record::encode(&key, &Counters::default()).unwrap();
     disk.write_raw(vec![(key.clone(), bytes.clone())]);
@@ -605,6 +605,6 @@ fn a_spool_whose_records_stand_alone_is_refused_and_not_taken_for_damaged() {
     assert!(matches!(&error, crate::OpenError::Format { .. }), "{error}");
     assert!(crate::Offline::open(dir.path()).is_err());
     assert!(dir.path().join("clean").exists(), "nothing was changed");
-    let engine = crate::engine::Engine::open(&store, crate::limits::SEGMENT_BYTES).unwrap();
+    let engine = crate::engine::Engine::open(&store, crate::engine::Sizes::WITHOUT_RESERVE).unwrap();
     assert_eq!(engine.get(&key).unwrap().as_deref(), Some(bytes.as_slice()));
 }

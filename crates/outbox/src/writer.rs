@@ -2,31 +2,42 @@
 //! without the thread and commits by hand, with the same code.
 //!
 //! Owns:  the queue of verbs, group commit, the seal, the health of the store.
-//! Never: answers before the drive has the group, goes on after a failed flush or sync.
+//! Never: answers before the drive has the group, goes on after a failed flush or sync (`stuck.rs` opens the store again
+//!        where there was no room).
 
+use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, sync_channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crate::chance::Chance;
 use crate::clock::{SpoolClock, Stopwatch, Timestamp};
 use crate::config::{Committer, Config};
-use crate::disk::{Disk, panic_text};
+use crate::disk::{Disk, DiskError, Writes, is_full, panic_text};
 use crate::entry::Counters;
 use crate::error::{Error, Result};
 use crate::limits::{
-    CHECKPOINT_BYTES_MIN, GATHER_WAIT_MAX, GROUP_BYTES_MAX, GROUP_VERBS_MAX, QUEUE_VERBS_MAX,
-    REWRITE_AFTER_IDLE, RUN_WAIT_MAX, SEAL_EVERY,
+    CHECKPOINT_BYTES_MIN, GATHER_WAIT_MAX, GROUP_BYTES_MAX, GROUP_VERBS_MAX, OPEN_ROOM_BYTES,
+    QUEUE_VERBS_MAX, REWRITE_AFTER_IDLE, RUN_WAIT_MAX, SEAL_EVERY,
 };
 use crate::notice::Notices;
 use crate::rewrite::{Compacted, Reply, Rewriter};
 use crate::spool::Spool;
+use crate::stuck::Stuck;
 use crate::tx::Tx;
 use crate::verify::{self, Rebuild};
-use crate::{keys, record};
+use crate::{crash, keys, record};
+
+/// Why the store takes no more changes.
+#[derive(Clone)]
+struct Failure {
+    reason: String,
+    /// There was no room: it is over once there is, and outcomes wait for that.
+    passes: bool,
+}
 
 /// What readers and the writer share.
 pub(crate) struct Shared {
@@ -40,7 +51,9 @@ pub(crate) struct Shared {
     /// The counters of the last durable group. The writer holds it locked from the first row it applies
     /// until the group is on the drive, so a reader never sees what a power cut could still take back.
     committed: RwLock<Counters>,
-    failure: OnceLock<String>,
+    failure: Mutex<Option<Failure>>,
+    /// Whether there is one: what every verb looks at.
+    has_failed: AtomicBool,
     /// How many callers are queueing a run of verbs right now: the writer waits a moment for the whole of it.
     runs: AtomicUsize,
     /// The queue's other end, where no thread has it.
@@ -63,7 +76,8 @@ impl Shared {
             committer: config.committer.clone(),
             config: RwLock::new(Arc::new(config)),
             committed: RwLock::new(counters),
-            failure: OnceLock::new(),
+            failure: Mutex::default(),
+            has_failed: AtomicBool::new(false),
             runs: AtomicUsize::new(0),
             by_hand: Mutex::new(None),
         }
@@ -72,8 +86,9 @@ impl Shared {
     /// Commits what has gathered as one group, if it is done by hand; tells whether there was anything.
     pub(crate) fn commit_by_hand(&self) -> bool {
         let mut by_hand = self.by_hand.lock().unwrap_or_else(PoisonError::into_inner);
-        by_hand.as_mut().is_some_and(|committing| match committing.queue.try_recv() {
-            Ok(Job::Verb(first)) => {
+        by_hand.as_mut().is_some_and(|committing| match committing.queue.try_next() {
+            Ok(Job::Verb(first, kind)) => {
+                let first = (first, kind);
                 committing.group(self, first);
                 true
             }
@@ -116,18 +131,52 @@ impl Shared {
 
     /// Why the store takes no more changes, if so.
     pub(crate) fn failure(&self) -> Option<Error> {
-        self.failure.get().map(|reason| Error::Unhealthy { reason: reason.clone() })
+        if !self.has_failed.load(Ordering::Acquire) {
+            return None;
+        }
+        self.failed().as_ref().map(|failure| Error::Unhealthy { reason: failure.reason.clone() })
+    }
+
+    /// Whether what is wrong may pass by itself.
+    pub(crate) fn is_stuck(&self) -> bool {
+        self.has_failed.load(Ordering::Acquire)
+            && self.failed().as_ref().is_some_and(|failure| failure.passes)
     }
 
     /// Takes no more changes from here on; the first reason stays. The next open checks everything.
     pub(crate) fn fail(&self, reason: String) -> Error {
-        let reason = self.failure.get_or_init(|| {
+        self.note(Failure { reason, passes: false })
+    }
+
+    /// The same for an error of the drive; one for lack of room passes, where a thread can wait for that.
+    pub(crate) fn fail_by(&self, error: DiskError) -> Error {
+        let passes = error.is_full && matches!(self.committer, Committer::Thread);
+        self.note(Failure { reason: error.text, passes })
+    }
+
+    fn note(&self, new: Failure) -> Error {
+        let mut failure = self.failed();
+        if failure.as_ref().is_none_or(|known| known.passes && !new.passes) {
             // Best effort: what made the store fail may keep this from being written, too.
             let _ = self.spool.ask_for_check();
-            reason
-        });
-        let reason = reason.clone();
+            *failure = Some(new);
+            self.has_failed.store(true, Ordering::Release);
+        }
+        let reason = failure.as_ref().map(|failure| failure.reason.clone()).unwrap_or_default();
         Error::Unhealthy { reason }
+    }
+
+    /// Takes changes again: the store was opened again, and looked at.
+    pub(crate) fn is_well_again(&self) {
+        let mut failure = self.failed();
+        if failure.as_ref().is_some_and(|known| known.passes) {
+            *failure = None;
+            self.has_failed.store(false, Ordering::Release);
+        }
+    }
+
+    fn failed(&self) -> MutexGuard<'_, Option<Failure>> {
+        self.failure.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -141,15 +190,51 @@ impl Drop for Run<'_> {
 }
 
 /// Tells a caller how its group ended.
-type Answer = Box<dyn FnOnce(Result<()>) + Send>;
+pub(crate) type Answer = Box<dyn FnOnce(Result<()>) + Send>;
 
-/// One verb: reads and writes through the transaction; its answer goes out after the commit.
-type Verb = Box<dyn FnOnce(&mut Tx<'_>, &Spool) -> Answer + Send>;
+/// One verb: reads and writes through the transaction; its answer goes out after the commit. One that is dropped is refused.
+pub(crate) type Verb = Box<dyn FnOnce(&mut Tx<'_>, &Spool) -> Answer + Send>;
 
-enum Job {
-    Verb(Verb),
+/// What becomes of a verb while the store has no room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// It is refused: whoever asked can ask again.
+    Request,
+    /// It waits: what has happened cannot be asked for again.
+    Outcome,
+}
+
+pub(crate) enum Job {
+    Verb(Verb, Kind),
     Compact(Reply),
     Stop,
+}
+
+/// A verb that was carried out, until its group is durable.
+pub(crate) struct Waiting {
+    pub(crate) kind: Kind,
+    pub(crate) answer: Answer,
+}
+
+/// Changes on their way to the drive.
+pub(crate) struct Group {
+    pub(crate) writes: Writes,
+    pub(crate) counters: Counters,
+    pub(crate) notices: Notices,
+    unnamed_files: Vec<[u8; 16]>,
+}
+
+/// A group that did not become durable.
+struct Uncommitted {
+    error: Error,
+    /// The group, where the drive refused it.
+    group: Option<Group>,
+}
+
+impl Uncommitted {
+    fn before(error: Error) -> Box<Self> {
+        Box::new(Self { error, group: None })
+    }
 }
 
 /// The writer's queue.
@@ -159,8 +244,55 @@ pub(crate) struct Writer {
 }
 
 /// The other end of the queue.
+pub(crate) struct Queue {
+    jobs: Receiver<Job>,
+    /// Outcomes that came while the store had no room; they come first.
+    waiting: VecDeque<Verb>,
+}
+
+impl Queue {
+    fn try_next(&mut self) -> std::result::Result<Job, TryRecvError> {
+        match self.waiting.pop_front() {
+            Some(verb) => Ok(Job::Verb(verb, Kind::Outcome)),
+            None => self.jobs.try_recv(),
+        }
+    }
+
+    fn next(&mut self, wait: Option<Duration>) -> std::result::Result<Job, RecvTimeoutError> {
+        if let Some(verb) = self.waiting.pop_front() {
+            return Ok(Job::Verb(verb, Kind::Outcome));
+        }
+        match wait {
+            Some(wait) => self.jobs.recv_timeout(wait),
+            None => self.jobs.recv().map_err(|_| RecvTimeoutError::Disconnected),
+        }
+    }
+
+    /// What comes while the store has no room: outcomes wait, as many as may be queued; everything else is refused. Tells
+    /// whether a stop was asked for.
+    pub(crate) fn hold(&mut self, shared: &Shared, wait: Duration) -> bool {
+        match self.jobs.recv_timeout(wait) {
+            Ok(Job::Verb(verb, Kind::Outcome)) if self.waiting.len() < QUEUE_VERBS_MAX => {
+                self.waiting.push_back(verb);
+            }
+            // Dropped, and so refused with the store's failure.
+            Ok(Job::Verb(..)) => {}
+            Ok(Job::Compact(reply)) => {
+                // Nobody may be waiting any more: then nobody misses the answer.
+                let _ = reply.send(Err(shared.failure().unwrap_or(Error::Closed)));
+            }
+            Err(RecvTimeoutError::Timeout) => {}
+            Ok(Job::Stop) | Err(RecvTimeoutError::Disconnected) => return true,
+        }
+        false
+    }
+}
+
+/// Who commits, and what is known from one group to the next.
 struct Committing {
-    queue: Receiver<Job>,
+    queue: Queue,
+    /// What the drive had no room for.
+    stuck: Option<Stuck>,
     sealed_at: Timestamp,
     /// Verbs of the last group: as many callers are about to come again.
     last_verbs: usize,
@@ -210,7 +342,8 @@ impl Writer {
     pub(crate) fn start(shared: &Arc<Shared>) -> std::io::Result<Self> {
         let (jobs, queue) = sync_channel(QUEUE_VERBS_MAX);
         let committing = Committing {
-            queue,
+            queue: Queue { jobs: queue, waiting: VecDeque::new() },
+            stuck: None,
             sealed_at: shared.clock.now().time,
             last_verbs: 1,
             rewriter: Rewriter::default(),
@@ -229,25 +362,54 @@ impl Writer {
         Ok(Self { jobs, thread: Mutex::new(thread) })
     }
 
-    /// Queues a verb. Blocks while the queue is full.
+    /// Queues a verb; refuses it where the store takes no changes. Blocks while the queue is full.
     pub(crate) fn submit<T: Send + 'static>(
         &self,
         shared: &Arc<Shared>,
+        name: &'static str,
+        verb: impl FnOnce(&mut Tx<'_>, &Spool) -> Result<T> + Send + 'static,
+    ) -> Ticket<T> {
+        match shared.failure() {
+            Some(error) => Ticket::refused(error, shared),
+            None => self.queue(shared, Kind::Request, name, verb),
+        }
+    }
+
+    /// The same for one that tells what has happened: where the store has no room, it waits for that.
+    pub(crate) fn submit_outcome<T: Send + 'static>(
+        &self,
+        shared: &Arc<Shared>,
+        name: &'static str,
+        verb: impl FnOnce(&mut Tx<'_>, &Spool) -> Result<T> + Send + 'static,
+    ) -> Ticket<T> {
+        match shared.failure() {
+            Some(error) if !shared.is_stuck() => Ticket::refused(error, shared),
+            _ => self.queue(shared, Kind::Outcome, name, verb),
+        }
+    }
+
+    fn queue<T: Send + 'static>(
+        &self,
+        shared: &Arc<Shared>,
+        kind: Kind,
+        name: &'static str,
         verb: impl FnOnce(&mut Tx<'_>, &Spool) -> Result<T> + Send + 'static,
     ) -> Ticket<T> {
         let (sender, receiver) = oneshot::channel();
-        let job = Job::Verb(Box::new(move |tx, spool| {
+        let verb = Box::new(move |tx: &mut Tx<'_>, spool: &Spool| -> Answer {
             tx.begin();
             let answer = verb(tx, spool);
             if answer.is_err() {
                 tx.roll_back();
             }
-            Box::new(move |committed| {
+            crash::before(name);
+            Box::new(move |committed: Result<()>| {
+                crash::after(name);
                 // Nobody may be waiting any more: then nobody misses the answer.
                 let _ = sender.send(committed.and(answer));
             })
-        }));
-        if self.jobs.send(job).is_err() {
+        });
+        if self.jobs.send(Job::Verb(verb, kind)).is_err() {
             return Ticket(Err(gone(shared)), Arc::clone(shared));
         }
         if let Committer::ByHand { queued } = &shared.committer {
@@ -286,9 +448,12 @@ impl Committing {
     /// Commits until a stop is asked for, then closes the spool in order.
     fn run(mut self, shared: &Shared) {
         loop {
+            if self.stuck.is_some() && self.wait_for_room(shared) {
+                break;
+            }
             match self.next(shared) {
-                Ok(Job::Verb(first)) => {
-                    if self.group(shared, first) {
+                Ok(Job::Verb(first, kind)) => {
+                    if self.group(shared, (first, kind)) {
                         break;
                     }
                 }
@@ -308,6 +473,14 @@ impl Committing {
         close(shared);
     }
 
+    /// Until the store takes changes again, or never will, or a stop is asked for; tells the last.
+    fn wait_for_room(&mut self, shared: &Shared) -> bool {
+        let Some(stuck) = self.stuck.take() else { return false };
+        let error = shared.failure().unwrap_or(Error::Closed);
+        self.rewriter.give_up(shared, &error);
+        stuck.wait(shared, &mut self.queue)
+    }
+
     /// Lets a part of a rewrite be done; a panic of the engine ends it and the store, not the thread.
     fn rewrite(&mut self, shared: &Shared, part: impl FnOnce(&mut Rewriter)) {
         let part = catch_unwind(AssertUnwindSafe(|| part(&mut self.rewriter)));
@@ -318,24 +491,23 @@ impl Committing {
     }
 
     /// The next job; a timeout is time for the rewrite, where there is one or should be one.
-    fn next(&self, shared: &Shared) -> std::result::Result<Job, RecvTimeoutError> {
+    fn next(&mut self, shared: &Shared) -> std::result::Result<Job, RecvTimeoutError> {
         if self.rewriter.is_under_way() {
-            return self.queue.recv_timeout(Duration::ZERO);
+            return self.queue.next(Some(Duration::ZERO));
         }
         let by_thread = matches!(shared.committer, Committer::Thread);
-        if by_thread && self.rewriter.is_worth_it(shared) {
-            return self.queue.recv_timeout(REWRITE_AFTER_IDLE);
-        }
-        self.queue.recv().map_err(|_| RecvTimeoutError::Disconnected)
+        let wait = (by_thread && self.rewriter.is_worth_it(shared)).then_some(REWRITE_AFTER_IDLE);
+        self.queue.next(wait)
     }
 
     /// Commits one group; tells whether a stop was asked for.
-    fn group(&mut self, shared: &Shared, first: Verb) -> bool {
+    fn group(&mut self, shared: &Shared, first: (Verb, Kind)) -> bool {
         let last_verbs = self.last_verbs;
-        let group = catch_unwind(AssertUnwindSafe(|| run_group(shared, &self.queue, first, last_verbs)));
+        let group = catch_unwind(AssertUnwindSafe(|| run_group(shared, &mut self.queue, first, last_verbs)));
         let stop = match group {
             Ok(end) => {
                 self.last_verbs = end.verbs;
+                self.stuck = end.stuck;
                 for reply in end.compacts {
                     self.rewrite(shared, |rewriter| rewriter.begin(shared, Some(reply)));
                 }
@@ -350,10 +522,14 @@ impl Committing {
             self.rewrite(shared, |rewriter| rewriter.go_on(shared));
         }
         if let Err(error) = mend(shared) {
-            shared.fail(format!("mending what is derived: {error}"));
+            if shared.is_stuck() {
+                self.stuck.get_or_insert_with(Stuck::without_group);
+            } else {
+                shared.fail(format!("mending what is derived: {error}"));
+            }
         }
         let now = shared.clock.now().time;
-        if now >= self.sealed_at.plus(SEAL_EVERY) && shared.failure.get().is_none() {
+        if now >= self.sealed_at.plus(SEAL_EVERY) && shared.failure().is_none() {
             self.sealed_at = now;
             seal(shared);
         }
@@ -363,10 +539,10 @@ impl Committing {
 
 /// Closes the spool in order, unless the store failed.
 fn close(shared: &Shared) {
-    if shared.failure.get().is_none() {
+    if shared.failure().is_none() {
         seal(shared);
         checkpoint(shared);
-        if shared.failure.get().is_none()
+        if shared.failure().is_none()
             && let Err(error) = shared.spool.mark_clean()
         {
             shared.fail(format!("closing the spool: {error}"));
@@ -376,7 +552,8 @@ fn close(shared: &Shared) {
 
 /// Opens the store once more where that spares the next start much of the log.
 fn checkpoint(shared: &Shared) {
-    if shared.disk.engine.written_bytes() < CHECKPOINT_BYTES_MIN || shared.failure.get().is_some() {
+    let is_worth_it = shared.disk.engine.written_bytes() >= CHECKPOINT_BYTES_MIN;
+    if !is_worth_it || shared.spool.free_bytes() < OPEN_ROOM_BYTES || shared.failure().is_some() {
         return;
     }
     let _nobody_reads = shared.exclusive().unwrap_or_else(PoisonError::into_inner);
@@ -390,43 +567,66 @@ struct GroupEnd {
     verbs: usize,
     /// Who asked for a rewrite meanwhile.
     compacts: Vec<Reply>,
+    /// The group, where there was no room for it.
+    stuck: Option<Stuck>,
     /// A stop was asked for.
     stop: bool,
 }
 
 /// Builds and commits one group.
-fn run_group(shared: &Shared, queue: &Receiver<Job>, first: Verb, last_verbs: usize) -> GroupEnd {
+fn run_group(shared: &Shared, queue: &mut Queue, (first, kind): (Verb, Kind), last_verbs: usize) -> GroupEnd {
     let before = *shared.snapshot();
     let free_bytes = shared.spool.free_bytes();
     let config = shared.config();
     let disk = shared.disk.at_hand();
     let mut tx = Tx::new(&disk, &config, &shared.clock, before, free_bytes);
-    let mut answers = vec![first(&mut tx, &shared.spool)];
+    let mut waiting = vec![Waiting { kind, answer: first(&mut tx, &shared.spool) }];
     let (mut stop, mut compacts) = (false, Vec::new());
     let mut patience = Patience::new(shared, last_verbs);
-    while tx.bytes() < GROUP_BYTES_MAX && answers.len() < GROUP_VERBS_MAX {
-        match queue.try_recv() {
-            Ok(Job::Verb(verb)) => answers.push(verb(&mut tx, &shared.spool)),
+    while tx.bytes() < GROUP_BYTES_MAX && waiting.len() < GROUP_VERBS_MAX {
+        match queue.try_next() {
+            Ok(Job::Verb(verb, kind)) => {
+                waiting.push(Waiting { kind, answer: verb(&mut tx, &shared.spool) });
+            }
             Ok(Job::Compact(reply)) => compacts.push(reply),
             Ok(Job::Stop) => {
                 stop = true;
                 break;
             }
-            Err(_) if patience.waits_for_more(shared, answers.len()) => std::thread::yield_now(),
+            Err(_) if patience.waits_for_more(shared, waiting.len()) => std::thread::yield_now(),
             Err(_) => break,
         }
     }
-    let verbs = answers.len();
-    let committed = commit(shared, tx, &before);
-    let notices = committed.as_ref().ok().cloned();
-    let answer = committed.map(|_| ());
-    for waiting in answers {
-        waiting(answer.clone());
+    let verbs = waiting.len();
+    let mut stuck = None;
+    match commit(shared, tx, &before) {
+        Ok(notices) => tell(shared, waiting, &notices),
+        Err(uncommitted) => {
+            let Uncommitted { error, group } = *uncommitted;
+            let group = group.filter(|_| shared.is_stuck());
+            let refused = if group.is_some() { without_outcomes(&mut waiting) } else { waiting.split_off(0) };
+            refused.into_iter().for_each(|refused| (refused.answer)(Err(error.clone())));
+            stuck = group.map(|group| Stuck::new(group, waiting));
+        }
     }
-    if let (Some(notices), Some(observer)) = (notices, &config.observer) {
-        observer(&notices);
+    GroupEnd { verbs, compacts, stuck, stop }
+}
+
+/// Answers all whose group is durable, and tells who listens.
+pub(crate) fn tell(shared: &Shared, waiting: Vec<Waiting>, notices: &Notices) {
+    for waiting in waiting {
+        (waiting.answer)(Ok(()));
     }
-    GroupEnd { verbs, compacts, stop }
+    if let Some(observer) = &shared.config().observer {
+        observer(notices);
+    }
+}
+
+/// Takes out those that can ask again; leaves the others.
+fn without_outcomes(waiting: &mut Vec<Waiting>) -> Vec<Waiting> {
+    let (outcomes, requests) = std::mem::take(waiting).into_iter().partition(|one| one.kind == Kind::Outcome);
+    *waiting = outcomes;
+    requests
 }
 
 /// How long a group waits for more verbs while the queue is empty.
@@ -458,10 +658,15 @@ impl Patience {
     }
 }
 
-/// Makes a group durable. An error is final: the store takes nothing more until it is opened again.
-fn commit(shared: &Shared, mut tx: Tx<'_>, before: &Counters) -> Result<Notices> {
+/// Makes a group durable. After an error the store takes nothing more until it is opened again; the group comes back with
+/// one of the drive.
+fn commit(
+    shared: &Shared,
+    mut tx: Tx<'_>,
+    before: &Counters,
+) -> std::result::Result<Notices, Box<Uncommitted>> {
     if let Some(error) = shared.failure() {
-        return Err(error);
+        return Err(Uncommitted::before(error));
     }
     if !tx.has_writes() && tx.counters == *before {
         let (_, _, notices, unnamed_files) = tx.into_parts();
@@ -470,28 +675,48 @@ fn commit(shared: &Shared, mut tx: Tx<'_>, before: &Counters) -> Result<Notices>
     }
     tx.counters.clock = shared.clock.mark(tx.now);
     let counters = tx.counters;
-    tx.put(keys::COUNTERS.to_vec(), &counters)?;
+    tx.put(keys::COUNTERS.to_vec(), &counters).map_err(Uncommitted::before)?;
     let (writes, counters, notices, unnamed_files) = tx.into_parts();
+    let group = Group { writes, counters, notices, unnamed_files };
     let stopwatch = Stopwatch::start();
-    {
+    let committed = {
         let mut committed = shared.committed.write().unwrap_or_else(PoisonError::into_inner);
-        shared.disk.commit(&writes).map_err(|error| shared.fail(error.0))?;
-        *committed = counters;
+        group.commit(shared, &mut committed)
+    };
+    match committed {
+        Ok(()) => Ok(group.end(shared, stopwatch.read())),
+        Err(error) => Err(Box::new(Uncommitted { error: shared.fail_by(error), group: Some(group) })),
     }
-    let commit_took = stopwatch.read();
-    remove_files(shared, unnamed_files);
-    Ok(Notices { counters, commit_took, ..notices })
+}
+
+impl Group {
+    /// Writes it, while no reader looks.
+    pub(crate) fn commit(
+        &self,
+        shared: &Shared,
+        committed: &mut Counters,
+    ) -> std::result::Result<(), DiskError> {
+        shared.disk.commit(&self.writes)?;
+        *committed = self.counters;
+        Ok(())
+    }
+
+    /// What is left to do behind a commit.
+    pub(crate) fn end(self, shared: &Shared, commit_took: Duration) -> Notices {
+        remove_files(shared, self.unnamed_files);
+        Notices { counters: self.counters, commit_took, ..self.notices }
+    }
 }
 
 /// Sets rows aside that could not be read, says so, and makes anew what follows from the records.
 fn mend(shared: &Shared) -> Result<()> {
     let damaged = shared.disk.damaged_leaves();
-    if damaged.is_empty() || shared.failure.get().is_some() {
+    if damaged.is_empty() || shared.failure().is_some() {
         return Ok(());
     }
     let unavailable = |error: std::io::Error| Error::Unhealthy { reason: error.to_string() };
     shared.spool.ask_for_check().map_err(unavailable)?;
-    shared.disk.set_aside_leaves(&damaged)?;
+    crash::around("mend", || shared.disk.set_aside_leaves(&damaged))?;
     one_group(shared, |tx| {
         for own_key in &damaged {
             tx.announce_set_aside(
@@ -515,7 +740,7 @@ fn one_group<T>(shared: &Shared, change: impl FnOnce(&mut Tx<'_>) -> Result<T>) 
     let disk = shared.disk.at_hand();
     let mut tx = Tx::new(&disk, &config, &shared.clock, before, shared.spool.free_bytes());
     let answer = change(&mut tx)?;
-    let notices = commit(shared, tx, &before)?;
+    let notices = commit(shared, tx, &before).map_err(|uncommitted| uncommitted.error)?;
     if let Some(observer) = &config.observer {
         observer(&notices);
     }
@@ -532,11 +757,17 @@ fn remove_files(shared: &Shared, names: Vec<[u8; 16]>) {
 /// Writes the last acknowledged sequence and counts beside the store.
 fn seal(shared: &Shared) {
     let counters = *shared.snapshot();
-    let written = record::encode(keys::SEAL, &counters)
-        .map_err(|error| error.to_string())
-        .and_then(|bytes| shared.spool.write_seal(&bytes).map_err(|error| error.to_string()));
-    if let Err(error) = written {
-        shared.fail(format!("writing the seal: {error}"));
+    let written = match record::encode(keys::SEAL, &counters) {
+        Ok(bytes) => shared.spool.write_seal(&bytes),
+        Err(error) => Err(std::io::Error::other(error)),
+    };
+    match written {
+        // The old one stays and says less, until there is room.
+        Err(error) if is_full(&error) => {}
+        Err(error) => {
+            shared.fail(format!("writing the seal: {error}"));
+        }
+        Ok(()) => {}
     }
 }
 

@@ -32,7 +32,7 @@ const PAGE_ROWS: usize = 16 * 32;
 const FLIPS: usize = 150;
 
 fn config(spool: &Path) -> Config {
-    Config { min_free_bytes: 0, ..Config::new(spool) }
+    Config { min_free_bytes: 0, reserve_bytes: 0, ..Config::new(spool) }
 }
 
 fn scratch() -> tempfile::TempDir {

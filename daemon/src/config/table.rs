@@ -18,6 +18,8 @@ const TTL_MAX: std::time::Duration = std::time::Duration::from_secs(365 * 86_400
 const TTL_MIN: std::time::Duration = std::time::Duration::from_secs(1);
 /// Largest message: a request may have no more.
 pub(crate) const MESSAGE_BYTES_MAX: u64 = 64 << 20;
+/// Room kept for the store at most: more would be a mistake.
+const RESERVE_BYTES_MAX: u64 = 1 << 40;
 /// Entries and receipts at most: what can be counted on disk without fear of overflow.
 const COUNT_MAX: u64 = 1_000_000_000_000;
 
@@ -149,6 +151,14 @@ const SPOOL: &[Opt] = &[
         "Free space of the disk below which submits are refused, so that sending and cancelling still work.",
         |c, v| put(&mut c.spool.min_free_bytes, v.bytes(0..=u64::MAX)),
     ),
+    Opt::new(
+        ("spool", "reserve"),
+        Kind::Bytes,
+        Preset::Value("\"32MiB\""),
+        "Disk space kept for the store, so that sending, cancelling and receipts go on when there is none left.",
+        |c, v| put(&mut c.spool.reserve_bytes, v.bytes(0..=RESERVE_BYTES_MAX)),
+    )
+    .at_restart(),
     Opt::new(
         ("spool", "sent_retention"),
         Kind::Duration,

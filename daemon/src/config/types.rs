@@ -49,6 +49,8 @@ pub struct SpoolConfig {
     pub max_message_bytes: u64,
     /// Free bytes of the disk below which submits are refused.
     pub min_free_bytes: u64,
+    /// Room kept for the store.
+    pub reserve_bytes: u64,
     /// How long a receipt is kept.
     pub sent_retention: Duration,
     /// Bytes of replacements kept in receipts.
@@ -309,6 +311,7 @@ impl Config {
                 max_bytes: 0,
                 max_message_bytes: 0,
                 min_free_bytes: 0,
+                reserve_bytes: 0,
                 sent_retention: zero,
                 sent_data_max_bytes: 0,
                 sent_max: 0,

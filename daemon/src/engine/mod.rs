@@ -102,6 +102,8 @@ pub struct Engine {
     /// Outcomes that the store could not take: tried again, for a proven success must not be forgotten.
     unsettled: Vec<Ended>,
     retry_settles_at: Option<Instant>,
+    /// The store took no changes when it was last looked at.
+    store_failed: bool,
     leasing: bool,
     ticking: bool,
     /// Something may be due that no lease call has looked for yet.
@@ -185,6 +187,7 @@ impl Engine {
             settling: 0,
             unsettled: Vec::new(),
             retry_settles_at: None,
+            store_failed: false,
             leasing: false,
             ticking: false,
             work: true,
@@ -215,7 +218,9 @@ impl Engine {
 
     fn has_stopped(&self) -> bool {
         self.stop_by.is_some_and(|by| {
-            let idle = self.under_way() == 0 && !self.leasing;
+            // What a store that failed did not take, it will not take any more.
+            let hopeless = if self.outbox.failure().is_some() { self.unsettled.len() } else { 0 };
+            let idle = self.under_way() == hopeless && !self.leasing;
             idle || Instant::now() >= by
         })
     }
@@ -461,7 +466,12 @@ impl Engine {
         }
         self.link.attempt_began();
         self.rates.take(&attempt.account, 1, self.outbox.now().time);
-        let task = self.attempts.spawn(async move { transport.attempt(attempt).await });
+        let task = self.attempts.spawn(async move {
+            outbox::crash::before("attempt");
+            let report = transport.attempt(attempt).await;
+            outbox::crash::after("attempt");
+            report
+        });
         self.leases.insert(task.id(), id);
     }
 
@@ -606,13 +616,7 @@ impl Engine {
     }
 }
 
-/// Whether the store will never take this outcome: it knows better, or it takes nothing more at all.
+/// Whether the store will never take this outcome: it knows better, or it is closed.
 const fn is_final(error: &outbox::Error) -> bool {
-    matches!(
-        error,
-        outbox::Error::WrongState { .. }
-            | outbox::Error::NoLease { .. }
-            | outbox::Error::Unhealthy { .. }
-            | outbox::Error::Closed
-    )
+    matches!(error, outbox::Error::WrongState { .. } | outbox::Error::NoLease { .. } | outbox::Error::Closed)
 }

@@ -11,7 +11,9 @@ use super::{Done, Engine, LEASE_AT_ONCE, News, Permit};
 
 impl Engine {
     pub(super) fn start_what_can(&mut self) {
-        if let Some(error) = self.outbox.failure() {
+        let failure = self.outbox.failure();
+        self.note_store(failure.as_ref());
+        if let Some(error) = failure {
             return self.app.refuse_all(&error);
         }
         self.retry_settles();
@@ -30,6 +32,20 @@ impl Engine {
         } else {
             self.start_app_lease(now);
         }
+    }
+
+    /// Says once that the store takes no changes, and once that it does again.
+    fn note_store(&mut self, failure: Option<&outbox::Error>) {
+        match failure {
+            Some(error) if !self.store_failed => tracing::error!(%error, "The store takes no changes."),
+            None if self.store_failed => {
+                tracing::info!("The store takes changes again.");
+                self.work = true;
+                self.app.look_again();
+            }
+            _ => {}
+        }
+        self.store_failed = failure.is_some();
     }
 
     fn start_tick(&mut self, now: Moment) {

@@ -96,7 +96,7 @@ impl Socket {
             move |source| SocketError::Io { action, path, source }
         };
         let socket = UnixSocket::new_stream().map_err(io_error("making"))?;
-        socket.bind(&path).map_err(io_error("binding"))?;
+        outbox::crash::around("bind socket", || socket.bind(&path)).map_err(io_error("binding"))?;
         // Nobody can connect before `listen`, so nobody gets in under the wrong mode.
         fs::set_permissions(&path, Permissions::from_mode(config.mode)).map_err(io_error("chmod of"))?;
         let listener = socket.listen(BACKLOG).map_err(io_error("listening on"))?;
@@ -192,7 +192,8 @@ async fn remove_dead(path: &Path) -> Result<(), SocketError> {
     }
     match UnixStream::connect(path).await {
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
-            fs::remove_file(path).map_err(|source| io_error("removing the dead socket", source))
+            outbox::crash::around("remove socket", || fs::remove_file(path))
+                .map_err(|source| io_error("removing the dead socket", source))
         }
         // Somebody answers, or it cannot be told: not ours to remove.
         Ok(_) => Err(SocketError::InUse { path: path.into() }),

@@ -199,6 +199,9 @@ pub struct SpoolStatus {
     /// Free bytes of its file system; absent if not known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub free_bytes: Option<u64>,
+    /// Bytes beside them that the file system keeps for the store.
+    #[serde(default)]
+    pub reserved_bytes: u64,
     /// Version of its format.
     pub format: u32,
     /// Receipts kept.

@@ -38,8 +38,8 @@ impl Said {
             "sent" => &mut self.sent,
             "cancel" => &mut self.cancel,
             "cancelled" => &mut self.cancelled,
-            "unhealthy" => {
-                self.unhealthy = true;
+            "unhealthy" | "well" => {
+                self.unhealthy = verb == "unhealthy";
                 return;
             }
             // In words, for people.

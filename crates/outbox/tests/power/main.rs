@@ -27,7 +27,7 @@ use judge::{Said, judge};
 use random::Random;
 use recorder::{Fault, Kind};
 use trace::{Op, Trace, Tree};
-use workload::{Marks, RECOVERY, TROUBLE, WORKLOADS};
+use workload::{Marks, NO_ROOM, RECOVERY, TROUBLE, WORKLOADS};
 
 /// Images of all workloads and models that are opened if nobody asks for more.
 const IMAGES: usize = 420;
@@ -217,16 +217,19 @@ fn marks(trace: &Trace) -> impl Iterator<Item = &str> {
     trace.ops.iter().filter_map(|op| if let Op::Mark(mark) = op { Some(mark.as_str()) } else { None })
 }
 
-/// Lets one operation fail, or it and all behind it; judges what the process left, and what a cut behind it leaves. `None` if
-/// there were not so many operations.
-fn fail(fault: Fault) -> Option<Failures> {
+/// Lets one operation fail, or it and all behind it; judges what the process left, and what a cut behind it leaves, and tells
+/// whether the store went on by itself. `None` if there were not so many operations.
+fn fail(fault: Fault) -> Option<(Failures, bool)> {
     let root = scratch();
-    let trace = watch(TROUBLE, root.path(), Some(fault))?;
+    let workload = if fault.error == nix::Error::ENOSPC { NO_ROOM } else { TROUBLE };
+    let trace = watch(workload, root.path(), Some(fault))?;
     if trace.failed == 0 {
         return None;
     }
     let mut said = Said::default();
     marks(&trace).for_each(|mark| said.hear(mark));
+    let went_on =
+        marks(&trace).skip_while(|mark| !mark.starts_with("unhealthy")).any(|mark| mark.starts_with("well"));
     let mut random = Random::new(fault.from as u64);
     let mut left = vec![("left behind", Tree::read(root.path()))];
     for model in MODELS {
@@ -240,7 +243,7 @@ fn fail(fault: Fault) -> Option<Failures> {
         let reason = judge(&root.path().join("spool"), &said).err()?;
         Some(format!("{fault:?}, {which}: {reason}"))
     });
-    Some(judged.collect())
+    Some((judged.collect(), went_on))
 }
 
 #[test]
@@ -250,18 +253,22 @@ fn an_error_of_the_drive_ends_acceptance_and_a_restart_finds_all_that_was_promis
     let mut jobs = Vec::new();
     for kind in [Kind::Sync, Kind::Write, Kind::Other] {
         for for_good in [false, true] {
-            jobs.push((kind, for_good));
+            jobs.push((kind, for_good, nix::Error::EIO));
         }
     }
-    let all = in_parallel(jobs, |(kind, for_good)| {
-        let error = if kind == Kind::Sync { nix::Error::EIO } else { nix::Error::ENOSPC };
-        let (mut count, mut failures) = (0, Failures::new());
+    // No room for a moment: the store opens itself again. For good, it would wait for ever.
+    jobs.push((Kind::Write, false, nix::Error::ENOSPC));
+    let all = in_parallel(jobs, |(kind, for_good, error)| {
+        let (mut count, mut went_on, mut failures) = (0, 0, Failures::new());
         // Ends with the first operation that is not there.
-        while let Some(failed) = fail(Fault { kind, from: count * step, for_good, error }) {
+        while let Some((failed, did)) = fail(Fault { kind, from: count * step, for_good, error }) {
             count += 1;
+            went_on += usize::from(did);
             failures.extend(failed);
         }
-        println!("{kind:?}, {}: {count} runs", if for_good { "from then on" } else { "once" });
+        let how = if for_good { "from then on" } else { "once" };
+        println!("{kind:?}, {error:?}, {how}: {count} runs, {went_on} went on by themselves");
+        assert_eq!(went_on > 0, count > 0 && error == nix::Error::ENOSPC, "only room comes back by itself");
         (count, failures)
     });
     let failures: Vec<String> = all.into_iter().flat_map(|(_, failures)| failures).collect();

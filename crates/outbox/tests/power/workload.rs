@@ -6,6 +6,7 @@
 use std::fs::File;
 use std::io::Write;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use outbox::{Config, LeaseRequest, Outbox, Outcome, Report, Submit};
 
@@ -31,6 +32,12 @@ pub(crate) const RECOVERY: &str = "recovery";
 /// A short life on a drive that fails.
 pub(crate) const TROUBLE: &str = "trouble";
 
+/// The same on one that has no room for a moment: it waits until the store has opened itself again.
+pub(crate) const NO_ROOM: &str = "no room";
+
+/// How long that may take.
+const ROOM_WITHIN: Duration = Duration::from_secs(60);
+
 /// Where the marks are written.
 pub(crate) struct Marks(File);
 
@@ -50,8 +57,8 @@ pub(crate) fn run(name: &str, spool: &Path, marks: &Marks) {
     if name == RECOVERY {
         return open(spool).close();
     }
-    if name == TROUBLE {
-        return trouble(spool, marks);
+    if name == TROUBLE || name == NO_ROOM {
+        return trouble(spool, marks, name == NO_ROOM);
     }
     let (_, workload) = WORKLOADS.iter().find(|(known, _)| *known == name).unwrap();
     workload(spool, marks);
@@ -59,7 +66,7 @@ pub(crate) fn run(name: &str, spool: &Path, marks: &Marks) {
 
 /// The configuration of all of them, and of those who look at what is left.
 pub(crate) fn config(spool: &Path) -> Config {
-    Config { min_free_bytes: 0, ..Config::new(spool) }
+    Config { min_free_bytes: 0, reserve_bytes: 1 << 20, ..Config::new(spool) }
 }
 
 fn open(spool: &Path) -> Outbox {
@@ -227,30 +234,48 @@ fn receipts(spool: &Path, marks: &Marks) {
     }
 }
 
+/// Says whether the store takes changes.
+fn say_health(outbox: &Outbox, marks: &Marks) {
+    marks.say(if outbox.failure().is_some() { "unhealthy" } else { "well" }, "store");
+}
+
 /// Every kind of change, on a drive that fails somewhere: whatever is refused is refused in words, and the rest goes on.
-fn trouble(spool: &Path, marks: &Marks) {
+fn trouble(spool: &Path, marks: &Marks, passes: bool) {
     let outbox = match Outbox::open(config(spool)) {
         Ok(outbox) => outbox,
         Err(error) => return marks.say("refused", &format!("open: {error}")),
     };
-    let mut is_unhealthy = false;
     for number in 0..8 {
         let bytes = if number % 4 == 3 { 30_000 } else { 900 };
         let submit = message("trouble", number, bytes);
         let id = submit.msg_id.clone();
         marks.say("submit", &id);
         match outbox.submit(submit).wait() {
-            Ok(_) => marks.say("accepted", &id),
+            Ok(_) => {
+                say_health(&outbox, marks);
+                marks.say("accepted", &id);
+            }
             Err(error) => marks.say("refused", &format!("{id}: {error}")),
         }
-        if number % 2 == 1 && !is_unhealthy {
-            is_unhealthy = try_one(&outbox, marks).is_err();
+        if number % 2 == 1 {
+            // Where the store fails, everything behind it is refused, too.
+            let _ = try_one(&outbox, marks);
         }
-        if outbox.failure().is_some() {
-            marks.say("unhealthy", "store");
+        say_health(&outbox, marks);
+        if passes {
+            wait_until_well(&outbox);
+            say_health(&outbox, marks);
         }
     }
     outbox.close();
+}
+
+fn wait_until_well(outbox: &Outbox) {
+    let deadline = Instant::now() + ROOM_WITHIN;
+    while outbox.failure().is_some() {
+        assert!(Instant::now() < deadline, "the store does not open itself again: {:?}", outbox.failure());
+        std::thread::park_timeout(Duration::from_millis(10));
+    }
 }
 
 /// One attempt; an error if the store took no more.
@@ -258,6 +283,7 @@ fn try_one(outbox: &Outbox, marks: &Marks) -> outbox::Result<()> {
     for lease in outbox.lease(LeaseRequest { max: 1, ..LeaseRequest::default() }).wait()? {
         marks.say("send", &lease.msg_id);
         outbox.settle(lease.id, as_sent(0, &lease.msg_id)).wait()?;
+        say_health(outbox, marks);
         marks.say("sent", &lease.msg_id);
     }
     Ok(())

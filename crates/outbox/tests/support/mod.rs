@@ -64,6 +64,7 @@ pub(crate) fn config(path: &Path, hand: &Arc<Hand>) -> Config {
     let clock: Arc<dyn Clock> = hand.clone();
     config.clock = clock;
     config.min_free_bytes = 0;
+    config.reserve_bytes = 1 << 20;
     config
 }
 

@@ -1,0 +1,138 @@
+//! Crash points: places at which a test lets the process die, as a kill would at this very moment.
+//!
+//! Owns:  the list of them; which one it is to be, and at which passing.
+//! Never: is part of a build without the feature `crash-points`: nothing is left of the calls then.
+//!
+//! `OUTBOX_CRASH="before settle 3"` ends the process at the third passing of that place. `OUTBOX_CRASH_LOG` names a file that
+//! gets a line for each passing.
+
+/// Everything that a kill may come before, and behind.
+pub const POINTS: [&str; 49] = [
+    // Verbs: carried out and not committed; durable and not answered.
+    "submit",
+    "lease",
+    "settle",
+    "extend",
+    "take back",
+    "put off",
+    "hold",
+    "release",
+    "resend",
+    "cancel",
+    "resolve",
+    "restore entry",
+    "restore receipt",
+    "tick",
+    "wake",
+    "pause",
+    "resume",
+    "reconfigure",
+    "batch",
+    "set account",
+    "flush",
+    "recover",
+    "rebuild",
+    // A group on its way to the drive.
+    "apply",
+    "let go",
+    "sync",
+    "mend",
+    // Files of the spool.
+    "create folder",
+    "write format",
+    "write ready",
+    "write check",
+    "remove check",
+    "write clean",
+    "remove clean",
+    "write seal",
+    "rename seal",
+    "write payload",
+    "rename payload",
+    "remove payload",
+    "open store",
+    "sync store",
+    "write whole",
+    "move store away",
+    "move store in",
+    "remove old store",
+    "sweep",
+    // The daemon.
+    "attempt",
+    "bind socket",
+    "remove socket",
+];
+
+/// What comes next may be what a kill comes before.
+#[inline]
+pub fn before(what: &'static str) {
+    #[cfg(feature = "crash-points")]
+    pass::by("before", what);
+    #[cfg(not(feature = "crash-points"))]
+    let _ = what;
+}
+
+/// What is done now may be what a kill comes behind.
+#[inline]
+pub fn after(what: &'static str) {
+    #[cfg(feature = "crash-points")]
+    pass::by("after", what);
+    #[cfg(not(feature = "crash-points"))]
+    let _ = what;
+}
+
+/// Both, around something.
+#[inline]
+pub fn around<T>(what: &'static str, work: impl FnOnce() -> T) -> T {
+    before(what);
+    let answer = work();
+    after(what);
+    answer
+}
+
+#[cfg(feature = "crash-points")]
+mod pass {
+    use std::fs::File;
+    use std::io::Write;
+    use std::sync::OnceLock;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    /// What the environment asks for.
+    #[derive(Default)]
+    struct Asked {
+        point: Option<(String, usize)>,
+        log: Option<File>,
+        passed: AtomicUsize,
+    }
+
+    /// Somebody passes a place.
+    pub(super) fn by(side: &str, what: &'static str) {
+        static ASKED: OnceLock<Asked> = OnceLock::new();
+        debug_assert!(super::POINTS.contains(&what), "{what} is not in the list of crash points");
+        let asked = ASKED.get_or_init(read);
+        if asked.point.is_none() && asked.log.is_none() {
+            return;
+        }
+        let place = format!("{side} {what}");
+        if let Some(mut log) = asked.log.as_ref() {
+            // A test that misses a line says that the place was never passed.
+            let _ = log.write_all(format!("{place}\n").as_bytes());
+        }
+        if let Some((point, at)) = &asked.point
+            && *point == place
+            && asked.passed.fetch_add(1, Ordering::SeqCst) + 1 == *at
+        {
+            std::process::abort();
+        }
+    }
+
+    fn read() -> Asked {
+        let point = std::env::var("OUTBOX_CRASH").ok().and_then(|text| {
+            let (place, at) = text.rsplit_once(' ')?;
+            Some((place.to_owned(), at.parse().ok()?))
+        });
+        let log = std::env::var_os("OUTBOX_CRASH_LOG")
+            .and_then(|path| File::options().append(true).create(true).open(path).ok());
+        Asked { point, log, passed: AtomicUsize::new(0) }
+    }
+}

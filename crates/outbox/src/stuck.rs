@@ -1,0 +1,118 @@
+//! A store that had no room: it waits, opens itself again, and carries out what it was about to do.
+//!
+//! Owns:  when it is tried again, what is looked at before changes are taken again.
+//! Never: syncs a second time and believes it: the engine is closed and reads its files anew.
+//!
+//! A group's changes name the rows and what stands in them then. Whether the engine has kept none or all of them when it
+//! is opened again: once they are written again, they are there.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::PoisonError;
+
+use crate::clock::Stopwatch;
+use crate::disk::{is_full, panic_text};
+use crate::entry::Counters;
+use crate::error::OpenError;
+use crate::limits::{OPEN_ROOM_BYTES, ROOM_EVERY, ROOM_EVERY_MAX};
+use crate::verify;
+use crate::writer::{Group, Queue, Shared, Waiting, read_counters, tell};
+
+/// What the drive had no room for, and those who wait for it.
+pub(crate) struct Stuck {
+    group: Option<Group>,
+    waiting: Vec<Waiting>,
+}
+
+impl Stuck {
+    pub(crate) const fn new(group: Group, waiting: Vec<Waiting>) -> Self {
+        Self { group: Some(group), waiting }
+    }
+
+    /// Nobody waits for what had no room: it is begun anew.
+    pub(crate) const fn without_group() -> Self {
+        Self { group: None, waiting: Vec::new() }
+    }
+
+    /// Returns when the store takes changes again, or never will, or a stop is asked for; tells the last. Who waited has
+    /// an answer then.
+    pub(crate) fn wait(mut self, shared: &Shared, queue: &mut Queue) -> bool {
+        let mut pause = ROOM_EVERY;
+        let mut since = Stopwatch::start();
+        let is_stop = loop {
+            if queue.hold(shared, pause.saturating_sub(since.read())) {
+                break true;
+            }
+            if since.read() < pause {
+                continue;
+            }
+            let is_time = pause >= ROOM_EVERY_MAX || shared.spool.free_bytes() >= OPEN_ROOM_BYTES;
+            if is_time && self.go_on(shared) {
+                break false;
+            }
+            pause = (pause * 2).min(ROOM_EVERY_MAX);
+            since = Stopwatch::start();
+        };
+        if let Some(error) = shared.failure() {
+            self.waiting.into_iter().for_each(|waiting| (waiting.answer)(Err(error.clone())));
+        }
+        is_stop
+    }
+
+    /// Tries; whether there is an end, good or bad.
+    fn go_on(&mut self, shared: &Shared) -> bool {
+        let tried = catch_unwind(AssertUnwindSafe(|| self.open_again(shared)));
+        match tried {
+            Ok(Ok(is_open)) => is_open,
+            Ok(Err(reason)) => {
+                shared.fail(format!("opening the store again: {reason}"));
+                true
+            }
+            Err(panic) => {
+                shared.fail(format!("the storage engine panicked: {}", panic_text(panic.as_ref())));
+                true
+            }
+        }
+    }
+
+    /// Opens the store again and carries out what was to be done; `false` if there is still no room.
+    fn open_again(&mut self, shared: &Shared) -> Result<bool, String> {
+        let mut committed = shared.exclusive().unwrap_or_else(PoisonError::into_inner);
+        match shared.disk.open_anew() {
+            Err(OpenError::Io { source, .. }) if is_full(&source) => return Ok(false),
+            Err(error) => return Err(error.to_string()),
+            Ok(()) => {}
+        }
+        let found = read_counters(&shared.disk).map_err(|error| error.to_string())?;
+        let found = self.compare(found, &committed)?;
+        if !verify::looks_right(&shared.disk, &found).map_err(|error| error.to_string())? {
+            return Err("what is derived disagrees with the records".into());
+        }
+        let stopwatch = Stopwatch::start();
+        if let Some(group) = &self.group {
+            match group.commit(shared, &mut committed) {
+                Err(error) if error.is_full => return Ok(false),
+                Err(error) => return Err(error.text),
+                Ok(()) => {}
+            }
+        }
+        drop(committed);
+        shared.spool.checked().map_err(|error| error.to_string())?;
+        shared.is_well_again();
+        if let Some(group) = self.group.take() {
+            let notices = group.end(shared, stopwatch.read());
+            tell(shared, std::mem::take(&mut self.waiting), &notices);
+        }
+        Ok(true)
+    }
+
+    /// The store must be as it was before the group, or behind it; answers which counters that are.
+    fn compare(&self, found: Option<Counters>, before: &Counters) -> Result<Counters, String> {
+        let is_behind = self.group.as_ref().map(|group| group.counters) == found;
+        match found {
+            Some(found) if found == *before || is_behind => Ok(found),
+            // Nothing was ever accepted.
+            None if before.next_seq <= 1 => Ok(*before),
+            found => Err(format!("it counts otherwise than before: {found:?} instead of {before:?}")),
+        }
+    }
+}

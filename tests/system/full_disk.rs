@@ -1,0 +1,231 @@
+//! A disk that is full to its last byte: what is accepted goes on, what is new is refused, and nothing is lost.
+//!
+//! Owns:  small file systems in memory, filling and clearing them.
+//! Never: fills a file system that anybody else uses.
+
+use std::fs::File;
+use std::io::{self, ErrorKind, Write};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use nix::mount::{MsFlags, mount};
+use outbox_control::types::State;
+use outboxd::service::{Gate, Received, Reply, Service};
+use serde_json::Value;
+use tokio::process::Command;
+use tokio::runtime;
+
+use crate::harness::{Daemon, OUTBOXD, Place, http_toml, run, service, until_within};
+use crate::messages::{submit, submit_with};
+use crate::namespace::{Own, with_own};
+
+/// Attempts under way when the disk becomes full.
+const IN_FLIGHT: usize = 1_000;
+
+/// How long the daemon may take for a thousand attempts on a busy machine, and to notice that there is room again.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// A small file system.
+struct Disk {
+    path: PathBuf,
+    _folder: tempfile::TempDir,
+}
+
+impl Disk {
+    /// Mounts one of so many MiB, in the mounts of this thread alone.
+    fn new(mib: u64) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let none: Option<&str> = None;
+        mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none).unwrap();
+        let size = format!("size={mib}m");
+        mount(none, folder.path(), Some("tmpfs"), MsFlags::empty(), Some(size.as_str())).unwrap();
+        Self { path: folder.path().to_owned(), _folder: folder }
+    }
+
+    /// A place whose spool lies on it.
+    fn place(&self, toml: &str) -> Place {
+        let mut place = Place::new(toml);
+        place.spool = self.path.join("spool");
+        // Thousands of messages have thousands of lines.
+        place.log_level = "outboxd=warn,outboxd::engine=info";
+        place
+    }
+
+    fn filler(&self) -> PathBuf {
+        self.path.join("filler")
+    }
+
+    /// Takes all the room that there is.
+    fn fill(&self) {
+        let mut filler = File::options().append(true).create(true).open(self.filler()).unwrap();
+        let full = io::copy(&mut io::repeat(7), &mut Whole(&mut filler)).unwrap_err();
+        assert_eq!(full.kind(), ErrorKind::StorageFull);
+        assert_eq!(free_bytes(&self.path), 0);
+    }
+
+    fn clear(&self) {
+        std::fs::remove_file(self.filler()).unwrap();
+    }
+}
+
+/// Writes on until not one more byte fits.
+struct Whole<'a>(&'a mut File);
+
+impl Write for Whole<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn free_bytes(path: &Path) -> u64 {
+    let stat = nix::sys::statvfs::statvfs(path).unwrap();
+    stat.blocks_available() * stat.fragment_size()
+}
+
+/// Runs a test with file systems of its own.
+fn with_mounts<T: Future<Output = ()>>(name: &str, test: impl FnOnce() -> T + Send + 'static) {
+    with_own(Own::Mounts, name, || {
+        let runtime = runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(test());
+    });
+}
+
+impl Daemon {
+    async fn submit_lines(&self, lines: impl Iterator<Item = String>) {
+        let lines: Vec<String> = lines.collect();
+        let answer = self.post_lines(lines.join("\n")).await;
+        assert!(answer.lines().iter().all(|line| line["status"] == 201), "{:?}", answer.lines().last());
+    }
+
+    async fn status(&self) -> Value {
+        self.get("/v1/status").await.json()
+    }
+
+    async fn wait_sent(&self, count: usize) {
+        until_within(&format!("{count} are sent"), PATIENCE, || async {
+            (self.status().await["sentTotal"] == count).then_some(())
+        })
+        .await;
+    }
+
+    /// Whether the spool is sound; the daemon is killed for it.
+    async fn is_sound(&mut self) {
+        self.kill9().await;
+        let mut fsck = Command::new(OUTBOXD);
+        fsck.arg("fsck").arg(&self.place.spool);
+        let checked = run(fsck, "").await;
+        assert_eq!(checked.code, Some(0), "{checked:?}");
+    }
+}
+
+/// A service that answers what is called `first-...`, and keeps the rest until the gate opens.
+async fn keeping(gate: &Gate) -> Service {
+    let gate = gate.clone();
+    service(move |received: &Received| {
+        let is_kept = received.msg_id.starts_with("kept");
+        if is_kept { Reply::WhenOpen(gate.clone(), Box::new(Reply::Accept)) } else { Reply::Accept }
+    })
+    .await
+}
+
+/// Brings a thousand attempts under way.
+async fn in_flight(daemon: &Daemon, service: &Service) {
+    // As many successes as widen the pace to its end, each to somebody else.
+    daemon.submit_lines((0..IN_FLIGHT).map(|n| submit(&format!("first-{n}"), &format!("f{n}")))).await;
+    daemon.wait_sent(IN_FLIGHT).await;
+    daemon.submit_lines((0..IN_FLIGHT).map(|n| submit(&format!("kept-{n}"), &format!("k{n}")))).await;
+    let kept = |requests: &[Received]| {
+        requests.iter().filter(|received| received.msg_id.starts_with("kept")).count()
+    };
+    service.wait_for(|requests| kept(requests) == IN_FLIGHT, PATIENCE).await.unwrap();
+}
+
+fn toml(service: &Service, spool: &str) -> String {
+    http_toml(
+        service,
+        "dedup_window = \"10m\"",
+        &format!("[delivery]\nconcurrency = 1000\ntimeout = \"5m\"\n[spool]\n{spool}"),
+    )
+}
+
+#[test]
+fn a_full_disk_stops_new_messages_and_nothing_else() {
+    with_mounts("full_disk::a_full_disk_stops_new_messages_and_nothing_else", || async {
+        let disk = Disk::new(192);
+        let gate = Gate::shut();
+        let service = keeping(&gate).await;
+        let mut daemon = Daemon::start_in(disk.place(&toml(&service, "min_free = \"8MiB\""))).await;
+        assert_eq!(daemon.status().await["spool"]["reservedBytes"], 32 << 20);
+        in_flight(&daemon, &service).await;
+        // They wait for their conversation's first, which is under way.
+        daemon.post("/v1/messages", &submit("cancelled", "k1")).await;
+        daemon.post("/v1/messages", &submit_with("expired", "k2", r#""ttl":"1s""#)).await;
+        disk.fill();
+        let refused = daemon.post("/v1/messages", &submit("new", "somebody")).await;
+        let refused = refused.problem(507, "disk_low");
+        assert!(refused["detail"].as_str().unwrap().contains("0 bytes free"), "{refused}");
+        let ready = daemon.get("/v1/health/ready").await;
+        assert_eq!(ready.status, 503, "{ready:?}");
+        let cancelled = daemon.ask("DELETE", "/v1/messages/cancelled", &[], b"").await.json();
+        assert_eq!(cancelled["outcome"], "cancelled", "{cancelled}");
+        daemon.entry_in("expired", State::Expired).await;
+        gate.open();
+        daemon.wait_sent(2 * IN_FLIGHT).await;
+        assert_eq!(free_bytes(&disk.path), 0, "there was no room at any time");
+        for n in 0..IN_FLIGHT {
+            assert!(daemon.client.receipt(&format!("kept-{n}")).await.is_ok(), "kept-{n}");
+        }
+        assert_eq!(service.doubled(), Vec::<String>::new());
+        // A start needs no more than there is, either.
+        daemon.restart().await;
+        assert!(daemon.client.receipt("kept-999").await.is_ok());
+        disk.clear();
+        let accepted = daemon.post("/v1/messages", &submit("new", "somebody")).await;
+        assert_eq!(accepted.status, 201, "{accepted:?}");
+        daemon.wait_sent(2 * IN_FLIGHT + 1).await;
+        let kept = daemon.status().await["spool"]["reservedBytes"].as_u64().unwrap();
+        assert!(kept >= 24 << 20, "filled up in steps: {kept}");
+        daemon.is_sound().await;
+    });
+}
+
+#[test]
+fn without_a_reserve_outcomes_wait_for_room_and_the_daemon_goes_on_by_itself() {
+    with_mounts(
+        "full_disk::without_a_reserve_outcomes_wait_for_room_and_the_daemon_goes_on_by_itself",
+        || async {
+            let disk = Disk::new(128);
+            let gate = Gate::shut();
+            let service = keeping(&gate).await;
+            let spool = "min_free = \"0B\"\nreserve = \"0B\"";
+            let mut daemon = Daemon::start_in(disk.place(&toml(&service, spool))).await;
+            in_flight(&daemon, &service).await;
+            disk.fill();
+            gate.open();
+            until_within("the store to say that it has no room", PATIENCE, || async {
+                let answer = daemon.post("/v1/messages", &submit("new", "somebody")).await;
+                (answer.status == 503).then(|| answer.problem(503, "store_unhealthy"))
+            })
+            .await;
+            assert_eq!(daemon.get("/v1/health/ready").await.status, 503);
+            disk.clear();
+            until_within("the store to go on", PATIENCE, || async {
+                let answer = daemon.post("/v1/messages", &submit("newer", "somebody else")).await;
+                (answer.status < 300).then_some(())
+            })
+            .await;
+            for n in 0..IN_FLIGHT {
+                let id = format!("kept-{n}");
+                until_within(&id, PATIENCE, || async { daemon.client.receipt(&id).await.ok() }).await;
+            }
+            daemon.entry_in("newer", State::Sent).await;
+            assert_eq!(service.doubled(), Vec::<String>::new());
+            assert!(daemon.log().contains("The store takes changes again."), "{}", daemon.log());
+            daemon.is_sound().await;
+        },
+    );
+}
