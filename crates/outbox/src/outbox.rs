@@ -420,7 +420,7 @@ impl Outbox {
     /// # Errors
     /// [`Error::Unhealthy`] or [`Error::Closed`].
     pub fn flush(&self, account: Option<String>, conversation: Option<String>) -> Result<u64> {
-        self.sweep(move |tx, from| {
+        self.sweep("flush", move |tx, from| {
             let scope = Scope { account: account.clone(), conversation: conversation.clone() };
             verbs::flush(tx, &scope, from)
         })
@@ -432,7 +432,7 @@ impl Outbox {
     /// # Errors
     /// [`Error::Unhealthy`] or [`Error::Closed`].
     pub fn wake_not_reached(&self) -> Result<u64> {
-        self.sweep(verbs::wake_not_reached)
+        self.sweep("wake", verbs::wake_not_reached)
     }
 
     /// The same as [`Self::wake_not_reached`], to be awaited where nothing may block.
@@ -495,13 +495,14 @@ impl Outbox {
 
     fn sweep(
         &self,
+        name: &'static str,
         part: impl Fn(&mut Tx<'_>, Option<&[u8]>) -> Result<Swept> + Clone + Send + 'static,
     ) -> Result<u64> {
         let mut changed = 0;
         let mut from: Option<Vec<u8>> = None;
         loop {
             let part = part.clone();
-            let swept = self.verb("flush", move |tx| part(tx, from.as_deref())).wait()?;
+            let swept = self.verb(name, move |tx| part(tx, from.as_deref())).wait()?;
             changed += swept.changed;
             match swept.next {
                 Some(next) => from = Some(next),

@@ -47,7 +47,7 @@ impl Marks {
     }
 
     /// A line, in one write.
-    fn say(&self, verb: &str, id: &str) {
+    pub(crate) fn say(&self, verb: &str, id: &str) {
         (&self.0).write_all(format!("{verb} {id}\n").as_bytes()).unwrap();
     }
 }
@@ -74,7 +74,7 @@ fn open(spool: &Path) -> Outbox {
 }
 
 /// A message whose id says everything of it: conversation, number, size.
-fn message(conversation: &str, number: usize, bytes: usize) -> Submit {
+pub(crate) fn message(conversation: &str, number: usize, bytes: usize) -> Submit {
     let msg_id = format!("{conversation}-{number:05}-{bytes}");
     Submit {
         account: "default".into(),
@@ -91,7 +91,7 @@ pub(crate) fn payload(msg_id: &str) -> Vec<u8> {
     msg_id.bytes().cycle().take(bytes).collect()
 }
 
-fn submit(outbox: &Outbox, marks: &Marks, submit: Submit) {
+pub(crate) fn submit(outbox: &Outbox, marks: &Marks, submit: Submit) {
     let id = submit.msg_id.clone();
     marks.say("submit", &id);
     outbox.submit(submit).wait().unwrap();
@@ -106,7 +106,12 @@ fn submit_many(outbox: &Outbox, marks: &Marks, submits: Vec<Submit>) {
 }
 
 /// Leases what is due and lets it end: as sent, or refused, or not reached; answers how many there were.
-fn attempts(outbox: &Outbox, marks: &Marks, max: usize, outcome: impl Fn(usize, &str) -> Report) -> usize {
+pub(crate) fn attempts(
+    outbox: &Outbox,
+    marks: &Marks,
+    max: usize,
+    outcome: impl Fn(usize, &str) -> Report,
+) -> usize {
     let leases = outbox.lease(LeaseRequest { max, ..LeaseRequest::default() }).wait().unwrap();
     let mut settles = Vec::new();
     for (index, lease) in leases.into_iter().enumerate() {
@@ -128,11 +133,11 @@ fn attempts(outbox: &Outbox, marks: &Marks, max: usize, outcome: impl Fn(usize, 
     ended.len()
 }
 
-fn as_sent(_: usize, msg_id: &str) -> Report {
+pub(crate) fn as_sent(_: usize, msg_id: &str) -> Report {
     sent(&format!("{msg_id}-new"), b"{\"the\":\"replacement\"}")
 }
 
-fn cancel(outbox: &Outbox, marks: &Marks, id: &str) {
+pub(crate) fn cancel(outbox: &Outbox, marks: &Marks, id: &str) {
     marks.say("cancel", id);
     outbox.cancel(id.into(), None).wait().unwrap();
     marks.say("cancelled", id);
