@@ -105,7 +105,8 @@ impl Place {
         command
     }
 
-    fn spawn(&self) -> Child {
+    /// Starts a daemon here, whatever becomes of it.
+    pub(crate) fn spawn(&self) -> Child {
         let log = std::fs::File::options().append(true).create(true).open(self.log_path());
         let log = log.expect("the log");
         let mut command = self.command();

@@ -19,6 +19,7 @@ mod connection;
 mod corners;
 mod crash;
 mod crash_loop;
+mod crash_points;
 mod delivery;
 mod doubt;
 mod events;
