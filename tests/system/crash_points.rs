@@ -28,7 +28,7 @@ use crate::harness::{Daemon, OUTBOXD, Place, QUICK, SOON, http_toml, run, servic
 use crate::messages::{Order, typed};
 
 /// Places that this life does not lead past: leases of an app, an import, a rate of a group, a person's word, damage.
-const ELSEWHERE: [&str; 11] = [
+const ELSEWHERE: [&str; 13] = [
     "extend",
     "take back",
     "put off",
@@ -37,6 +37,8 @@ const ELSEWHERE: [&str; 11] = [
     "restore receipt",
     "rebuild",
     "mend",
+    "quarantine",
+    "write quarantine",
     "write check",
     "sweep",
     "recover",

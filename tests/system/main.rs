@@ -21,11 +21,11 @@ mod crash;
 mod crash_loop;
 mod crash_points;
 mod delivery;
+#[cfg(target_os = "linux")]
+mod disks;
 mod doubt;
 mod events;
 mod expiry;
-#[cfg(target_os = "linux")]
-mod full_disk;
 mod harness;
 mod heads;
 mod heard;
@@ -53,6 +53,8 @@ mod submitting;
 mod tencent;
 mod tidy;
 mod tim_double;
+#[path = "../fixtures/unpack.rs"]
+mod unpack;
 mod verbs;
 mod watching;
 mod why;

@@ -14,6 +14,7 @@ use tokio::process::Command;
 
 use crate::harness::{Daemon, ONCE, OUTBOXD, Run, forgetful_service, http_toml, run, service};
 use crate::messages::{message, submit, submit_with};
+use crate::unpack::{unpack, unpacked};
 
 async fn outboxd(arguments: &[&str], input: &str) -> Run {
     let mut command = Command::new(OUTBOXD);
@@ -270,4 +271,46 @@ async fn a_repair_sets_aside_what_cannot_be_read_and_the_rest_goes_on() {
     let exported = export(&daemon.place.spool).await;
     assert_eq!(exported.code, Some(1), "{exported:?}");
     assert_eq!(by_id(&exported).len(), 10, "what can be read is there all the same");
+}
+
+#[tokio::test]
+async fn a_damaged_mark_keeps_a_daemon_out_and_nothing_from_being_saved() {
+    let mut daemon = full_spool().await;
+    daemon.kill9().await;
+    let spool = daemon.place.spool.to_str().unwrap().to_owned();
+    let whole = by_id(&export(&daemon.place.spool).await);
+    for mark in [Some(b"outbox spoil 1\n".as_slice()), Some(b"\xff\xfe"), Some(b""), None] {
+        let path = daemon.place.spool.join("format");
+        match mark {
+            Some(mark) => std::fs::write(&path, mark).unwrap(),
+            None => std::fs::remove_file(&path).unwrap(),
+        }
+        let refused = run(daemon.place.command(), "").await;
+        assert_eq!(refused.code, Some(1), "{refused:?}");
+        assert!(refused.err.contains("fsck --repair"), "{refused:?}");
+        let exported = export(&daemon.place.spool).await;
+        assert_eq!((exported.code, by_id(&exported)), (Some(0), whole.clone()));
+        let checked = outboxd(&["fsck", &spool], "").await;
+        assert!(checked.code == Some(1) && checked.out.contains("`format`"), "{checked:?}");
+        let repaired = outboxd(&["fsck", "--repair", &spool], "").await;
+        assert_eq!(repaired.code, Some(0), "{repaired:?}");
+        daemon.start_again().await;
+        daemon.kill9().await;
+    }
+    std::fs::write(daemon.place.spool.join("format"), "outbox spool 2\n").unwrap();
+    for command in [vec!["fsck", &spool], vec!["fsck", "--repair", &spool], vec!["export", &spool]] {
+        let refused = outboxd(&command, "").await;
+        assert!(refused.code == Some(1) && refused.err.contains("format 2"), "{refused:?}");
+    }
+    assert!(run(daemon.place.command(), "").await.err.contains("format 2"));
+}
+
+#[tokio::test]
+async fn the_export_of_a_spool_of_format_1_is_what_it_was() {
+    let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/spool-v1");
+    let dir = tempfile::tempdir().unwrap();
+    unpack(&fixture.join("spool"), dir.path());
+    let exported = export(dir.path()).await;
+    assert_eq!(exported.code, Some(0), "{exported:?}");
+    assert_eq!(exported.out.as_bytes(), unpacked(&fixture.join("export.ndjson.gz")));
 }

@@ -211,3 +211,28 @@ async fn a_socket_path_that_is_too_long_is_refused_by_name() {
     assert!(matches!(refused.code, Some(1 | 78)), "{refused:?}");
     assert!(refused.err.contains("107"), "{refused:?}");
 }
+
+#[tokio::test]
+async fn a_spool_of_another_user_is_refused_with_what_to_do() {
+    if !can_be_nobody().await {
+        return;
+    }
+    let mut daemon = Daemon::start("").await;
+    daemon.post("/v1/messages", &submit("kept", "somebody")).await;
+    daemon.term().await;
+    let spool = daemon.place.spool.to_str().unwrap();
+    let socket = daemon.place.path().join("other/outbox.sock");
+    let config = daemon.place.config_path().to_str().unwrap();
+    let socket = socket.to_str().unwrap();
+    let start = [OUTBOXD, "run", "--config", config, "--spool", spool, "--socket", socket];
+    for command in [&start[..], &[OUTBOXD, "fsck", spool], &[OUTBOXD, "export", spool]] {
+        let refused = as_nobody(command).await.unwrap();
+        assert_eq!(refused.code, Some(1), "{refused:?}");
+        assert!(
+            refused.err.contains("Permission denied") && refused.err.contains("own the spool"),
+            "{refused:?}"
+        );
+    }
+    daemon.start_again().await;
+    assert!(daemon.client.message("kept").await.is_ok(), "nothing was changed");
+}

@@ -7,7 +7,7 @@
 //! gets a line for each passing.
 
 /// Everything that a kill may come before, and behind.
-pub const POINTS: [&str; 49] = [
+pub const POINTS: [&str; 51] = [
     // Verbs: carried out and not committed; durable and not answered.
     "submit",
     "lease",
@@ -37,6 +37,7 @@ pub const POINTS: [&str; 49] = [
     "let go",
     "sync",
     "mend",
+    "quarantine",
     // Files of the spool.
     "create folder",
     "write format",
@@ -57,6 +58,7 @@ pub const POINTS: [&str; 49] = [
     "move store in",
     "remove old store",
     "sweep",
+    "write quarantine",
     // The daemon.
     "attempt",
     "bind socket",

@@ -67,8 +67,10 @@ impl OpenError {
             }
             // In quotes: that is no mark of any version.
             Self::Format { path, found, known } if found.starts_with('"') => format!(
-                "nothing was changed; if the file {} was damaged, write `outbox spool {known}` into it",
-                path.join("format").display()
+                "nothing was changed; if the file {} was damaged, `outboxd fsck --repair {}` writes it anew, as does \
+                 `outbox spool {known}` written into it by hand",
+                path.join("format").display(),
+                path.display()
             ),
             Self::Format { .. } => "use the version of the program that wrote it; nothing was changed".into(),
             Self::Io { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {

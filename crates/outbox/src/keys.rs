@@ -198,6 +198,11 @@ pub(crate) fn file(name: [u8; 16]) -> Vec<u8> {
     join(b'b', &[&name])
 }
 
+/// Everything that is set aside.
+pub(crate) fn quarantine() -> Vec<u8> {
+    vec![b'z']
+}
+
 pub(crate) fn set_aside(key: &[u8]) -> Vec<u8> {
     join(b'z', &[key])
 }

@@ -94,6 +94,12 @@ pub const REWRITE_AFTER_IDLE: Duration = Duration::from_secs(10);
 /// log: it reads some GB a second.
 pub const CHECKPOINT_BYTES_MIN: u64 = 16 * 1024 * 1024;
 
+/// Files of records that could not be read; beyond, they stay in the store. Whoever has so many needs another disk.
+pub const QUARANTINE_FILES_MAX: usize = 10_000;
+
+/// Of these, as many are moved in one transaction: each is a file that must be on the drive first.
+pub const QUARANTINE_MOVED_MAX: usize = 32;
+
 /// How long `open` waits for a lock that a process which has just ended may still hold.
 pub const LOCK_WAIT: Duration = Duration::from_secs(2);
 

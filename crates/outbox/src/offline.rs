@@ -64,6 +64,8 @@ pub struct Check {
     pub bad_data: u64,
     /// Whether everything derived agrees with the records.
     pub derived_agrees: bool,
+    /// Whether the mark of the spool's format cannot be read; a daemon does not open it then.
+    pub bad_mark: bool,
     /// Acknowledged messages that are missing.
     pub lost: Option<Lost>,
 }
@@ -76,6 +78,7 @@ impl Check {
             && self.bad_payloads == 0
             && self.bad_data == 0
             && self.derived_agrees
+            && !self.bad_mark
             && self.lost.is_none()
     }
 }
@@ -111,6 +114,14 @@ impl Offline {
         Ok(Self { disk, _copy: copy, spool, counters, clean })
     }
 
+    /// Writes the mark of the spool's format anew, where it cannot be read and everything else can.
+    ///
+    /// # Errors
+    /// [`OpenError`], whose `hint` says what to do.
+    pub fn mend_mark(&self) -> std::result::Result<(), OpenError> {
+        if self.spool.has_mark() { Ok(()) } else { self.spool.write_mark() }
+    }
+
     /// Hands over every message: receipts in the order in which they ended, then entries in the order of
     /// acceptance. What cannot be read is counted and passed over. Needs some bytes of memory for each message.
     ///
@@ -144,7 +155,7 @@ impl Offline {
     /// # Errors
     /// [`Error::Unhealthy`] where the store itself can be read no further.
     pub fn check(&self) -> Result<Check> {
-        let mut check = Check { clean: self.clean, ..Check::default() };
+        let mut check = Check { clean: self.clean, bad_mark: !self.spool.has_mark(), ..Check::default() };
         self.walk(|key, record| match record {
             None => {
                 check.bad_records += 1;
@@ -168,7 +179,8 @@ impl Offline {
                 check.bad_data += u64::from(self.lacks_data(&receipt));
             }
         })?;
-        let mut set_aside = self.disk.walk(b"z")?;
+        check.set_aside = self.spool.files_in_quarantine() as u64;
+        let mut set_aside = self.disk.walk(&keys::quarantine())?;
         while set_aside.step()?.is_some() {
             check.set_aside += 1;
         }

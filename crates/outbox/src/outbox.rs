@@ -28,7 +28,7 @@ use crate::verbs::{
 use crate::verify::{self, Lost, Rebuild};
 use crate::view::{self, EntryView, Message, Payload, SentPage};
 use crate::writer::{Shared, Ticket, Writer, read_counters};
-use crate::{crash, keys, spool};
+use crate::{crash, keys, quarantine, spool};
 
 /// An open outbox. Cheap to clone; the last clone to go closes it.
 #[derive(Clone)]
@@ -159,6 +159,7 @@ impl Outbox {
         }
         let interrupted = settled.map_err(&corrupt)?;
         shared.spool.checked().map_err(crate::disk::io_error("ending the check of", &path))?;
+        move_out(&shared, &writer).map_err(&corrupt)?;
         let orphans = sweep(&shared.spool, &shared.disk)?;
         let mut report =
             OpenReport { clean, checked, interrupted, rebuilt: must_rebuild, lost, orphans, quarantined: 0 };
@@ -713,6 +714,14 @@ fn sweep(spool: &Spool, disk: &Disk) -> std::result::Result<u64, OpenError> {
     let is_named = |name| disk.get(&keys::file(name)).is_ok_and(|row| row.is_some());
     crash::around("sweep", || spool.sweep_payloads(is_named))
         .map_err(crate::disk::io_error("sweeping the payloads of", spool.path()))
+}
+
+/// Moves what was set aside into files.
+fn move_out(shared: &Arc<Shared>, writer: &Writer) -> Result<()> {
+    while shared.disk.next(&keys::quarantine(), &keys::quarantine())?.is_some()
+        && writer.submit(shared, "quarantine", quarantine::move_out).wait()?
+    {}
+    Ok(())
 }
 
 /// Rebuilds what is derived if need be, then ends the attempts that a dead process left behind.

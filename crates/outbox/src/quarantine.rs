@@ -1,15 +1,42 @@
-//! Quarantine: records that cannot be read are set aside, counted and announced.
+//! Quarantine: records that cannot be read are set aside, counted and announced, and then moved out of the store.
 //!
 //! Owns:  where their bytes are kept, and the counts of an entry that cannot tell its own state any more.
 //! Never: throws bytes away, keeps anything else from going on.
+//!
+//! A row is set aside in the transaction that meets it: its bytes stand under another key. The next one moves them into a file,
+//! which is durable before the row goes.
 
 use crate::disk::Rows;
 use crate::entry::StoredPayload;
 use crate::error::Result;
 use crate::keys::{self, Ended, StateIndex};
+use crate::limits::{QUARANTINE_FILES_MAX, QUARANTINE_MOVED_MAX};
 use crate::notice::{Event, EventKind};
 use crate::record::decode;
+use crate::spool::Spool;
 use crate::tx::Tx;
+
+/// Moves some of what was set aside into files; tells whether there may be more. Where none can be written, the rows stay.
+pub(crate) fn move_out(tx: &mut Tx<'_>, spool: &Spool) -> Result<bool> {
+    if spool.files_in_quarantine() >= QUARANTINE_FILES_MAX {
+        return Ok(false);
+    }
+    let prefix = keys::quarantine();
+    let mut from = prefix.clone();
+    for _ in 0..QUARANTINE_MOVED_MAX {
+        let Some((key, bytes)) = tx.next(&prefix, &from)? else { return Ok(false) };
+        let told = format!("row {}, {} bytes\n", key[prefix.len()..].escape_ascii(), bytes.len());
+        let content = [told.as_bytes(), &bytes].concat();
+        let mut name = [0; 16];
+        name.copy_from_slice(&blake3::hash(&content).as_bytes()[..16]);
+        if spool.write_to_quarantine(name, &content).is_err() {
+            return Ok(false);
+        }
+        from = crate::disk::after_key(&key);
+        tx.remove(key);
+    }
+    Ok(true)
+}
 
 impl Tx<'_> {
     /// Moves a record that cannot be read out of the way, counts and announces it. Its bytes are kept.

@@ -8,6 +8,7 @@
 //! lock        held by the one process that has the spool open; says which
 //! store/      sled
 //! payloads/   payloads and replacements over 16 KiB, one file each
+//! quarantine/ what could not be read, one file each; made when it is needed
 //! seal        last acknowledged sequence and counts, to notice a loss inside the store
 //! clean       there while nobody has the spool open and the last one closed it in order
 //! ready       written last: without it nothing in the spool was ever promised
@@ -33,23 +34,16 @@ const FORMAT_MARK: &str = "outbox spool ";
 const STORE_NEW: &str = "store.new";
 const STORE_OLD: &str = "store.old";
 
+/// What could not be read, a file each.
+const QUARANTINE: &str = "quarantine";
+
 /// Written last into a rewritten store: without it, it is not whole.
 const WHOLE: &str = "whole";
 
 /// Everything that may lie in a spool. A directory with anything else and no format mark is not ours.
 const NAMES: [&str; 12] = [
-    "format",
-    "lock",
-    "ready",
-    "seal",
-    "seal.new",
-    "store",
-    "payloads",
-    "clean",
-    "check",
-    "quarantine",
-    STORE_NEW,
-    STORE_OLD,
+    "format", "lock", "ready", "seal", "seal.new", "store", "payloads", "clean", "check", QUARANTINE,
+    STORE_NEW, STORE_OLD,
 ];
 
 /// An open, locked spool directory.
@@ -57,6 +51,8 @@ pub(crate) struct Spool {
     path: PathBuf,
     /// Held, not read: the lock ends with the handle.
     lock: File,
+    /// The mark of the format can be read.
+    has_mark: bool,
 }
 
 /// What a fresh open found.
@@ -102,26 +98,52 @@ impl Spool {
             removed.map_err(io_error("removing", &clean_mark))?;
         }
         sync_path(path)?;
-        Ok(Opened { spool: Self { path: path.clone(), lock }, disk, clean: clean || !is_ready })
+        let spool = Self { path: path.clone(), lock, has_mark: true };
+        Ok(Opened { spool, disk, clean: clean || !is_ready })
     }
 
     /// Looks at a spool that is there, without a change to anything; while the result lives, nobody can open
     /// the spool to write.
     pub(crate) fn look(path: &Path) -> Result<Self, OpenError> {
         let path = path.canonicalize().map_err(io_error("opening", path))?;
+        // Whoever may not read the folder must not hear that nothing is in it.
+        fs::read_dir(&path).map_err(io_error("reading", &path))?;
         if !was_finished(&path) {
             return Err(OpenError::NotASpool { path });
         }
-        check_ours(&path, true)?;
+        let has_mark = match read_mark(&path)? {
+            Mark::Known => true,
+            Mark::Other(found) => {
+                return Err(OpenError::Format { path, found: found.to_string(), known: FORMAT });
+            }
+            // A copy of the rest can be looked at all the same.
+            Mark::Unreadable(_) => false,
+        };
         let file_path = path.join("lock");
-        let lock = File::open(&file_path).map_err(io_error("opening", &file_path))?;
+        let lock = match File::open(&file_path) {
+            // It got lost, and nobody holds what is not there. The folder's own handle keeps nobody out.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => File::open(&path),
+            lock => lock,
+        };
+        let lock = lock.map_err(io_error("opening", &file_path))?;
         match lock.try_lock_shared() {
-            Ok(()) => Ok(Self { path, lock }),
+            Ok(()) => Ok(Self { path, lock, has_mark }),
             Err(fs::TryLockError::WouldBlock) => Err(OpenError::InUse { path, holder: holder_of(&lock) }),
             Err(fs::TryLockError::Error(source)) => {
                 Err(OpenError::Io { action: "locking", path: file_path, source })
             }
         }
+    }
+
+    /// Whether the mark of the format can be read.
+    pub(crate) const fn has_mark(&self) -> bool {
+        self.has_mark
+    }
+
+    /// Writes the mark of the format.
+    pub(crate) fn write_mark(&self) -> Result<(), OpenError> {
+        write_mark(&self.path)?;
+        sync_path(&self.path)
     }
 
     /// The directory.
@@ -161,6 +183,24 @@ impl Spool {
         crash::around("write payload", || write_synced(&part, bytes))?;
         crash::around("rename payload", || fs::rename(&part, dir.join(hex(&name))))?;
         File::open(dir)?.sync_all()
+    }
+
+    /// Writes a file of what could not be read, and makes it durable, name included.
+    pub(crate) fn write_to_quarantine(&self, name: [u8; 16], bytes: &[u8]) -> Result<(), OpenError> {
+        let dir = self.path.join(QUARANTINE);
+        if !dir.exists() {
+            make_dir(&dir)?;
+            sync_path(&self.path)?;
+        }
+        let file = dir.join(hex(&name));
+        let written = crash::around("write quarantine", || write_synced(&file, bytes));
+        written.map_err(io_error("writing", &file))?;
+        sync_path(&dir)
+    }
+
+    /// How many files there are of what could not be read.
+    pub(crate) fn files_in_quarantine(&self) -> usize {
+        fs::read_dir(self.path.join(QUARANTINE)).map_or(0, Iterator::count)
     }
 
     /// Reads a payload file of at most `max` bytes.
@@ -291,26 +331,40 @@ fn make_dir(path: &Path) -> Result<(), OpenError> {
     builder.create(path).map_err(io_error("creating", path))
 }
 
-/// Refuses a directory that holds anything that is not ours, and formats that we do not know.
-fn check_ours(path: &Path, is_ready: bool) -> Result<(), OpenError> {
+/// What says which format a spool has.
+enum Mark {
+    /// The one that this program writes.
+    Known,
+    /// Another one.
+    Other(u32),
+    /// It is not there, or no mark: the beginning of what is, in quotes.
+    Unreadable(String),
+}
+
+fn read_mark(path: &Path) -> Result<Mark, OpenError> {
     let mark = path.join("format");
-    let found = match fs::read_to_string(&mark) {
-        Ok(text) => text,
+    let found = match fs::read(&mark) {
+        Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
         Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
         Err(source) => return Err(OpenError::Io { action: "reading", path: mark, source }),
     };
     let number = found.strip_prefix(FORMAT_MARK).and_then(|rest| rest.trim_end().parse::<u32>().ok());
-    match number {
-        Some(FORMAT) => return Ok(()),
-        Some(_) => {
-            let found = number.unwrap_or_default().to_string();
-            return Err(OpenError::Format { path: path.into(), found, known: FORMAT });
-        }
-        None if is_ready => {
-            let found = format!("{:?}", found.chars().take(32).collect::<String>());
-            return Err(OpenError::Format { path: path.into(), found, known: FORMAT });
-        }
-        None => {}
+    Ok(match number {
+        Some(FORMAT) => Mark::Known,
+        Some(number) => Mark::Other(number),
+        None => Mark::Unreadable(format!("{:?}", found.chars().take(32).collect::<String>())),
+    })
+}
+
+/// Refuses a directory that holds anything that is not ours, and formats that we do not know.
+fn check_ours(path: &Path, is_ready: bool) -> Result<(), OpenError> {
+    let found = match read_mark(path)? {
+        Mark::Known => return Ok(()),
+        Mark::Other(number) => Some(number.to_string()),
+        Mark::Unreadable(found) => is_ready.then_some(found),
+    };
+    if let Some(found) = found {
+        return Err(OpenError::Format { path: path.into(), found, known: FORMAT });
     }
     // No mark yet: new, or a power cut came while it was made. Then there are only names of ours.
     for entry in fs::read_dir(path).map_err(io_error("reading", path))? {
@@ -375,11 +429,15 @@ fn start_over(path: &Path) -> Result<(), OpenError> {
     if check.exists() {
         fs::remove_file(&check).map_err(io_error("removing", &check))?;
     }
+    write_mark(path)?;
+    sync_path(path)
+}
+
+fn write_mark(path: &Path) -> Result<(), OpenError> {
     let mark = path.join("format");
     let text = format!("{FORMAT_MARK}{FORMAT}\n");
     let written = crash::around("write format", || write_synced(&mark, text.as_bytes()));
-    written.map_err(io_error("writing", &mark))?;
-    sync_path(path)
+    written.map_err(io_error("writing", &mark))
 }
 
 /// Declares a spool as made: from here on its content is promised.

@@ -29,7 +29,7 @@ use crate::spool::Spool;
 use crate::stuck::Stuck;
 use crate::tx::Tx;
 use crate::verify::{self, Rebuild};
-use crate::{crash, keys, record};
+use crate::{crash, keys, quarantine, record};
 
 /// Why the store takes no more changes.
 #[derive(Clone)]
@@ -294,6 +294,8 @@ struct Committing {
     /// What the drive had no room for.
     stuck: Option<Stuck>,
     sealed_at: Timestamp,
+    /// Records that were set aside so far.
+    quarantined: u64,
     /// Verbs of the last group: as many callers are about to come again.
     last_verbs: usize,
     rewriter: Rewriter,
@@ -345,6 +347,7 @@ impl Writer {
             queue: Queue { jobs: queue, waiting: VecDeque::new() },
             stuck: None,
             sealed_at: shared.clock.now().time,
+            quarantined: shared.snapshot().quarantined,
             last_verbs: 1,
             rewriter: Rewriter::default(),
         };
@@ -527,6 +530,13 @@ impl Committing {
             } else {
                 shared.fail(format!("mending what is derived: {error}"));
             }
+        }
+        let counted = shared.snapshot().quarantined;
+        // Whoever mends looks at what was set aside, and moves it at the end.
+        if counted > self.quarantined && !shared.spool.asks_for_check() {
+            self.quarantined = counted;
+            // Where it fails, the store does: it says so by itself.
+            while one_group(shared, |tx| quarantine::move_out(tx, &shared.spool)) == Ok(true) {}
         }
         let now = shared.clock.now().time;
         if now >= self.sealed_at.plus(SEAL_EVERY) && shared.failure().is_none() {

@@ -20,7 +20,11 @@ pub(super) fn check(spool: &Path, as_json: bool, out: impl Write) -> Result<Verd
 pub(super) fn repair(config: &Config, as_json: bool, out: impl Write) -> Result<Verdict, Failure> {
     let spool = &config.spool.path;
     // Nothing is made where there is nothing: a typing error must not leave an empty spool behind.
-    let before = Offline::open(spool)?.check()?;
+    let offline = Offline::open(spool)?;
+    let before = offline.check()?;
+    offline.mend_mark()?;
+    // It keeps everybody else out.
+    drop(offline);
     let outbox = open(config)?;
     let report = outbox.report().clone();
     outbox.close();
@@ -60,7 +64,7 @@ fn as_value(spool: &Path, check: &Check, done: Option<&Done>) -> Value {
         "entries": check.entries, "receipts": check.receipts, "setAside": check.set_aside,
         "badRecords": check.bad_records, "badKeys": check.bad_keys, "badPayloads": check.bad_payloads,
         "badPayloadIds": check.bad_payload_ids, "badData": check.bad_data,
-        "derivedAgrees": check.derived_agrees, "lost": lost, "repair": repair,
+        "derivedAgrees": check.derived_agrees, "badMark": check.bad_mark, "lost": lost, "repair": repair,
     })
 }
 
@@ -75,7 +79,11 @@ fn words(spool: &Path, check: &Check, done: Option<&Done>) -> String {
         ));
     }
     if check.set_aside > 0 {
-        lines.push(format!("{} records are set aside", check.set_aside));
+        lines.push(format!(
+            "{} records are set aside, in {}",
+            check.set_aside,
+            spool.join("quarantine").display()
+        ));
     }
     if !check.clean {
         lines.push("the last process did not close it in order; the next start checks it".to_owned());
@@ -93,6 +101,9 @@ fn words(spool: &Path, check: &Check, done: Option<&Done>) -> String {
             "acknowledged messages {} to {} in the order of acceptance are missing",
             lost.from_seq, lost.to_seq
         ));
+    }
+    if check.bad_mark {
+        lines.push("the file `format`, which says that this is a spool, cannot be read".to_owned());
     }
     if !check.derived_agrees {
         lines.push("indices or counts disagree with the records".to_owned());

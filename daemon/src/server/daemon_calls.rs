@@ -260,7 +260,10 @@ pub(super) async fn ready(State(context): State<Arc<Context>>, uri: Uri) -> Answ
         degraded.push("everything is paused".to_owned());
     }
     if counters.quarantined > 0 {
-        degraded.push(format!("{} records could not be read and were set aside", counters.quarantined));
+        degraded.push(format!(
+            "{} records could not be read and were set aside (`quarantine` in the spool)",
+            counters.quarantined
+        ));
     }
     if let Some(lost) = context.outbox.report().lost {
         degraded.push(format!(

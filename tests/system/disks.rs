@@ -1,4 +1,4 @@
-//! A disk that is full to its last byte: what is accepted goes on, what is new is refused, and nothing is lost.
+//! Disks that are full to their last byte, or read-only: what is accepted goes on, what is new is refused, nothing is lost.
 //!
 //! Owns:  small file systems in memory, filling and clearing them.
 //! Never: fills a file system that anybody else uses.
@@ -61,6 +61,13 @@ impl Disk {
         let full = io::copy(&mut io::repeat(7), &mut Whole(&mut filler)).unwrap_err();
         assert_eq!(full.kind(), ErrorKind::StorageFull);
         assert_eq!(free_bytes(&self.path), 0);
+    }
+
+    /// Lets nobody change anything any more, or lets everybody again.
+    fn set_read_only(&self, on: bool) {
+        let none: Option<&str> = None;
+        let flags = if on { MsFlags::MS_RDONLY } else { MsFlags::empty() };
+        mount(none, &self.path, none, MsFlags::MS_REMOUNT | flags, none).unwrap();
     }
 
     fn clear(&self) {
@@ -154,7 +161,7 @@ fn toml(service: &Service, spool: &str) -> String {
 
 #[test]
 fn a_full_disk_stops_new_messages_and_nothing_else() {
-    with_mounts("full_disk::a_full_disk_stops_new_messages_and_nothing_else", || async {
+    with_mounts("disks::a_full_disk_stops_new_messages_and_nothing_else", || async {
         let disk = Disk::new(192);
         let gate = Gate::shut();
         let service = keeping(&gate).await;
@@ -196,7 +203,7 @@ fn a_full_disk_stops_new_messages_and_nothing_else() {
 #[test]
 fn without_a_reserve_outcomes_wait_for_room_and_the_daemon_goes_on_by_itself() {
     with_mounts(
-        "full_disk::without_a_reserve_outcomes_wait_for_room_and_the_daemon_goes_on_by_itself",
+        "disks::without_a_reserve_outcomes_wait_for_room_and_the_daemon_goes_on_by_itself",
         || async {
             let disk = Disk::new(128);
             let gate = Gate::shut();
@@ -228,4 +235,31 @@ fn without_a_reserve_outcomes_wait_for_room_and_the_daemon_goes_on_by_itself() {
             daemon.is_sound().await;
         },
     );
+}
+
+#[test]
+fn a_read_only_disk_is_named_and_still_looked_at() {
+    with_mounts("disks::a_read_only_disk_is_named_and_still_looked_at", || async {
+        let disk = Disk::new(64);
+        let mut daemon = Daemon::start_in(disk.place("[spool]\nmin_free = \"1MiB\"")).await;
+        assert_eq!(daemon.post("/v1/messages", &submit("kept", "somebody")).await.status, 201);
+        daemon.term().await;
+        disk.set_read_only(true);
+        let refused = run(daemon.place.command(), "").await;
+        assert_eq!(refused.code, Some(1), "{refused:?}");
+        assert!(
+            refused.err.contains("Read-only file system") && refused.err.contains("hint: "),
+            "{refused:?}"
+        );
+        let spool = daemon.place.spool.to_str().unwrap();
+        for command in ["fsck", "export"] {
+            let mut look = Command::new(OUTBOXD);
+            look.args([command, spool]);
+            let looked = run(look, "").await;
+            assert_eq!(looked.code, Some(0), "{looked:?}");
+        }
+        disk.set_read_only(false);
+        daemon.start_again().await;
+        assert!(daemon.client.message("kept").await.is_ok());
+    });
 }
