@@ -266,6 +266,12 @@ fn log_report(outbox: &Outbox) {
     if report.quarantined > 0 {
         tracing::error!(count = report.quarantined, "Records could not be read and were set aside.");
     }
+    if let Some(kept) = &report.kept {
+        tracing::error!(
+            kept = %kept.display(),
+            "The store was damaged. `outboxd export` of the copy that is kept prints what can be read of it."
+        );
+    }
     if let Some(lost) = report.lost {
         tracing::error!(
             from_seq = lost.from_seq,

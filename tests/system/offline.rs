@@ -314,3 +314,52 @@ async fn the_export_of_a_spool_of_format_1_is_what_it_was() {
     assert_eq!(exported.code, Some(0), "{exported:?}");
     assert_eq!(exported.out.as_bytes(), unpacked(&fixture.join("export.ndjson.gz")));
 }
+
+/// Flips a bit in the middle of what is used of a stopped spool's store.
+fn flip_a_bit(spool: &Path) {
+    let db = spool.join("store/db");
+    let mut bytes = std::fs::read(&db).unwrap();
+    let used = bytes.iter().rposition(|byte| *byte != 0).unwrap();
+    bytes[used / 2] ^= 1;
+    std::fs::write(&db, bytes).unwrap();
+}
+
+#[tokio::test]
+async fn what_stands_behind_damage_is_saved_and_can_be_taken_back() {
+    const MESSAGES: usize = 300;
+    let mut daemon = Daemon::start("").await;
+    for part in 0..6 {
+        let lines =
+            (0..MESSAGES / 6).map(|n| submit(&format!("m-{part}-{n}"), &format!("u{}", n % 7)) + "\n");
+        assert_eq!(daemon.post_lines(lines.collect::<String>()).await.lines().len(), MESSAGES / 6);
+    }
+    daemon.term().await;
+    let spool = daemon.place.spool.clone();
+    flip_a_bit(&spool);
+    let exported = export(&spool).await;
+    assert_eq!(exported.code, Some(1), "{}", exported.err);
+    assert!(exported.err.contains("the store is damaged"), "{}", exported.err);
+    let saved = by_id(&exported).len();
+    assert!(saved + 20 > MESSAGES, "one message of the log is lost, and the rows in it: {saved}");
+    daemon.start_again().await;
+    let left = daemon.client.status().await.unwrap().spool.messages;
+    assert!(left < MESSAGES as u64 / 4 * 3, "the engine cuts its log: {left}");
+    let ready = daemon.get("/v1/health/ready").await.json();
+    let told = ready["degraded"].to_string();
+    let at = told.find("see `outboxd export ").expect("where they are") + "see `outboxd export ".len();
+    let kept = PathBuf::from(told[at..].split('`').next().unwrap());
+    assert!(daemon.log().contains("The store was damaged."), "{}", daemon.log());
+    daemon.post("/v1/messages", &submit("meanwhile", "somebody")).await;
+    daemon.term().await;
+    let exported = export(&kept).await;
+    assert_eq!(by_id(&exported).len(), saved, "as before the engine opened it");
+    let imported = import(&spool, &exported.out).await;
+    assert_eq!(imported.code, Some(0), "{imported:?}");
+    daemon.start_again().await;
+    let status = daemon.client.status().await.unwrap();
+    assert_eq!(status.spool.messages, saved as u64 + 1);
+    for id in by_id(&exported).keys() {
+        let entry = daemon.client.message(id).await.unwrap();
+        assert!(matches!(entry.state, State::Queued | State::Blocked | State::Deferred), "{entry:?}");
+    }
+}

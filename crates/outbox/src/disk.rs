@@ -17,7 +17,9 @@ use crate::error::OpenError;
 use crate::keys;
 use crate::leaf::{Change, Leaf};
 use crate::leaves::ByWriter;
+use crate::limits::COPY_PART_BYTES;
 use crate::record;
+use crate::salvage::Log;
 
 /// Rows to write (`Some`) and to remove (`None`).
 pub(crate) type Writes = BTreeMap<Vec<u8>, Option<Bytes>>;
@@ -163,6 +165,29 @@ impl Disk {
             }
         }
         Ok(())
+    }
+
+    /// Makes a store of rows that were read elsewhere, as they stood there.
+    pub(crate) fn of_rows(
+        dir: &Path,
+        log: &Log,
+        mut seen: impl FnMut(&[u8], bool),
+    ) -> Result<Self, OpenError> {
+        let disk = Self::open(dir, Sizes::WITHOUT_RESERVE)?;
+        let corrupt = |error: DiskError| OpenError::Corrupt { path: dir.into(), reason: error.text };
+        let (mut batch, mut bytes) = (Batch::new(), 0);
+        for row in log.rows() {
+            let (key, value, may_be_old) = row.map_err(io_error("reading the log for", dir))?;
+            seen(key, may_be_old);
+            bytes += key.len() + value.len();
+            batch.push((key.to_vec(), Some(value.into())));
+            if bytes >= COPY_PART_BYTES {
+                bytes = 0;
+                disk.engine.commit(&std::mem::take(&mut batch)).map_err(corrupt)?;
+            }
+        }
+        disk.engine.commit(&batch).map_err(corrupt)?;
+        Ok(disk)
     }
 
     /// Closes the store and opens what is on the drive, whatever was in memory.

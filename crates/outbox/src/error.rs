@@ -78,7 +78,8 @@ impl OpenError {
             }
             Self::Io { .. } => "look at the file system: space, mount options, health".into(),
             Self::Corrupt { path, .. } => format!(
-                "copy {} before anything else is tried on it; nothing in it was changed",
+                "`outboxd export SPOOL` saves what can be read; copy {} before anything else is tried on it; nothing in it \
+                 was changed",
                 path.display()
             ),
         }

@@ -61,6 +61,7 @@ mod record;
 mod reserve;
 mod retry;
 mod rewrite;
+mod salvage;
 mod spool;
 mod state;
 mod stuck;

@@ -94,6 +94,12 @@ pub const REWRITE_AFTER_IDLE: Duration = Duration::from_secs(10);
 /// log: it reads some GB a second.
 pub const CHECKPOINT_BYTES_MIN: u64 = 16 * 1024 * 1024;
 
+/// The largest store whose log is looked through for damage before it is opened: a quarter of a second.
+pub const SCAN_BYTES_MAX: u64 = 256 * 1024 * 1024;
+
+/// Damaged stores that are kept as they were: a drive that damages another one every week must not fill up with them.
+pub const KEPT_SPOOLS_MAX: usize = 3;
+
 /// Files of records that could not be read; beyond, they stay in the store. Whoever has so many needs another disk.
 pub const QUARANTINE_FILES_MAX: usize = 10_000;
 

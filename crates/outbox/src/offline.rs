@@ -1,8 +1,10 @@
 //! A spool that nobody has open, looked at without changing it.
 //!
-//! Owns:  the private copy of the store that is looked at, the walk over its messages, the check of it.
+//! Owns:  the private copy of the store that is looked at, or the store made of what can be read out of a damaged one; the walk
+//!        over its messages, the check of it.
 //! Never: writes to the spool itself: even opening sled changes its files, so a copy is opened.
 
+use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -12,8 +14,10 @@ use crate::disk::{Disk, Sizes, io_error};
 use crate::entry::{Counters, Entry, Kept, Phase, Place, Receipt, Unresolved, hex};
 use crate::error::{Error, OpenError, Result};
 use crate::keys;
+use crate::limits::SEGMENT_BYTES;
 use crate::record;
-use crate::spool::Spool;
+use crate::salvage::{self, Log};
+use crate::spool::{Spool, copy_files};
 use crate::tx::{Record, decode_message, load_message};
 use crate::verify::{self, Lost};
 use crate::view::{self, Payload};
@@ -91,6 +95,8 @@ pub struct Offline {
     spool: Spool,
     counters: Counters,
     clean: bool,
+    /// Rows of the store that something unreadable may have changed since.
+    doubtful: HashSet<Vec<u8>>,
 }
 
 impl Offline {
@@ -103,7 +109,53 @@ impl Offline {
         let spool = Spool::look(path)?;
         let copy = Scratch::copy_of(&spool.store())?;
         let disk = Disk::open(&copy.path, Sizes::WITHOUT_RESERVE)?;
-        let corrupt = |error: Error| OpenError::Corrupt { path: path.into(), reason: error.to_string() };
+        Self::over(spool, copy, disk, HashSet::new())
+    }
+
+    /// The same, but of a store that is damaged: reads what it can out of the bytes of its file, also where the storage engine
+    /// would not, and makes a store of that. What may have been changed since by something that cannot be read is taken for
+    /// attempted: it may have arrived.
+    ///
+    /// # Errors
+    /// [`OpenError`], whose `hint` says what to do.
+    pub fn salvage(path: &Path) -> std::result::Result<Self, OpenError> {
+        let spool = Spool::look(path)?;
+        let db = spool.store().join("db");
+        let log = Log::read(&db, SEGMENT_BYTES).map_err(io_error("reading", &db))?;
+        let copy = Scratch::new()?;
+        let mut doubtful = HashSet::new();
+        let messages = keys::messages();
+        let disk = Disk::of_rows(&copy.path, &log, |key, may_be_old| {
+            if may_be_old && key.starts_with(&messages) {
+                doubtful.insert(key.to_vec());
+            }
+        })?;
+        Self::over(spool, copy, disk, doubtful)
+    }
+
+    /// Whether the store has places that the storage engine cannot read, or lacks messages: then [`Self::salvage`] may read more.
+    ///
+    /// # Errors
+    /// [`Error::Unhealthy`] where the store itself can be read no further.
+    pub fn is_damaged(&self) -> Result<bool> {
+        let db = self.spool.store().join("db");
+        let damages = salvage::damages(&db, SEGMENT_BYTES);
+        let damages = damages.map_err(|error| Error::Unhealthy { reason: error.to_string() })?;
+        Ok(!damages.is_empty() || verify::lost(self.seal().as_ref(), &self.disk)?.is_some())
+    }
+
+    fn seal(&self) -> Option<Counters> {
+        self.spool.read_seal().and_then(|bytes| record::decode::<Counters>(keys::SEAL, &bytes).ok())
+    }
+
+    fn over(
+        spool: Spool,
+        copy: Scratch,
+        disk: Disk,
+        doubtful: HashSet<Vec<u8>>,
+    ) -> std::result::Result<Self, OpenError> {
+        let path = spool.path().to_owned();
+        let corrupt = |error: Error| OpenError::Corrupt { path: path.clone(), reason: error.to_string() };
         let counters = match read_counters(&disk) {
             Ok(counters) => counters.unwrap_or_default(),
             // The check says so: nothing derived agrees with counters that are not there.
@@ -111,7 +163,7 @@ impl Offline {
             Err(error) => return Err(corrupt(error)),
         };
         let clean = spool.path().join("clean").exists();
-        Ok(Self { disk, _copy: copy, spool, counters, clean })
+        Ok(Self { disk, _copy: copy, spool, counters, clean, doubtful })
     }
 
     /// Writes the mark of the spool's format anew, where it cannot be read and everything else can.
@@ -184,9 +236,7 @@ impl Offline {
         while set_aside.step()?.is_some() {
             check.set_aside += 1;
         }
-        let seal = self.spool.read_seal();
-        let seal = seal.and_then(|bytes| record::decode::<Counters>(keys::SEAL, &bytes).ok());
-        check.lost = verify::lost(seal.as_ref(), &self.disk)?;
+        check.lost = verify::lost(self.seal().as_ref(), &self.disk)?;
         check.derived_agrees = check.bad_records == 0 && verify::agrees(&self.disk, &self.counters)?;
         Ok(check)
     }
@@ -213,8 +263,18 @@ impl Offline {
     fn entry(&self, mut entry: Entry) -> Exported {
         let payload = view::payload_of(&self.disk, &self.spool, &entry).ok();
         let then = self.then();
+        if self.is_doubtful(&entry) && !entry.delivery.has_ended() && entry.delivery.unresolved.is_none() {
+            let (at, since, boot) = (then.wall, then.time, self.counters.clock.boot);
+            entry.delivery.unresolved = Some(Unresolved { at, since, boot, window_end: since });
+        }
         on_wall_clock(&mut entry, |time| Timestamp(then.wall_of(time).0.max(0).unsigned_abs()));
         Exported::Entry { entry: Box::new(entry), payload }
+    }
+
+    /// Whether it may have changed since.
+    fn is_doubtful(&self, entry: &Entry) -> bool {
+        let row = self.disk.leaf_row_of(&keys::message(&entry.identity.msg_id));
+        row.is_ok_and(|row| row.is_some_and(|(own_key, _)| self.doubtful.contains(&*own_key)))
     }
 
     fn receipt(&self, mut receipt: Receipt) -> Exported {
@@ -261,33 +321,21 @@ struct Scratch {
 }
 
 impl Scratch {
-    /// Copies the files of a folder; sled has no folders within but `blobs`.
-    fn copy_of(source: &Path) -> std::result::Result<Self, OpenError> {
+    fn new() -> std::result::Result<Self, OpenError> {
         let path = std::env::temp_dir().join(format!("outbox-copy-{}", hex(&fresh_token(&SystemChance).0)));
         let mut builder = fs::DirBuilder::new();
         #[cfg(unix)]
         std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
         builder.create(&path).map_err(io_error("creating", &path))?;
-        let copy = Self { path };
+        Ok(Self { path })
+    }
+
+    /// Copies the files of a folder; sled has no folders within but `blobs`.
+    fn copy_of(source: &Path) -> std::result::Result<Self, OpenError> {
+        let copy = Self::new()?;
         copy_files(source, &copy.path)?;
         Ok(copy)
     }
-}
-
-fn copy_files(source: &Path, target: &Path) -> std::result::Result<(), OpenError> {
-    for file in fs::read_dir(source).map_err(io_error("reading", source))? {
-        let from = file.map_err(io_error("reading", source))?.path();
-        let Some(name) = from.file_name() else { continue };
-        let to = target.join(name);
-        if from.is_dir() {
-            fs::create_dir(&to).map_err(io_error("creating", &to))?;
-            copy_files(&from, &to)?;
-        } else {
-            fs::copy(&from, &to)
-                .map_err(io_error("copying (the copy is made in the temporary folder)", &from))?;
-        }
-    }
-    Ok(())
 }
 
 impl Drop for Scratch {

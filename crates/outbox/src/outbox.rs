@@ -59,6 +59,8 @@ pub struct OpenReport {
     pub lost: Option<Lost>,
     /// Payload files that no record named, removed.
     pub orphans: u64,
+    /// The store was damaged; a copy of it as it was lies here, as a spool by itself.
+    pub kept: Option<std::path::PathBuf>,
 }
 
 /// The spool as a whole.
@@ -118,7 +120,7 @@ impl Outbox {
     }
 
     fn open_store(config: Config) -> std::result::Result<Self, OpenError> {
-        let Opened { spool, disk, clean } = Spool::open(&config.path, &config.holder, sizes(&config))?;
+        let Opened { spool, disk, clean, kept } = Spool::open(&config.path, &config.holder, sizes(&config))?;
         let path = config.path.clone();
         let corrupt = |error: Error| OpenError::Corrupt { path: path.clone(), reason: error.to_string() };
         let seal = spool.read_seal().and_then(|bytes| record::decode::<Counters>(keys::SEAL, &bytes).ok());
@@ -130,6 +132,7 @@ impl Outbox {
             Err(error) => return Err(corrupt(error)),
         };
         let lost = verify::lost(seal.as_ref(), &disk).map_err(&corrupt)?;
+        let kept = kept.and_then(|kept| kept.unless(lost.is_none()));
         let mark = (counters.clock.time > Timestamp(0)).then_some(counters.clock);
         let clock = SpoolClock::resume(Arc::clone(&config.clock), mark);
         let before = Before { clean, boot: counters.clock.boot };
@@ -161,9 +164,9 @@ impl Outbox {
         shared.spool.checked().map_err(crate::disk::io_error("ending the check of", &path))?;
         move_out(&shared, &writer).map_err(&corrupt)?;
         let orphans = sweep(&shared.spool, &shared.disk)?;
-        let mut report =
-            OpenReport { clean, checked, interrupted, rebuilt: must_rebuild, lost, orphans, quarantined: 0 };
-        report.quarantined = shared.snapshot().quarantined;
+        let quarantined = shared.snapshot().quarantined;
+        let rebuilt = must_rebuild;
+        let report = OpenReport { clean, checked, interrupted, rebuilt, quarantined, lost, orphans, kept };
         Ok(Self { inner: Arc::new(Inner { shared, writer, report }) })
     }
 

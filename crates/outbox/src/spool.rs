@@ -23,7 +23,8 @@ use crate::crash;
 use crate::disk::{Disk, Sizes, forget_cached, io_error, sync_path};
 use crate::entry::hex;
 use crate::error::OpenError;
-use crate::limits::LOCK_WAIT;
+use crate::limits::{KEPT_SPOOLS_MAX, LOCK_WAIT, SCAN_BYTES_MAX};
+use crate::salvage;
 
 /// The format that this program writes.
 pub(crate) const FORMAT: u32 = 1;
@@ -34,8 +35,11 @@ const FORMAT_MARK: &str = "outbox spool ";
 const STORE_NEW: &str = "store.new";
 const STORE_OLD: &str = "store.old";
 
-/// What could not be read, a file each.
+/// What could not be read, a file each, and damaged stores as they were.
 const QUARANTINE: &str = "quarantine";
+
+/// How the name of such a store begins.
+const KEPT: &str = "spool-";
 
 /// Written last into a rewritten store: without it, it is not whole.
 const WHOLE: &str = "whole";
@@ -61,6 +65,27 @@ pub(crate) struct Opened {
     pub(crate) disk: Disk,
     /// The last process closed the spool in order.
     pub(crate) clean: bool,
+    /// Where a damaged store was kept as it was.
+    pub(crate) kept: Option<Kept>,
+}
+
+/// A damaged store that is kept as it was.
+pub(crate) struct Kept {
+    path: PathBuf,
+    is_new: bool,
+}
+
+impl Kept {
+    /// Where it lies; nowhere any more if nothing is missing: a power cut leaves what looks like damage where nothing was
+    /// promised yet.
+    pub(crate) fn unless(self, nothing_is_missing: bool) -> Option<PathBuf> {
+        if nothing_is_missing && self.is_new {
+            // One that stays is in nobody's way.
+            let _ = remove_folder(&self.path);
+            return None;
+        }
+        (!nothing_is_missing).then_some(self.path)
+    }
 }
 
 impl Spool {
@@ -87,6 +112,7 @@ impl Spool {
         if path.join("check").exists() {
             forget_cached(&store);
         }
+        let kept = if is_ready { keep_damaged(path, sizes.segment_bytes) } else { None };
         let clean_mark = path.join("clean");
         let clean = is_ready && clean_mark.exists();
         let disk = Disk::open(&store, sizes)?;
@@ -99,7 +125,7 @@ impl Spool {
         }
         sync_path(path)?;
         let spool = Self { path: path.clone(), lock, has_mark: true };
-        Ok(Opened { spool, disk, clean: clean || !is_ready })
+        Ok(Opened { spool, disk, clean: clean || !is_ready, kept })
     }
 
     /// Looks at a spool that is there, without a change to anything; while the result lives, nobody can open
@@ -200,7 +226,9 @@ impl Spool {
 
     /// How many files there are of what could not be read.
     pub(crate) fn files_in_quarantine(&self) -> usize {
-        fs::read_dir(self.path.join(QUARANTINE)).map_or(0, Iterator::count)
+        let is_file = |entry: &fs::DirEntry| entry.file_type().is_ok_and(|kind| kind.is_file());
+        let entries = fs::read_dir(self.path.join(QUARANTINE));
+        entries.map_or(0, |entries| entries.flatten().filter(is_file).count())
     }
 
     /// Reads a payload file of at most `max` bytes.
@@ -295,6 +323,78 @@ impl Spool {
         }
         Ok(removed)
     }
+}
+
+/// Keeps a damaged store as it is, before the engine opens it: it takes a message that it cannot read for the end of its log, and
+/// writes over what stands behind it. What is kept is a spool by itself; answers where. One that is damaged in the same way is
+/// kept once.
+fn keep_damaged(path: &Path, segment_bytes: usize) -> Option<Kept> {
+    let store = path.join("store");
+    let db = store.join("db");
+    let bytes = fs::metadata(&db).ok()?.len();
+    if bytes > SCAN_BYTES_MAX {
+        return None;
+    }
+    let damages = salvage::damages(&db, segment_bytes).ok().filter(|damages| !damages.is_empty())?;
+    let positions: Vec<u8> = damages.iter().flat_map(|position| position.to_be_bytes()).collect();
+    let name = hex(&blake3::hash(&positions).as_bytes()[..4]);
+    let quarantine = path.join(QUARANTINE);
+    let kept = quarantine.join(format!("{KEPT}{name}"));
+    let is_kept = |entry: &fs::DirEntry| entry.file_name().to_string_lossy().starts_with(KEPT);
+    let known = fs::read_dir(&quarantine).map_or(0, |entries| entries.flatten().filter(is_kept).count());
+    if kept.exists() {
+        return Some(Kept { path: kept, is_new: false });
+    }
+    if known >= KEPT_SPOOLS_MAX || free_bytes_of(path) < bytes.saturating_mul(2) {
+        return None;
+    }
+    // It opens without a copy as well; then what is lost is only said.
+    keep(path, &kept).ok()?;
+    Some(Kept { path: kept, is_new: true })
+}
+
+/// Makes a spool of a copy of the store and links to the payload files.
+fn keep(path: &Path, kept: &Path) -> Result<(), OpenError> {
+    let part = kept.with_extension("part");
+    remove_folder(&part)?;
+    make_dir(&part.join("store/blobs"))?;
+    make_dir(&part.join("payloads"))?;
+    copy_files(&path.join("store"), &part.join("store"))?;
+    for file in fs::read_dir(path.join("payloads")).into_iter().flatten().flatten() {
+        // A payload that cannot be linked is told as missing by whoever looks.
+        let _ = fs::hard_link(file.path(), part.join("payloads").join(file.file_name()));
+    }
+    if let Ok(seal) = fs::read(path.join("seal")) {
+        let copy = part.join("seal");
+        write_synced(&copy, &seal).map_err(io_error("writing", &copy))?;
+    }
+    write_mark(&part)?;
+    write_ready(&part)?;
+    sync_path(&part.join("store/db"))?;
+    fs::rename(&part, kept).map_err(io_error("renaming", &part))?;
+    sync_path(&path.join(QUARANTINE))?;
+    sync_path(path)
+}
+
+/// Copies what lies in a folder into another one that is there.
+pub(crate) fn copy_files(source: &Path, target: &Path) -> Result<(), OpenError> {
+    for file in fs::read_dir(source).map_err(io_error("reading", source))? {
+        let from = file.map_err(io_error("reading", source))?.path();
+        let Some(name) = from.file_name() else { continue };
+        let to = target.join(name);
+        if from.is_dir() {
+            fs::create_dir_all(&to).map_err(io_error("creating", &to))?;
+            copy_files(&from, &to)?;
+        } else {
+            fs::copy(&from, &to)
+                .map_err(io_error("copying (the copy is made in the temporary folder)", &from))?;
+        }
+    }
+    Ok(())
+}
+
+fn free_bytes_of(path: &Path) -> u64 {
+    rustix::fs::statvfs(path).map_or(0, |stat| stat.f_bavail.saturating_mul(stat.f_frsize))
 }
 
 /// Puts a rewritten store that is whole in its place, and removes what is left of a rewrite.

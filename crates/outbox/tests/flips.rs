@@ -15,7 +15,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
-use outbox::{Config, LeaseRequest, Message, Offline, OpenError, Outbox, Submit};
+use outbox::{Config, Exported, LeaseRequest, Message, Offline, OpenError, Outbox, Submit};
 
 use support::sent;
 
@@ -117,8 +117,11 @@ enum Became {
     NotOpened,
 }
 
+/// What became of a damaged spool, how many messages are missing in it, and how many of them nothing saves.
+type Found = (Became, usize, usize);
+
 /// Opens a damaged spool as a user would and reads everything.
-fn look(spool: &Path) -> Result<(Became, usize), String> {
+fn look(spool: &Path) -> Result<Found, String> {
     let outbox = match Outbox::open(config(spool)) {
         Ok(outbox) => outbox,
         Err(error) => return not_opened(spool, &error),
@@ -145,7 +148,43 @@ fn look(spool: &Path) -> Result<(Became, usize), String> {
         1..=PAGE_ROWS => Became::PageLost,
         _ => Became::MoreLost,
     };
-    Ok((became, missing))
+    let saved = outbox.report().kept.clone();
+    drop(outbox);
+    let gone = match saved {
+        Some(kept) => missing.min(MESSAGES - saved_from(&kept)?),
+        None => missing,
+    };
+    Ok((became, missing, gone))
+}
+
+/// How many messages can be read out of a damaged store, each as it was accepted.
+fn saved_from(kept: &Path) -> Result<usize, String> {
+    let offline = Offline::salvage(kept).map_err(|error| format!("what was kept: {error}"))?;
+    let mut saved = 0;
+    let exported = offline.export(|exported| {
+        let is_right = match &exported {
+            Exported::Receipt { receipt, .. } => {
+                let id = &receipt.identity.msg_id;
+                receipt.new_msg_id() == Some(&format!("{id}-new"))
+            }
+            Exported::Entry { entry, payload: Some(kept) } => kept.message == payload(&entry.identity.msg_id),
+            // It says that it has none.
+            Exported::Entry { payload: None, .. } => return Ok(()),
+        };
+        saved += 1;
+        if is_right { Ok(()) } else { Err(Wrong(format!("it is saved as something else: {exported:?}"))) }
+    });
+    exported.map_err(|Wrong(what)| what)?;
+    Ok(saved)
+}
+
+/// Why an export is no good.
+struct Wrong(String);
+
+impl From<outbox::Error> for Wrong {
+    fn from(error: outbox::Error) -> Self {
+        Self(error.to_string())
+    }
 }
 
 /// Whether a message is there as it was accepted; an error if it is there and is not.
@@ -166,22 +205,15 @@ fn is_right(outbox: &Outbox, id: &str) -> Result<bool, String> {
 }
 
 /// It says what to do, and what can be exported is right.
-fn not_opened(spool: &Path, error: &OpenError) -> Result<(Became, usize), String> {
+fn not_opened(spool: &Path, error: &OpenError) -> Result<Found, String> {
     if error.hint().is_empty() {
         return Err(format!("{error}: nobody says what to do"));
     }
-    let Ok(offline) = Offline::open(spool) else { return Ok((Became::NotOpened, MESSAGES)) };
-    let mut saved = 0;
-    let exported = offline.export(|_| {
-        saved += 1;
-        Ok::<_, outbox::Error>(())
-    });
-    exported.map_err(|error| format!("it does not open and cannot be exported: {error}"))?;
-    Ok((Became::NotOpened, MESSAGES - saved))
+    Ok((Became::NotOpened, MESSAGES, MESSAGES - saved_from(spool)?))
 }
 
 /// Looks at a spool in which one thing was changed; a panic is a failure.
-fn look_at(files: &Files, what: &str) -> Result<(Became, usize), String> {
+fn look_at(files: &Files, what: &str) -> Result<Found, String> {
     let root = scratch();
     write(root.path(), files);
     let looked = catch_unwind(AssertUnwindSafe(|| look(root.path())));
@@ -228,22 +260,28 @@ fn random(number: usize) -> usize {
 }
 
 /// Counts what became of many, and shows those that failed.
-fn tell(what: &str, looked: Vec<Result<(Became, usize), String>>) {
-    let mut found: BTreeMap<Became, (usize, usize)> = BTreeMap::new();
+fn tell(what: &str, looked: Vec<Result<Found, String>>) {
+    let mut found: BTreeMap<Became, (usize, usize, usize)> = BTreeMap::new();
     let mut failures = Vec::new();
     println!("{} {what}:", looked.len());
     for looked in looked {
         match looked {
-            Ok((became, missing)) => {
-                let (count, lost) = found.entry(became).or_default();
+            Ok((became, missing, gone)) => {
+                let (count, all_missing, all_gone) = found.entry(became).or_default();
                 *count += 1;
-                *lost += missing;
+                *all_missing += missing;
+                *all_gone += gone;
             }
             Err(failure) => failures.push(failure),
         }
     }
-    for (became, (count, lost)) in &found {
-        println!("  {became:?}: {count}; of {MESSAGES} messages {} are missing in the mean", lost / count);
+    for (became, (count, missing, gone)) in &found {
+        let mean = |sum: &usize| *sum as f64 / *count as f64;
+        println!(
+            "  {became:?}: {count}; of {MESSAGES} messages {:.1} are missing in the mean, and {:.1} of them for good",
+            mean(missing),
+            mean(gone)
+        );
     }
     assert!(
         failures.is_empty(),

@@ -265,10 +265,14 @@ pub(super) async fn ready(State(context): State<Arc<Context>>, uri: Uri) -> Answ
             counters.quarantined
         ));
     }
-    if let Some(lost) = context.outbox.report().lost {
+    let report = context.outbox.report();
+    if let Some(lost) = report.lost {
+        let saved = report.kept.as_ref().map(|kept| format!("; see `outboxd export {}`", kept.display()));
         degraded.push(format!(
-            "messages {} to {} in the order of acceptance are missing from the store",
-            lost.from_seq, lost.to_seq
+            "messages {} to {} in the order of acceptance are missing from the store{}",
+            lost.from_seq,
+            lost.to_seq,
+            saved.unwrap_or_default()
         ));
     }
     for account in accounts.iter().map(|account| shown_account(&context, account)) {

@@ -1,0 +1,411 @@
+//! Salvage: rows read out of the bytes of the engine's file, without the engine.
+//!
+//! Owns:  what is known of the log of sled 0.34: its segments, messages and pages.
+//! Never: writes, believes a byte whose checksum does not fit, opens a store.
+//!
+//! The engine takes a message that it cannot read for the end of its log, and overwrites what stands behind it. Everything
+//! there has checksums of its own and can still be read, as long as nobody has opened the store.
+//!
+//! A file is a run of segments. Each begins with `checksum (4), first position (8), position that was durable (8)`, and goes on
+//! with messages: `checksum (4), kind (1), length, segment, page, body`, the last three numbers of one to nine bytes. A page is
+//! its newest node and the links behind that, in the order of their positions in the log.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+const SEGMENT_HEADER: usize = 20;
+/// Checksum and kind.
+const FIXED_HEADER: usize = 5;
+
+const CAP: u8 = 2;
+const FREE: u8 = 4;
+const NODE: u8 = 8;
+const LINK: u8 = 10;
+/// Of a link: a row is set, or removed.
+const SET: u8 = 0;
+const REMOVE: u8 = 1;
+/// Of a node: it holds rows, not other nodes.
+const LEAF: u8 = 0;
+
+/// Where a value lies in the file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct At {
+    offset: u64,
+    length: usize,
+}
+
+/// A row with the position in the log at which it was written last.
+#[derive(Clone, Copy, Debug)]
+struct Row {
+    position: u64,
+    /// `None` for one that was removed.
+    at: Option<At>,
+}
+
+/// What is known of a page.
+#[derive(Default)]
+struct Page {
+    /// The newest node, or that the page was freed: from here on.
+    since: u64,
+    node: Node,
+    /// Their keys are without the node's prefix.
+    links: Vec<(Vec<u8>, Row)>,
+}
+
+/// A node that holds rows.
+#[derive(Default)]
+struct Node {
+    /// With what the key of each of its rows begins.
+    prefix: Vec<u8>,
+    rows: Vec<(Vec<u8>, At)>,
+}
+
+/// The log of a store that nobody has open.
+pub(crate) struct Log {
+    file: File,
+    rows: BTreeMap<Vec<u8>, Row>,
+    /// Positions of messages that cannot be read, although others behind them in their segment can.
+    damaged: Vec<u64>,
+}
+
+impl Log {
+    /// Reads the log in `db`.
+    pub(crate) fn read(db: &Path, segment_bytes: usize) -> io::Result<Self> {
+        let file = File::open(db)?;
+        let length = file.metadata()?.len();
+        let mut pages: HashMap<u64, Page> = HashMap::new();
+        let mut damaged = Vec::new();
+        let mut bytes = vec![0; segment_bytes];
+        let mut offset = 0;
+        while offset < length {
+            let here = usize::try_from(length - offset).unwrap_or(segment_bytes).min(segment_bytes);
+            file.read_exact_at(&mut bytes[..here], offset)?;
+            let mut segment = Segment::new(&bytes[..here], segment_bytes);
+            while let Some(message) = segment.next() {
+                if let Some(page) = message.page_of_rows() {
+                    pages.entry(page).or_default().take(&message, offset);
+                }
+            }
+            damaged.append(&mut segment.damaged);
+            offset += segment_bytes as u64;
+        }
+        let mut rows: BTreeMap<Vec<u8>, Row> = BTreeMap::new();
+        for (key, row) in pages.into_values().flat_map(Page::into_rows) {
+            rows.entry(key).and_modify(|known| *known = newer(*known, row)).or_insert(row);
+        }
+        rows.retain(|_, row| row.at.is_some());
+        Ok(Self { file, rows, damaged })
+    }
+
+    /// Every row; `true` with one that something unreadable may have changed since.
+    pub(crate) fn rows(&self) -> impl Iterator<Item = io::Result<(&[u8], Vec<u8>, bool)>> {
+        let last = self.damaged.iter().copied().max();
+        self.rows.iter().filter_map(move |(key, row)| {
+            let at = row.at?;
+            let mut value = vec![0; at.length];
+            let read = self.file.read_exact_at(&mut value, at.offset);
+            Some(read.map(|()| (key.as_slice(), value, last.is_some_and(|last| row.position < last))))
+        })
+    }
+}
+
+/// Positions in a log that cannot be read, although others behind them can. Keeps nothing of what it reads.
+pub(crate) fn damages(db: &Path, segment_bytes: usize) -> io::Result<Vec<u64>> {
+    let file = File::open(db)?;
+    let length = file.metadata()?.len();
+    let mut bytes = vec![0; segment_bytes];
+    let (mut offset, mut found) = (0, Vec::new());
+    while offset < length {
+        let here = usize::try_from(length - offset).unwrap_or(segment_bytes).min(segment_bytes);
+        file.read_exact_at(&mut bytes[..here], offset)?;
+        let mut segment = Segment::new(&bytes[..here], segment_bytes);
+        while segment.next().is_some() {}
+        found.append(&mut segment.damaged);
+        offset += segment_bytes as u64;
+    }
+    Ok(found)
+}
+
+fn newer(a: Row, b: Row) -> Row {
+    if b.position > a.position { b } else { a }
+}
+
+impl Page {
+    fn take(&mut self, message: &Message<'_>, segment_offset: u64) {
+        let body = Cursor { bytes: message.body, at: 0 };
+        let base = segment_offset + message.body_at as u64;
+        match message.kind {
+            NODE | FREE if message.position >= self.since => {
+                self.since = message.position;
+                let node = (message.kind == NODE).then(|| node(body, base)).flatten();
+                self.node = node.unwrap_or_default();
+            }
+            LINK => self.links.extend(link(body, base, message.position)),
+            _ => {}
+        }
+    }
+
+    fn into_rows(self) -> impl Iterator<Item = (Vec<u8>, Row)> {
+        let (since, Node { prefix, rows }) = (self.since, self.node);
+        let rows = rows.into_iter().map(|(key, at)| (key, Row { position: since, at: Some(at) }));
+        // A link comes behind the node, and a later link behind an earlier one.
+        let mut all: BTreeMap<Vec<u8>, Row> = rows.collect();
+        for (key, row) in self.links.into_iter().filter(|(_, row)| row.position > since) {
+            let key = [&prefix[..], &key].concat();
+            all.entry(key).and_modify(|known| *known = newer(*known, row)).or_insert(row);
+        }
+        all.into_iter()
+    }
+}
+
+/// A node, if it has rows.
+fn node(mut body: Cursor<'_>, base: u64) -> Option<Node> {
+    // Its neighbour, and one that is being merged into it.
+    body.number()?;
+    body.number()?;
+    body.byte()?;
+    let prefix_length = usize::from(body.byte()?);
+    let low = body.text()?;
+    body.text()?;
+    if body.byte()? != LEAF {
+        return None;
+    }
+    let prefix = low.get(..prefix_length)?;
+    let count = body.number()?;
+    let mut keys = Vec::new();
+    for _ in 0..count {
+        keys.push([prefix, body.text()?].concat());
+    }
+    let rows: Option<_> = keys.into_iter().map(|key| Some((key, body.place(base)?))).collect();
+    Some(Node { prefix: prefix.to_vec(), rows: rows? })
+}
+
+/// The row that a link sets or removes.
+fn link(mut body: Cursor<'_>, base: u64, position: u64) -> Option<(Vec<u8>, Row)> {
+    let what = body.byte()?;
+    let key = match what {
+        SET | REMOVE => body.text()?.to_vec(),
+        _ => return None,
+    };
+    let at = if what == SET { Some(body.place(base)?) } else { None };
+    Some((key, Row { position, at }))
+}
+
+/// A message whose checksum fits.
+struct Message<'a> {
+    kind: u8,
+    page: u64,
+    /// In the log.
+    position: u64,
+    body: &'a [u8],
+    /// Where the body begins in its segment.
+    body_at: usize,
+}
+
+impl Message<'_> {
+    /// The page whose rows it changes.
+    fn page_of_rows(&self) -> Option<u64> {
+        matches!(self.kind, FREE | NODE | LINK).then_some(self.page)
+    }
+}
+
+/// A walk over the messages of a segment.
+struct Segment<'a> {
+    bytes: &'a [u8],
+    segment_bytes: u64,
+    /// Which one of the log it is; not known where its header cannot be read and no message was found.
+    number: Option<u64>,
+    at: usize,
+    /// Where what cannot be read began.
+    unread: Option<usize>,
+    damaged: Vec<u64>,
+}
+
+impl<'a> Segment<'a> {
+    fn new(bytes: &'a [u8], segment_bytes: usize) -> Self {
+        let segment_bytes = segment_bytes as u64;
+        let number = segment_position(bytes).map(|position| position / segment_bytes);
+        // A header that cannot be read is damage, if there is anything behind it.
+        let unread = number.is_none().then_some(0);
+        Self { bytes, segment_bytes, number, at: SEGMENT_HEADER, unread, damaged: Vec::new() }
+    }
+
+    /// The next message that can be read.
+    fn next(&mut self) -> Option<Message<'a>> {
+        while self.at + FIXED_HEADER < self.bytes.len() {
+            let Some((message, number, end)) = self.message_at(self.at) else {
+                self.unread.get_or_insert(self.at);
+                // No message has a zero at the place of its kind.
+                self.at += zeros(&self.bytes[self.at + 4..]).max(1);
+                continue;
+            };
+            self.number = Some(number);
+            if let Some(unread) = self.unread.take() {
+                self.damaged.push(number * self.segment_bytes + unread as u64);
+            }
+            self.at = if message.kind == CAP { self.bytes.len() } else { end };
+            return Some(message);
+        }
+        None
+    }
+
+    /// A message, the number of its segment, and where it ends.
+    fn message_at(&self, at: usize) -> Option<(Message<'a>, u64, usize)> {
+        let kind = *self.bytes.get(at + 4)?;
+        if !(1..=11).contains(&kind) {
+            return None;
+        }
+        let mut header = Cursor { bytes: self.bytes, at: at + FIXED_HEADER };
+        let length = usize::try_from(header.number()?).ok()?;
+        let number = header.number()?;
+        let page = header.number()?;
+        let body_at = header.at;
+        let end = body_at.checked_add(length).filter(|end| *end <= self.bytes.len())?;
+        if self.number.is_some_and(|known| known != number) {
+            return None;
+        }
+        let body = &self.bytes[body_at..end];
+        let mut sum = crc32fast::Hasher::new();
+        sum.update(body);
+        sum.update(&self.bytes[at + 4..body_at]);
+        let stored = u32::from_le_bytes(*self.bytes[at..].first_chunk()?);
+        if !sum.finalize() != stored {
+            return None;
+        }
+        let position = number.checked_mul(self.segment_bytes)?.checked_add(at as u64)?;
+        Some((Message { kind, page, position, body, body_at }, number, end))
+    }
+}
+
+/// How many zeros come first.
+fn zeros(bytes: &[u8]) -> usize {
+    let words = bytes.chunks_exact(8).take_while(|word| **word == [0; 8]).count();
+    let rest = &bytes[words * 8..];
+    words * 8 + rest.iter().take_while(|byte| **byte == 0).count()
+}
+
+/// The position of a segment's beginning, if its header can be read.
+fn segment_position(bytes: &[u8]) -> Option<u64> {
+    let header: &[u8; SEGMENT_HEADER] = bytes.first_chunk()?;
+    let stored = u32::from_le_bytes(*header.first_chunk()?);
+    let position = u64::from_le_bytes(*header[4..].first_chunk()?) ^ (u64::MAX >> 1);
+    (!crc32fast::hash(&header[4..]) == stored).then_some(position)
+}
+
+/// Reads what the engine writes.
+struct Cursor<'a> {
+    bytes: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Cursor<'a> {
+    fn byte(&mut self) -> Option<u8> {
+        let byte = *self.bytes.get(self.at)?;
+        self.at += 1;
+        Some(byte)
+    }
+
+    fn take(&mut self, length: usize) -> Option<&'a [u8]> {
+        let end = self.at.checked_add(length)?;
+        let taken = self.bytes.get(self.at..end)?;
+        self.at = end;
+        Some(taken)
+    }
+
+    /// A number of one to nine bytes.
+    fn number(&mut self) -> Option<u64> {
+        let first = self.byte()?;
+        Some(match first {
+            0..=240 => u64::from(first),
+            241..=248 => 240 + 256 * (u64::from(first) - 241) + u64::from(self.byte()?),
+            249 => 2288 + 256 * u64::from(self.byte()?) + u64::from(self.byte()?),
+            250..=255 => {
+                let taken = self.take(usize::from(first) - 247)?;
+                let mut wide = [0; 8];
+                wide[..taken.len()].copy_from_slice(taken);
+                u64::from_le_bytes(wide)
+            }
+        })
+    }
+
+    /// Bytes behind their length.
+    fn text(&mut self) -> Option<&'a [u8]> {
+        let length = usize::try_from(self.number()?).ok()?;
+        self.take(length)
+    }
+
+    /// The same, but where they lie in the file.
+    fn place(&mut self, base: u64) -> Option<At> {
+        let length = self.text()?.len();
+        Some(At { offset: base + (self.at - length) as u64, length })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::disk::{Bytes, Disk, Sizes, Writes};
+    use crate::limits::SEGMENT_BYTES_BY_HAND;
+
+    const SMALL: Sizes = Sizes { segment_bytes: SEGMENT_BYTES_BY_HAND, reserve_bytes: 0 };
+
+    fn raw_rows(disk: &Disk) -> BTreeMap<Vec<u8>, Vec<u8>> {
+        disk.raw_rows(b"").into_iter().map(|(key, value)| (key, value.to_vec())).collect()
+    }
+
+    fn salvaged(log: &Log) -> BTreeMap<Vec<u8>, Vec<u8>> {
+        log.rows().map(|row| row.map(|(key, value, _)| (key.to_vec(), value)).unwrap()).collect()
+    }
+
+    /// Rows that come, change and go, over several segments.
+    fn fill(disk: &Disk, groups: usize) {
+        for group in 0..groups {
+            let mut writes = Writes::new();
+            for number in 0..20_usize {
+                let key = format!("c{:03}", (group * 7 + number * 13) % 300).into_bytes();
+                let value = (number % 5 > 0).then(|| Bytes::from(vec![group as u8; 40 + number * 17]));
+                writes.insert(key, value);
+            }
+            disk.commit(&writes).unwrap();
+        }
+    }
+
+    #[test]
+    fn what_the_engine_holds_is_read_out_of_its_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let disk = Disk::open(dir.path(), SMALL).unwrap();
+        for _ in 0..6 {
+            fill(&disk, 40);
+            let held = raw_rows(&disk);
+            let log = Log::read(&dir.path().join("db"), SEGMENT_BYTES_BY_HAND).unwrap();
+            assert_eq!(log.damaged, []);
+            assert_eq!(damages(&dir.path().join("db"), SEGMENT_BYTES_BY_HAND).unwrap(), []);
+            assert_eq!(salvaged(&log), held);
+        }
+        assert!(disk.size_bytes() > 4 * SEGMENT_BYTES_BY_HAND as u64, "several segments");
+    }
+
+    #[test]
+    fn a_flipped_bit_costs_its_own_message_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let disk = Disk::open(dir.path(), SMALL).unwrap();
+        fill(&disk, 12);
+        let held = raw_rows(&disk);
+        drop(disk);
+        let db = dir.path().join("db");
+        let whole = std::fs::read(&db).unwrap();
+        let used = whole.iter().rposition(|byte| *byte != 0).unwrap();
+        for at in (SEGMENT_HEADER..used).step_by(997) {
+            let mut damaged = whole.clone();
+            damaged[at] ^= 4;
+            std::fs::write(&db, &damaged).unwrap();
+            let rows = salvaged(&Log::read(&db, SEGMENT_BYTES_BY_HAND).unwrap());
+            let right = held.iter().filter(|(key, value)| rows.get(*key) == Some(value)).count();
+            // One node holds at most some dozen rows.
+            assert!(right + 40 >= held.len(), "{right} of {} behind a flip at {at}", held.len());
+        }
+    }
+}
