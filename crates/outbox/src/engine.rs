@@ -200,6 +200,12 @@ impl Engine {
         })
     }
 
+    /// The next commit finds no room.
+    #[cfg(test)]
+    pub(crate) fn have_no_room(&self) {
+        *self.broken() = Some(DiskError { text: "no room".into(), is_full: true });
+    }
+
     /// Bytes of room that are kept for the store's file now.
     pub(crate) fn reserved_bytes(&self) -> u64 {
         self.reserve.held_bytes()

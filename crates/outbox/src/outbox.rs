@@ -170,6 +170,11 @@ impl Outbox {
         Ok(Self { inner: Arc::new(Inner { shared, writer, report }) })
     }
 
+    #[cfg(test)]
+    pub(crate) fn disk(&self) -> &Disk {
+        &self.inner.shared.disk
+    }
+
     /// What the open found and did.
     #[must_use]
     pub fn report(&self) -> &OpenReport {
@@ -280,7 +285,7 @@ impl Outbox {
     pub fn lease(&self, request: LeaseRequest) -> Ticket<Vec<Lease>> {
         self.inner
             .writer
-            .submit(&self.inner.shared, "lease", move |tx, spool| verbs::lease(tx, spool, &request))
+            .submit_lease(&self.inner.shared, "lease", move |tx, spool| verbs::lease(tx, spool, &request))
     }
 
     /// Records the outcome of a leased attempt. A replacement over 16 KiB is written to a file on this

@@ -116,3 +116,65 @@ impl Stuck {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::{Class, Config, Error, LeaseRequest, Outbox, Outcome, Report, Submit};
+
+    fn submit(outbox: &Outbox, msg_id: &str) -> crate::Result<crate::Submitted> {
+        let submit = Submit {
+            msg_id: msg_id.into(),
+            account: "default".into(),
+            conversation: msg_id.into(),
+            message: b"{}".to_vec(),
+            ..Submit::default()
+        };
+        outbox.submit(submit).wait()
+    }
+
+    fn open(path: &std::path::Path) -> Outbox {
+        Outbox::open(Config { min_free_bytes: 0, ..Config::new(path) }).unwrap()
+    }
+
+    #[test]
+    fn a_request_is_refused_and_what_it_asked_for_may_be_there_afterwards() {
+        let dir = tempfile::tempdir().unwrap();
+        let outbox = open(dir.path());
+        outbox.disk().engine.have_no_room();
+        assert!(matches!(submit(&outbox, "a"), Err(Error::Unhealthy { .. })));
+        assert!(
+            matches!(submit(&outbox, "b"), Err(Error::Unhealthy { .. })),
+            "at once, and not even looked at"
+        );
+        // Whoever waits for an outcome hears when there is room.
+        let lease = outbox.resolve("a".into(), crate::Resolution::default()).wait();
+        assert!(matches!(lease, Err(Error::WrongState { .. })), "{lease:?}");
+        assert_eq!(outbox.failure(), None);
+        assert!(outbox.get("a").is_ok() && outbox.get("b").is_err());
+        assert!(submit(&outbox, "a").unwrap().duplicate && !submit(&outbox, "b").unwrap().duplicate);
+    }
+
+    #[test]
+    fn a_lease_and_an_outcome_wait_for_room() {
+        let dir = tempfile::tempdir().unwrap();
+        let outbox = open(dir.path());
+        submit(&outbox, "a").unwrap();
+        outbox.disk().engine.have_no_room();
+        let mut leases = outbox.lease(LeaseRequest { max: 1, ..LeaseRequest::default() }).wait().unwrap();
+        let lease = leases.pop().expect("a lease that nobody hears of would be under way for ever");
+        outbox.disk().engine.have_no_room();
+        let report = Report {
+            outcome: Outcome::Reject,
+            code: 1,
+            desc: "no".into(),
+            class: Class::PermanentContent,
+            retry_after: None,
+            replacement: None,
+        };
+        outbox.settle(lease.id, report).wait().unwrap();
+        outbox.close();
+        drop(outbox);
+        let outbox = open(dir.path());
+        assert_eq!((outbox.counters().failed, outbox.report().interrupted), (1, 0));
+    }
+}

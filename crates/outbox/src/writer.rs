@@ -200,6 +200,8 @@ pub(crate) type Verb = Box<dyn FnOnce(&mut Tx<'_>, &Spool) -> Answer + Send>;
 pub(crate) enum Kind {
     /// It is refused: whoever asked can ask again.
     Request,
+    /// It is refused, but not once it was carried out: what it gave away must reach the one who asked.
+    Lease,
     /// It waits: what has happened cannot be asked for again.
     Outcome,
 }
@@ -375,6 +377,19 @@ impl Writer {
         match shared.failure() {
             Some(error) => Ticket::refused(error, shared),
             None => self.queue(shared, Kind::Request, name, verb),
+        }
+    }
+
+    /// The same for one that gives something away.
+    pub(crate) fn submit_lease<T: Send + 'static>(
+        &self,
+        shared: &Arc<Shared>,
+        name: &'static str,
+        verb: impl FnOnce(&mut Tx<'_>, &Spool) -> Result<T> + Send + 'static,
+    ) -> Ticket<T> {
+        match shared.failure() {
+            Some(error) => Ticket::refused(error, shared),
+            None => self.queue(shared, Kind::Lease, name, verb),
         }
     }
 
@@ -614,7 +629,7 @@ fn run_group(shared: &Shared, queue: &mut Queue, (first, kind): (Verb, Kind), la
         Err(uncommitted) => {
             let Uncommitted { error, group } = *uncommitted;
             let group = group.filter(|_| shared.is_stuck());
-            let refused = if group.is_some() { without_outcomes(&mut waiting) } else { waiting.split_off(0) };
+            let refused = if group.is_some() { take_requests(&mut waiting) } else { waiting.split_off(0) };
             refused.into_iter().for_each(|refused| (refused.answer)(Err(error.clone())));
             stuck = group.map(|group| Stuck::new(group, waiting));
         }
@@ -633,8 +648,8 @@ pub(crate) fn tell(shared: &Shared, waiting: Vec<Waiting>, notices: &Notices) {
 }
 
 /// Takes out those that can ask again; leaves the others.
-fn without_outcomes(waiting: &mut Vec<Waiting>) -> Vec<Waiting> {
-    let (outcomes, requests) = std::mem::take(waiting).into_iter().partition(|one| one.kind == Kind::Outcome);
+fn take_requests(waiting: &mut Vec<Waiting>) -> Vec<Waiting> {
+    let (outcomes, requests) = std::mem::take(waiting).into_iter().partition(|one| one.kind != Kind::Request);
     *waiting = outcomes;
     requests
 }
