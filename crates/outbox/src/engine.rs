@@ -506,8 +506,12 @@ pub(crate) fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
 /// Lets the system forget what it has in memory of the store's file: after a write that failed it may show what never reached
 /// the drive. A hint; where it is not taken, the store's own check of its log is what is left.
 pub(crate) fn forget_cached(dir: &Path) {
-    let file = File::open(dir.join("db"));
-    let _ = file.map(|file| rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed));
+    #[cfg(target_os = "linux")]
+    if let Ok(file) = File::open(dir.join("db")) {
+        let _ = rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed);
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = dir;
 }
 
 /// Makes a file's content, or a directory's entries, durable.

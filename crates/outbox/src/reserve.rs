@@ -10,7 +10,7 @@ use std::fs::File;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use rustix::fs::{FallocateFlags, fallocate, fstatvfs};
+use rustix::fs::fstatvfs;
 
 use crate::limits::{OPEN_ROOM_BYTES, RESERVE_STEPS};
 
@@ -57,7 +57,7 @@ impl Reserve {
         let missing = end - held.end;
         if missing > self.wanted_bytes / RESERVE_STEPS {
             let more = missing.min(free_bytes(file));
-            if more > 0 && fallocate(file, FallocateFlags::KEEP_SIZE, held.end, more).is_ok() {
+            if more > 0 && allocate(file, held.end, more) {
                 held.end += more;
             }
         }
@@ -76,6 +76,18 @@ impl Reserve {
     fn held(&self) -> MutexGuard<'_, Held> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Gives a file blocks from there on, whatever its length.
+#[cfg(target_os = "linux")]
+fn allocate(file: &File, from: u64, bytes: u64) -> bool {
+    rustix::fs::fallocate(file, rustix::fs::FallocateFlags::KEEP_SIZE, from, bytes).is_ok()
+}
+
+/// Only Linux keeps room behind the end of a file.
+#[cfg(not(target_os = "linux"))]
+fn allocate(_: &File, _: u64, _: u64) -> bool {
+    false
 }
 
 fn free_bytes(file: &File) -> u64 {
