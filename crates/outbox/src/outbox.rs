@@ -27,7 +27,7 @@ use crate::verbs::{
 };
 use crate::verify::{self, Lost, Rebuild};
 use crate::view::{self, EntryView, Message, Payload, SentPage};
-use crate::writer::{Shared, Ticket, Writer, read_counters};
+use crate::writer::{Kind, Shared, Ticket, Writer, read_counters};
 use crate::{crash, keys, quarantine, spool};
 
 /// An open outbox. Cheap to clone; the last clone to go closes it.
@@ -215,7 +215,7 @@ impl Outbox {
         name: &'static str,
         verb: impl FnOnce(&mut Tx<'_>) -> Result<T> + Send + 'static,
     ) -> Ticket<T> {
-        self.inner.writer.submit(&self.inner.shared, name, |tx, _| verb(tx))
+        self.inner.writer.submit(&self.inner.shared, Kind::Request, name, |tx, _| verb(tx))
     }
 
     // --- verbs: each is one transaction, durable when its ticket is answered ------------------------------
@@ -254,7 +254,7 @@ impl Outbox {
             return Ticket::refused(Error::Closed, shared);
         };
         let file = prepared.file;
-        self.inner.writer.submit(shared, "submit", move |tx, spool| {
+        self.inner.writer.submit(shared, Kind::Request, "submit", move |tx, spool| {
             let answer = verbs::submit(tx, prepared);
             if let (Err(_), Some(name)) = (&answer, file) {
                 spool.remove_payload(name);
@@ -283,9 +283,9 @@ impl Outbox {
 
     /// Leases due lane heads.
     pub fn lease(&self, request: LeaseRequest) -> Ticket<Vec<Lease>> {
-        self.inner
-            .writer
-            .submit_lease(&self.inner.shared, "lease", move |tx, spool| verbs::lease(tx, spool, &request))
+        self.inner.writer.submit(&self.inner.shared, Kind::Lease, "lease", move |tx, spool| {
+            verbs::lease(tx, spool, &request)
+        })
     }
 
     /// Records the outcome of a leased attempt. A replacement over 16 KiB is written to a file on this
@@ -343,7 +343,7 @@ impl Outbox {
             Err(error) => return Ticket::refused(error, shared),
         };
         let file = payload.as_ref().and_then(|payload| payload.file);
-        self.inner.writer.submit(shared, "resend", move |tx, spool| {
+        self.inner.writer.submit(shared, Kind::Request, "resend", move |tx, spool| {
             let answer = verbs::resend(tx, &id, online_user_only, payload);
             if let (Err(_) | Ok(Changed::Sent(_)), Some(name)) = (&answer, file) {
                 spool.remove_payload(name);
@@ -405,15 +405,15 @@ impl Outbox {
     /// written to a file on the writer's thread: this is for spools that nothing else uses meanwhile.
     pub fn restore_entry(&self, entry: Entry, payload: Option<Payload>) -> Ticket<Restored> {
         let shared = &self.inner.shared;
-        self.inner
-            .writer
-            .submit(shared, "restore entry", move |tx, spool| verbs::restore_entry(tx, spool, entry, payload))
+        self.inner.writer.submit(shared, Kind::Request, "restore entry", move |tx, spool| {
+            verbs::restore_entry(tx, spool, entry, payload)
+        })
     }
 
     /// Takes a receipt of another spool over.
     pub fn restore_receipt(&self, receipt: Receipt, data: Option<Vec<u8>>) -> Ticket<Restored> {
         let shared = &self.inner.shared;
-        self.inner.writer.submit(shared, "restore receipt", move |tx, spool| {
+        self.inner.writer.submit(shared, Kind::Request, "restore receipt", move |tx, spool| {
             verbs::restore_receipt(tx, spool, receipt, data.as_deref())
         })
     }
@@ -534,7 +534,7 @@ impl Outbox {
         // not wait for room. The receipt says that it is missing.
         let chance = shared.chance.as_ref();
         let file = large.and_then(|data| verbs::write_data_file(&shared.spool, chance, data).ok());
-        self.inner.writer.submit_outcome(shared, name, move |tx, spool| {
+        self.inner.writer.submit(shared, Kind::Outcome, name, move |tx, spool| {
             tx.prepared_file = file;
             let answer = verb(tx, &report);
             let unused = tx.prepared_file.take().or(file.filter(|_| answer.is_err()));
@@ -727,7 +727,7 @@ fn sweep(spool: &Spool, disk: &Disk) -> std::result::Result<u64, OpenError> {
 /// Moves what was set aside into files.
 fn move_out(shared: &Arc<Shared>, writer: &Writer) -> Result<()> {
     while shared.disk.next(&keys::quarantine(), &keys::quarantine())?.is_some()
-        && writer.submit(shared, "quarantine", quarantine::move_out).wait()?
+        && writer.submit(shared, Kind::Request, "quarantine", quarantine::move_out).wait()?
     {}
     Ok(())
 }
@@ -738,14 +738,18 @@ fn settle_in(shared: &Arc<Shared>, writer: &Writer, must_rebuild: bool, before: 
         let mut step = Rebuild::begin();
         while !matches!(step, Rebuild::Done) {
             let part = step;
-            step = writer.submit(shared, "rebuild", move |tx, _| verify::rebuild(tx, part)).wait()?;
+            step = writer
+                .submit(shared, Kind::Request, "rebuild", move |tx, _| verify::rebuild(tx, part))
+                .wait()?;
         }
     }
     let interrupted = shared.snapshot().sending;
     for part in [verbs::recover, verbs::end_windows] {
         let mut from = None;
         loop {
-            from = writer.submit(shared, "recover", move |tx, _| part(tx, before, from)).wait()?;
+            from = writer
+                .submit(shared, Kind::Request, "recover", move |tx, _| part(tx, before, from))
+                .wait()?;
             if from.is_none() {
                 break;
             }

@@ -371,48 +371,15 @@ impl Writer {
     pub(crate) fn submit<T: Send + 'static>(
         &self,
         shared: &Arc<Shared>,
-        name: &'static str,
-        verb: impl FnOnce(&mut Tx<'_>, &Spool) -> Result<T> + Send + 'static,
-    ) -> Ticket<T> {
-        match shared.failure() {
-            Some(error) => Ticket::refused(error, shared),
-            None => self.queue(shared, Kind::Request, name, verb),
-        }
-    }
-
-    /// The same for one that gives something away.
-    pub(crate) fn submit_lease<T: Send + 'static>(
-        &self,
-        shared: &Arc<Shared>,
-        name: &'static str,
-        verb: impl FnOnce(&mut Tx<'_>, &Spool) -> Result<T> + Send + 'static,
-    ) -> Ticket<T> {
-        match shared.failure() {
-            Some(error) => Ticket::refused(error, shared),
-            None => self.queue(shared, Kind::Lease, name, verb),
-        }
-    }
-
-    /// The same for one that tells what has happened: where the store has no room, it waits for that.
-    pub(crate) fn submit_outcome<T: Send + 'static>(
-        &self,
-        shared: &Arc<Shared>,
-        name: &'static str,
-        verb: impl FnOnce(&mut Tx<'_>, &Spool) -> Result<T> + Send + 'static,
-    ) -> Ticket<T> {
-        match shared.failure() {
-            Some(error) if !shared.is_stuck() => Ticket::refused(error, shared),
-            _ => self.queue(shared, Kind::Outcome, name, verb),
-        }
-    }
-
-    fn queue<T: Send + 'static>(
-        &self,
-        shared: &Arc<Shared>,
         kind: Kind,
         name: &'static str,
         verb: impl FnOnce(&mut Tx<'_>, &Spool) -> Result<T> + Send + 'static,
     ) -> Ticket<T> {
+        if let Some(error) = shared.failure()
+            && (kind != Kind::Outcome || !shared.is_stuck())
+        {
+            return Ticket::refused(error, shared);
+        }
         let (sender, receiver) = oneshot::channel();
         let verb = Box::new(move |tx: &mut Tx<'_>, spool: &Spool| -> Answer {
             tx.begin();
