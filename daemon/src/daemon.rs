@@ -269,15 +269,11 @@ fn log_report(outbox: &Outbox) {
     if let Some(kept) = &report.kept {
         tracing::error!(
             kept = %kept.display(),
-            "The store was damaged. `outboxd export` of the copy that is kept prints what can be read of it."
+            "The store was damaged, and was made anew of what could be read of it; the damaged one is kept."
         );
     }
     if let Some(lost) = report.lost {
-        tracing::error!(
-            from_seq = lost.from_seq,
-            to_seq = lost.to_seq,
-            "Acknowledged messages are missing from the store."
-        );
+        tracing::error!(%lost, "What was acknowledged is missing from the store.");
     }
 }
 

@@ -18,8 +18,8 @@ use crate::keys;
 use crate::leaf::{Change, Leaf};
 use crate::leaves::ByWriter;
 use crate::limits::COPY_PART_BYTES;
-use crate::record;
 use crate::salvage::Log;
+use crate::{record, verify};
 
 /// Rows to write (`Some`) and to remove (`None`).
 pub(crate) type Writes = BTreeMap<Vec<u8>, Option<Bytes>>;
@@ -167,18 +167,19 @@ impl Disk {
         Ok(())
     }
 
-    /// Makes a store of rows that were read elsewhere, as they stood there.
+    /// Makes a store of the rows of a damaged one; of those that may have changed since, or of all, entries are doubted.
     pub(crate) fn of_rows(
         dir: &Path,
+        sizes: Sizes,
         log: &Log,
-        mut seen: impl FnMut(&[u8], bool),
+        all_may_be_old: bool,
     ) -> Result<Self, OpenError> {
-        let disk = Self::open(dir, Sizes::WITHOUT_RESERVE)?;
+        let disk = Self::open(dir, sizes)?;
         let corrupt = |error: DiskError| OpenError::Corrupt { path: dir.into(), reason: error.text };
         let (mut batch, mut bytes) = (Batch::new(), 0);
         for row in log.rows() {
             let (key, value, may_be_old) = row.map_err(io_error("reading the log for", dir))?;
-            seen(key, may_be_old);
+            let value = if may_be_old || all_may_be_old { verify::doubt(key, value) } else { value };
             bytes += key.len() + value.len();
             batch.push((key.to_vec(), Some(value.into())));
             if bytes >= COPY_PART_BYTES {

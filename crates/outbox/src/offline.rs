@@ -4,7 +4,6 @@
 //!        over its messages, the check of it.
 //! Never: writes to the spool itself: even opening sled changes its files, so a copy is opened.
 
-use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -95,8 +94,6 @@ pub struct Offline {
     spool: Spool,
     counters: Counters,
     clean: bool,
-    /// Rows of the store that something unreadable may have changed since.
-    doubtful: HashSet<Vec<u8>>,
 }
 
 impl Offline {
@@ -109,7 +106,7 @@ impl Offline {
         let spool = Spool::look(path)?;
         let copy = Scratch::copy_of(&spool.store())?;
         let disk = Disk::open(&copy.path, Sizes::WITHOUT_RESERVE)?;
-        Self::over(spool, copy, disk, HashSet::new())
+        Self::over(spool, copy, disk)
     }
 
     /// The same, but of a store that is damaged: reads what it can out of the bytes of its file, also where the storage engine
@@ -123,14 +120,8 @@ impl Offline {
         let db = spool.store().join("db");
         let log = Log::read(&db, SEGMENT_BYTES).map_err(io_error("reading", &db))?;
         let copy = Scratch::new()?;
-        let mut doubtful = HashSet::new();
-        let messages = keys::messages();
-        let disk = Disk::of_rows(&copy.path, &log, |key, may_be_old| {
-            if may_be_old && key.starts_with(&messages) {
-                doubtful.insert(key.to_vec());
-            }
-        })?;
-        Self::over(spool, copy, disk, doubtful)
+        let disk = Disk::of_rows(&copy.path, Sizes::WITHOUT_RESERVE, &log, false)?;
+        Self::over(spool, copy, disk)
     }
 
     /// Whether the store has places that the storage engine cannot read, or lacks messages: then [`Self::salvage`] may read more.
@@ -148,12 +139,7 @@ impl Offline {
         self.spool.read_seal().and_then(|bytes| record::decode::<Counters>(keys::SEAL, &bytes).ok())
     }
 
-    fn over(
-        spool: Spool,
-        copy: Scratch,
-        disk: Disk,
-        doubtful: HashSet<Vec<u8>>,
-    ) -> std::result::Result<Self, OpenError> {
+    fn over(spool: Spool, copy: Scratch, disk: Disk) -> std::result::Result<Self, OpenError> {
         let path = spool.path().to_owned();
         let corrupt = |error: Error| OpenError::Corrupt { path: path.clone(), reason: error.to_string() };
         let counters = match read_counters(&disk) {
@@ -163,7 +149,7 @@ impl Offline {
             Err(error) => return Err(corrupt(error)),
         };
         let clean = spool.path().join("clean").exists();
-        Ok(Self { disk, _copy: copy, spool, counters, clean, doubtful })
+        Ok(Self { disk, _copy: copy, spool, counters, clean })
     }
 
     /// Writes the mark of the spool's format anew, where it cannot be read and everything else can.
@@ -263,18 +249,8 @@ impl Offline {
     fn entry(&self, mut entry: Entry) -> Exported {
         let payload = view::payload_of(&self.disk, &self.spool, &entry).ok();
         let then = self.then();
-        if self.is_doubtful(&entry) && !entry.delivery.has_ended() && entry.delivery.unresolved.is_none() {
-            let (at, since, boot) = (then.wall, then.time, self.counters.clock.boot);
-            entry.delivery.unresolved = Some(Unresolved { at, since, boot, window_end: since });
-        }
         on_wall_clock(&mut entry, |time| Timestamp(then.wall_of(time).0.max(0).unsigned_abs()));
         Exported::Entry { entry: Box::new(entry), payload }
-    }
-
-    /// Whether it may have changed since.
-    fn is_doubtful(&self, entry: &Entry) -> bool {
-        let row = self.disk.leaf_row_of(&keys::message(&entry.identity.msg_id));
-        row.is_ok_and(|row| row.is_some_and(|(own_key, _)| self.doubtful.contains(&*own_key)))
     }
 
     fn receipt(&self, mut receipt: Receipt) -> Exported {

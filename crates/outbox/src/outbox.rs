@@ -55,11 +55,11 @@ pub struct OpenReport {
     pub rebuilt: bool,
     /// Records set aside because they could not be read, since the spool was made.
     pub quarantined: u64,
-    /// Acknowledged messages that are missing.
+    /// What was acknowledged and is missing.
     pub lost: Option<Lost>,
     /// Payload files that no record named, removed.
     pub orphans: u64,
-    /// The store was damaged; a copy of it as it was lies here, as a spool by itself.
+    /// The store was damaged, and was made anew of what could be read of it; as it was, it lies here, a spool by itself.
     pub kept: Option<std::path::PathBuf>,
 }
 
@@ -120,10 +120,17 @@ impl Outbox {
     }
 
     fn open_store(config: Config) -> std::result::Result<Self, OpenError> {
-        let Opened { spool, disk, clean, kept } = Spool::open(&config.path, &config.holder, sizes(&config))?;
+        let sizes = sizes(&config);
+        let Opened { spool, mut disk, clean, kept } = Spool::open(&config.path, &config.holder, sizes)?;
         let path = config.path.clone();
         let corrupt = |error: Error| OpenError::Corrupt { path: path.clone(), reason: error.to_string() };
         let seal = spool.read_seal().and_then(|bytes| record::decode::<Counters>(keys::SEAL, &bytes).ok());
+        let mut lost = verify::lost(seal.as_ref(), &disk).map_err(&corrupt)?;
+        let kept = kept.and_then(|kept| kept.unless(lost.is_none()));
+        if lost.is_some() {
+            disk = spool.make_anew(disk, kept.as_deref(), seal.as_ref(), sizes)?;
+            lost = verify::lost(seal.as_ref(), &disk).map_err(&corrupt)?;
+        }
         let (counters, counters_lost) = match read_counters(&disk) {
             Ok(Some(counters)) => (counters, false),
             // A spool in which nothing ever changed has none; one with messages has lost them.
@@ -131,8 +138,6 @@ impl Outbox {
             Err(Error::BadRecord { .. }) => (first_counters(seal), true),
             Err(error) => return Err(corrupt(error)),
         };
-        let lost = verify::lost(seal.as_ref(), &disk).map_err(&corrupt)?;
-        let kept = kept.and_then(|kept| kept.unless(lost.is_none()));
         let mark = (counters.clock.time > Timestamp(0)).then_some(counters.clock);
         let clock = SpoolClock::resume(Arc::clone(&config.clock), mark);
         let before = Before { clean, boot: counters.clock.boot };

@@ -100,6 +100,14 @@ impl Log {
         Ok(Self { file, rows, damaged })
     }
 
+    /// A row's value.
+    pub(crate) fn value(&self, key: &[u8]) -> Option<Vec<u8>> {
+        let At { offset, length } = self.rows.get(key)?.at?;
+        let mut value = vec![0; length];
+        self.file.read_exact_at(&mut value, offset).ok()?;
+        Some(value)
+    }
+
     /// Every row; `true` with one that something unreadable may have changed since.
     pub(crate) fn rows(&self) -> impl Iterator<Item = io::Result<(&[u8], Vec<u8>, bool)>> {
         let last = self.damaged.iter().copied().max();

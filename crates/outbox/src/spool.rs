@@ -21,10 +21,11 @@ use std::time::{Duration, Instant};
 
 use crate::crash;
 use crate::disk::{Disk, Sizes, forget_cached, io_error, sync_path};
-use crate::entry::hex;
+use crate::entry::{Counters, hex};
 use crate::error::OpenError;
 use crate::limits::{KEPT_SPOOLS_MAX, LOCK_WAIT, SCAN_BYTES_MAX};
-use crate::salvage;
+use crate::salvage::{self, Log};
+use crate::{keys, record, verify};
 
 /// The format that this program writes.
 pub(crate) const FORMAT: u32 = 1;
@@ -284,6 +285,41 @@ impl Spool {
         moved.map_err(io_error("renaming", &store))?;
         sync_path(&self.path)?;
         finish_exchange(&self.path)
+    }
+
+    /// Makes the store anew of what can be read of a damaged one, `kept` before the engine opened it, or of what the engine left of
+    /// it. Where that cannot be done, for lack of room, it stays as it is.
+    pub(crate) fn make_anew(
+        &self,
+        left: Disk,
+        kept: Option<&Path>,
+        seal: Option<&Counters>,
+        sizes: Sizes,
+    ) -> Result<Disk, OpenError> {
+        if self.read_anew(kept.unwrap_or(&self.path), seal, sizes).is_err() {
+            self.drop_rewrite();
+            return Ok(left);
+        }
+        self.ask_for_check().map_err(io_error("asking for a check in", &self.path))?;
+        drop(left);
+        self.exchange_store()?;
+        Disk::open(&self.path.join("store"), sizes)
+    }
+
+    /// Reads the log of a damaged store into a fresh one beside this.
+    fn read_anew(&self, spool: &Path, seal: Option<&Counters>, sizes: Sizes) -> Result<(), OpenError> {
+        let db = spool.join("store/db");
+        let log = Log::read(&db, sizes.segment_bytes).map_err(io_error("reading", &db))?;
+        // If the end of the log is lost, any row may be an old one.
+        let counters =
+            log.value(keys::COUNTERS).and_then(|bytes| record::decode(keys::COUNTERS, &bytes).ok());
+        let end_is_lost = match (seal, counters) {
+            (Some(seal), Some(counters)) => verify::is_behind(seal, &counters),
+            _ => true,
+        };
+        let new = self.begin_rewrite()?;
+        let sizes = Sizes { reserve_bytes: 0, ..sizes };
+        Disk::of_rows(&new, sizes, &log, end_is_lost).map(drop)
     }
 
     /// Asks the next open to check everything, whatever else says that it need not: something is being mended, or

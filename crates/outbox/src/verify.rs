@@ -3,15 +3,17 @@
 //! Owns:  the check after a stop that was not clean, the rebuild, the comparison with the seal.
 //! Never: changes an entry or a receipt that can be read.
 
-use crate::clock::Timestamp;
+use crate::clock::{BootId, Timestamp};
 use crate::disk::{Bytes, Disk, Rows, after_key, after_prefix};
 use crate::entry::{
     Account, Counters, Entry, Identity, Kept, Lane, LaneKey, Phase, Place, Slot, StoredEvent, StoredPayload,
+    Unresolved,
 };
 use crate::error::{Error, Result};
 use crate::keys::{self, Ended, LaneRow, StateIndex};
+use crate::leaf::{Change, Leaf};
 use crate::limits::GROUP_BYTES_MAX;
-use crate::record::decode;
+use crate::record::{decode, encode};
 use crate::tx::{Record, Tx, decode_message, ended, entry_at, load};
 use crate::verbs::ending;
 
@@ -35,39 +37,117 @@ struct Tally {
     payloads: u64,
 }
 
-/// Messages that were acknowledged and are not there any more.
+/// What was acknowledged and is not there any more: all messages from one on in the order of acceptance, all events from one
+/// on, or neither: then it is other changes of the last moments.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lost {
     /// The first order of acceptance that is missing.
     pub from_seq: u64,
-    /// The last one.
-    pub to_seq: u64,
+    /// The one behind the last.
+    pub next_seq: u64,
+    /// The first durable event that is missing.
+    pub from_event: u64,
+    /// The one behind the last.
+    pub next_event: u64,
 }
 
-/// The next order of acceptance as the records tell: what the store itself knows where it has lost its counters.
-fn next_seq_of_records(rows: &Disk) -> Result<u64> {
-    let (mut messages, mut next) = (rows.walk(&keys::messages())?, 1);
+impl std::fmt::Display for Lost {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let messages = (self.next_seq > self.from_seq).then(|| {
+            format!("messages {} to {} in the order of acceptance", self.from_seq, self.next_seq - 1)
+        });
+        let events = (self.next_event > self.from_event)
+            .then(|| format!("the outcomes of events {} to {}", self.from_event, self.next_event - 1));
+        match (messages, events) {
+            (Some(messages), Some(events)) => write!(f, "{messages}, and {events}"),
+            (Some(one), None) | (None, Some(one)) => f.write_str(&one),
+            (None, None) => f.write_str("the changes of the last moments"),
+        }
+    }
+}
+
+/// How far the store has come.
+struct Reached {
+    next_seq: u64,
+    next_event: u64,
+    /// Spool time of its last change.
+    time: Timestamp,
+}
+
+impl Reached {
+    const fn of(counters: &Counters) -> Self {
+        let Counters { next_seq, next_event, clock, .. } = *counters;
+        Self { next_seq, next_event, time: clock.time }
+    }
+
+    fn is_behind(&self, seal: &Counters) -> bool {
+        seal.next_seq > self.next_seq || seal.next_event > self.next_event || seal.clock.time > self.time
+    }
+}
+
+/// Whether the store of these counters lacks what the seal knows.
+pub(crate) fn is_behind(seal: &Counters, counters: &Counters) -> bool {
+    Reached::of(counters).is_behind(seal)
+}
+
+/// The same as the records tell: what the store itself knows where it has lost its counters.
+fn reached_by_records(rows: &Disk) -> Result<Reached> {
+    // Of the time of changes they tell nothing.
+    let mut reached = Reached { next_seq: 1, next_event: 1, time: Timestamp(u64::MAX) };
+    let mut messages = rows.walk(&keys::messages())?;
     while let Some((key, bytes)) = messages.step()? {
         let seq = match decode_message(&key, &bytes) {
             Ok(Record::Entry(entry)) => entry.identity.seq,
-            Ok(Record::Receipt(receipt)) => receipt.identity.seq,
+            Ok(Record::Receipt(receipt)) => {
+                reached.next_event = reached.next_event.max(receipt.seq + 1);
+                receipt.identity.seq
+            }
             // It tells nothing; the rebuild sets it aside.
             Err(_) => continue,
         };
-        next = next.max(seq + 1);
+        reached.next_seq = reached.next_seq.max(seq + 1);
     }
-    Ok(next)
+    Ok(reached)
 }
 
-/// The acknowledged messages that the seal knows and the store does not.
+/// What the seal knows as acknowledged and the store does not.
 pub(crate) fn lost(seal: Option<&Counters>, rows: &Disk) -> Result<Option<Lost>> {
     let Some(seal) = seal else { return Ok(None) };
-    let next_seq = match load::<Counters>(rows, keys::COUNTERS) {
-        Ok(Some(counters)) => counters.next_seq,
-        Ok(None) | Err(Error::BadRecord { .. }) => next_seq_of_records(rows)?,
+    let reached = match load::<Counters>(rows, keys::COUNTERS) {
+        Ok(Some(counters)) if looks_right(rows, &counters)? => Reached::of(&counters),
+        // What the counters do not know is there all the same.
+        Ok(Some(_)) => reached_by_records(rows)?,
+        Ok(None) | Err(Error::BadRecord { .. }) => reached_by_records(rows)?,
         Err(error) => return Err(error),
     };
-    Ok((seal.next_seq > next_seq).then(|| Lost { from_seq: next_seq, to_seq: seal.next_seq - 1 }))
+    Ok(reached.is_behind(seal).then(|| Lost {
+        from_seq: reached.next_seq,
+        next_seq: seal.next_seq.max(reached.next_seq),
+        from_event: reached.next_event,
+        next_event: seal.next_event.max(reached.next_event),
+    }))
+}
+
+/// The row of a damaged store that something unreadable may have changed since: of its entries, each may have been attempted.
+/// Their timers then disagree, and are made anew.
+pub(crate) fn doubt(own_key: &[u8], bytes: Vec<u8>) -> Vec<u8> {
+    let is_of_records = own_key.starts_with(&keys::messages());
+    let Some(leaf) = is_of_records.then(|| Leaf::read(own_key, &bytes).ok()).flatten() else { return bytes };
+    let doubted: Vec<(Vec<u8>, Vec<u8>)> = leaf
+        .rows_from(0)
+        .filter_map(|(key, record)| {
+            let Ok(Record::Entry(mut entry)) = decode_message(key, record) else { return None };
+            let Identity { submitted_at: at, submitted: since, .. } = entry.identity;
+            if !entry.delivery.has_ended() {
+                let never = Unresolved { at, since, boot: BootId::default(), window_end: since };
+                entry.delivery.unresolved.get_or_insert(never);
+            }
+            Some((key.to_vec(), encode(key, &entry).ok()?))
+        })
+        .collect();
+    let changes: Vec<Change<'_>> =
+        doubted.iter().map(|(key, record)| (key.as_slice(), Some(record.as_slice()))).collect();
+    leaf.changed(&changes).0.bytes(own_key)
 }
 
 /// Whether the counters know the newest message and the newest event: what a group that is there in part would

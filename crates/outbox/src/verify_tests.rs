@@ -385,15 +385,17 @@ fn a_loss_inside_the_store_is_named_by_its_range() {
     });
     let outbox = Outbox::open(config(dir.path())).unwrap();
     let last = outbox.counters().next_seq;
-    assert_eq!(outbox.report().lost, Some(Lost { from_seq: last, to_seq: last }));
+    let lost = outbox.report().lost.unwrap();
+    assert_eq!((lost.from_seq, lost.next_seq, lost.next_event - lost.from_event), (last, last + 1, 0));
+    assert_eq!(lost.to_string(), format!("messages {last} to {last} in the order of acceptance"));
 }
 
 #[test]
 fn a_store_that_has_lost_everything_says_so() {
     let dir = tempfile::tempdir().unwrap();
     full_spool(dir.path());
-    let next = Outbox::open(config(dir.path())).unwrap().counters().next_seq;
-    let all = Some(Lost { from_seq: 1, to_seq: next - 1 });
+    let Counters { next_seq: next, next_event, .. } = Outbox::open(config(dir.path())).unwrap().counters();
+    let all = Some(Lost { from_seq: 1, next_seq: next, from_event: 1, next_event });
     {
         let disk = Disk::open(&dir.path().join("store"), crate::engine::Sizes::WITHOUT_RESERVE).unwrap();
         let gone = disk.raw_rows(b"").into_iter().map(|(key, _)| (key, None)).collect();

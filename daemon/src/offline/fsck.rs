@@ -57,7 +57,12 @@ fn tell(
 }
 
 fn as_value(spool: &Path, check: &Check, done: Option<&Done>) -> Value {
-    let lost = check.lost.map(|lost| json!({"fromSeq": lost.from_seq, "toSeq": lost.to_seq}));
+    let lost = check.lost.map(|lost| {
+        let missing = |from: u64, next: u64| (next > from).then(|| json!({"from": from, "to": next - 1}));
+        json!({
+            "messages": missing(lost.from_seq, lost.next_seq), "events": missing(lost.from_event, lost.next_event),
+        })
+    });
     let repair = done.map(|done| json!({"setAside": done.set_aside, "rebuilt": done.rebuilt}));
     json!({
         "spool": spool.display().to_string(), "sound": check.is_sound(), "clean": check.clean,
@@ -97,10 +102,7 @@ fn words(spool: &Path, check: &Check, done: Option<&Done>) -> String {
     bad(check.bad_payloads, "messages have lost their payload", &check.bad_payload_ids);
     bad(check.bad_data, "receipts have lost their replacement", &[]);
     if let Some(lost) = check.lost {
-        lines.push(format!(
-            "acknowledged messages {} to {} in the order of acceptance are missing",
-            lost.from_seq, lost.to_seq
-        ));
+        lines.push(format!("acknowledged and missing: {lost}"));
     }
     if check.bad_mark {
         lines.push("the file `format`, which says that this is a spool, cannot be read".to_owned());

@@ -266,14 +266,14 @@ pub(super) async fn ready(State(context): State<Arc<Context>>, uri: Uri) -> Answ
         ));
     }
     let report = context.outbox.report();
-    if let Some(lost) = report.lost {
-        let saved = report.kept.as_ref().map(|kept| format!("; see `outboxd export {}`", kept.display()));
+    if let Some(kept) = &report.kept {
         degraded.push(format!(
-            "messages {} to {} in the order of acceptance are missing from the store{}",
-            lost.from_seq,
-            lost.to_seq,
-            saved.unwrap_or_default()
+            "the store was damaged, and was made anew of what could be read of it; the damaged one is kept in {}",
+            kept.display()
         ));
+    }
+    if let Some(lost) = report.lost {
+        degraded.push(format!("missing from the store: {lost}"));
     }
     for account in accounts.iter().map(|account| shown_account(&context, account)) {
         if account.state != AccountState::Open {
