@@ -361,7 +361,7 @@ impl Outbox {
     fn payload_with(&self, id: &str, web: Vec<u8>) -> Result<NewPayload> {
         let shared = &self.inner.shared;
         let (seq, message) = {
-            let _snapshot = shared.snapshot();
+            let _snapshot = shared.view()?;
             match crate::tx::find(&shared.disk, id)? {
                 crate::tx::Record::Entry(entry) => {
                     (entry.identity.seq, view::payload_of(&shared.disk, &shared.spool, &entry)?.message)
@@ -558,7 +558,7 @@ impl Outbox {
     /// [`Error::NotFound`], or [`Error::BadRecord`].
     pub fn get(&self, id: &str) -> Result<Message> {
         let shared = &self.inner.shared;
-        let _snapshot = shared.snapshot();
+        let _snapshot = shared.view()?;
         view::message(&shared.disk, id, shared.clock.now())
     }
 
@@ -568,7 +568,7 @@ impl Outbox {
     /// [`Error::NotFound`], or [`Error::WrongState`] for a message whose payload is no longer kept.
     pub fn payload(&self, id: &str) -> Result<Payload> {
         let shared = &self.inner.shared;
-        let _snapshot = shared.snapshot();
+        let _snapshot = shared.view()?;
         match crate::tx::find(&shared.disk, id)? {
             crate::tx::Record::Entry(entry) => view::payload_of(&shared.disk, &shared.spool, &entry),
             crate::tx::Record::Receipt(receipt) => Err(Error::WrongState {
@@ -585,7 +585,7 @@ impl Outbox {
     /// [`Error::Unhealthy`] or [`Error::BadRecord`].
     pub fn data(&self, receipt: &Receipt) -> Result<Option<Vec<u8>>> {
         let shared = &self.inner.shared;
-        let _snapshot = shared.snapshot();
+        let _snapshot = shared.view()?;
         view::data_of(&shared.disk, &shared.spool, receipt)
     }
 
@@ -595,7 +595,7 @@ impl Outbox {
     /// [`Error::Unhealthy`] or [`Error::BadRecord`].
     pub fn list(&self, filter: &Filter, from: u64, limit: usize) -> Result<Page> {
         let shared = &self.inner.shared;
-        let _snapshot = shared.snapshot();
+        let _snapshot = shared.view()?;
         list::list(&shared.disk, filter, from, limit, shared.clock.now())
     }
 
@@ -606,7 +606,7 @@ impl Outbox {
     /// [`Error::Unhealthy`] or [`Error::BadRecord`].
     pub fn matching(&self, filter: &Filter, from: u64) -> Result<Matching> {
         let shared = &self.inner.shared;
-        let _snapshot = shared.snapshot();
+        let _snapshot = shared.view()?;
         list::matching(&shared.disk, filter, from, shared.clock.now())
     }
 
@@ -616,7 +616,7 @@ impl Outbox {
     /// [`Error::Unhealthy`].
     pub fn events(&self, since: u64, limit: usize) -> Result<EventPage> {
         let shared = &self.inner.shared;
-        let snapshot = shared.snapshot();
+        let snapshot = shared.view()?;
         events::events(&shared.disk, &snapshot, since, limit)
     }
 
@@ -626,7 +626,7 @@ impl Outbox {
     /// [`Error::Unhealthy`].
     pub fn sent(&self, since: u64, limit: usize) -> Result<SentPage> {
         let shared = &self.inner.shared;
-        let snapshot = shared.snapshot();
+        let snapshot = shared.view()?;
         view::sent(&shared.disk, &snapshot, since, limit)
     }
 
@@ -636,7 +636,7 @@ impl Outbox {
     /// [`Error::Unhealthy`] or [`Error::BadRecord`].
     pub fn replaced_by(&self, new_msg_id: &str) -> Result<Vec<Receipt>> {
         let shared = &self.inner.shared;
-        let _snapshot = shared.snapshot();
+        let _snapshot = shared.view()?;
         view::replaced_by(&shared.disk, new_msg_id)
     }
 
@@ -646,7 +646,7 @@ impl Outbox {
     /// [`Error::Unhealthy`] or [`Error::BadRecord`].
     pub fn account(&self, name: &str) -> Result<Option<Account>> {
         let shared = &self.inner.shared;
-        let _snapshot = shared.snapshot();
+        let _snapshot = shared.view()?;
         crate::tx::load(&shared.disk, &keys::account(name))
     }
 
@@ -656,7 +656,7 @@ impl Outbox {
     /// [`Error::Unhealthy`].
     pub fn accounts(&self, limit: usize) -> Result<Vec<Account>> {
         let shared = &self.inner.shared;
-        let _snapshot = shared.snapshot();
+        let _snapshot = shared.view()?;
         view::accounts(&shared.disk, limit.min(LIST_SCAN_MAX), shared.clock.now().time)
     }
 
@@ -673,14 +673,16 @@ impl Outbox {
     pub fn status(&self) -> Result<SpoolStatus> {
         let shared = &self.inner.shared;
         let snapshot = shared.snapshot();
+        // Where rows cannot be read, the counts still are those of the last durable group.
+        let is_well = shared.failure().is_none();
         Ok(SpoolStatus {
             counters: *snapshot,
             store_bytes: shared.disk.size_bytes(),
             free_bytes: shared.spool.free_bytes(),
             reserved_bytes: shared.disk.engine.reserved_bytes(),
             format: spool::FORMAT,
-            oldest_event: view::oldest_event(&shared.disk, &snapshot)?,
-            oldest_waiting: view::oldest_waiting(&shared.disk)?,
+            oldest_event: is_well.then(|| view::oldest_event(&shared.disk, &snapshot)).transpose()?.flatten(),
+            oldest_waiting: is_well.then(|| view::oldest_waiting(&shared.disk)).transpose()?.flatten(),
         })
     }
 
@@ -690,7 +692,7 @@ impl Outbox {
     /// [`Error::Unhealthy`].
     pub fn next_wake(&self) -> Result<Option<Timestamp>> {
         let shared = &self.inner.shared;
-        let _snapshot = shared.snapshot();
+        let _snapshot = shared.view()?;
         view::next_wake(&shared.disk, shared.clock.now().time)
     }
 }

@@ -23,7 +23,7 @@ use crate::crash;
 use crate::disk::{Disk, Sizes, forget_cached, io_error, sync_path};
 use crate::entry::{Counters, hex};
 use crate::error::OpenError;
-use crate::limits::{KEPT_SPOOLS_MAX, LOCK_WAIT, SCAN_BYTES_MAX};
+use crate::limits::{COPY_PART_BYTES, KEPT_SPOOLS_MAX, LOCK_WAIT, SCAN_BYTES_MAX};
 use crate::salvage::{self, Log};
 use crate::{keys, record, verify};
 
@@ -412,6 +412,18 @@ fn keep(path: &Path, kept: &Path) -> Result<(), OpenError> {
     sync_path(path)
 }
 
+/// With reads and writes: what the system does instead differs from one file system to the other.
+fn copy_file(from: &Path, to: &Path) -> io::Result<()> {
+    let (mut from, mut to) = (File::open(from)?, File::create(to)?);
+    let mut part = vec![0; COPY_PART_BYTES];
+    loop {
+        match from.read(&mut part)? {
+            0 => return Ok(()),
+            read => to.write_all(&part[..read])?,
+        }
+    }
+}
+
 /// Copies what lies in a folder into another one that is there.
 pub(crate) fn copy_files(source: &Path, target: &Path) -> Result<(), OpenError> {
     for file in fs::read_dir(source).map_err(io_error("reading", source))? {
@@ -422,8 +434,7 @@ pub(crate) fn copy_files(source: &Path, target: &Path) -> Result<(), OpenError> 
             fs::create_dir_all(&to).map_err(io_error("creating", &to))?;
             copy_files(&from, &to)?;
         } else {
-            fs::copy(&from, &to)
-                .map_err(io_error("copying (the copy is made in the temporary folder)", &from))?;
+            copy_file(&from, &to).map_err(io_error("copying", &from))?;
         }
     }
     Ok(())

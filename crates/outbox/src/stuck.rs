@@ -146,6 +146,8 @@ mod tests {
             matches!(submit(&outbox, "b"), Err(Error::Unhealthy { .. })),
             "at once, and not even looked at"
         );
+        assert!(matches!(outbox.get("a"), Err(Error::Unhealthy { .. })), "nobody reads what is not durable");
+        assert_eq!(outbox.status().unwrap().counters.next_seq, 1);
         // Whoever waits for an outcome hears when there is room.
         let lease = outbox.resolve("a".into(), crate::Resolution::default()).wait();
         assert!(matches!(lease, Err(Error::WrongState { .. })), "{lease:?}");

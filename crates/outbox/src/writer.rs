@@ -124,6 +124,15 @@ impl Shared {
         self.committed.read().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The same for whoever reads rows: after a failure the engine shows what is not on the drive.
+    pub(crate) fn view(&self) -> Result<RwLockReadGuard<'_, Counters>> {
+        let counters = self.snapshot();
+        match self.failure() {
+            Some(error) => Err(error),
+            None => Ok(counters),
+        }
+    }
+
     /// Keeps all readers out while it is held.
     pub(crate) fn exclusive(&self) -> std::sync::LockResult<RwLockWriteGuard<'_, Counters>> {
         self.committed.write()
@@ -673,11 +682,12 @@ fn commit(
     let stopwatch = Stopwatch::start();
     let committed = {
         let mut committed = shared.committed.write().unwrap_or_else(PoisonError::into_inner);
-        group.commit(shared, &mut committed)
+        // The failure is known before anybody reads again.
+        group.commit(shared, &mut committed).map_err(|error| shared.fail_by(error))
     };
     match committed {
         Ok(()) => Ok(group.end(shared, stopwatch.read())),
-        Err(error) => Err(Box::new(Uncommitted { error: shared.fail_by(error), group: Some(group) })),
+        Err(error) => Err(Box::new(Uncommitted { error, group: Some(group) })),
     }
 }
 

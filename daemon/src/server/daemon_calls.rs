@@ -36,8 +36,17 @@ const BEAT_MAX: Duration = Duration::from_secs(30);
 pub(super) async fn status(State(context): State<Arc<Context>>, uri: Uri) -> Answer<Response> {
     Query::read(uri.query(), &[])?;
     let outbox = context.outbox.clone();
-    let (spool, accounts) = reading(move || Ok((outbox.status()?, outbox.accounts(ACCOUNTS_SHOWN)?))).await?;
+    let (spool, accounts) = reading(move || status_and_accounts(&outbox)).await?;
     Ok(json(&shown_status(&context, &spool, &accounts)))
+}
+
+/// The accounts of a store that failed cannot be read; everything else is shown.
+fn status_and_accounts(outbox: &outbox::Outbox) -> outbox::Result<(SpoolStatus, Vec<outbox::Account>)> {
+    let accounts = match outbox.accounts(ACCOUNTS_SHOWN) {
+        Err(_) if outbox.failure().is_some() => Vec::new(),
+        accounts => accounts?,
+    };
+    Ok((outbox.status()?, accounts))
 }
 
 fn shown_status(context: &Context, spool: &SpoolStatus, accounts: &[outbox::Account]) -> Status {
@@ -246,7 +255,7 @@ pub(super) async fn ready(State(context): State<Arc<Context>>, uri: Uri) -> Answ
     Query::read(uri.query(), &[])?;
     let view = context.engine.view();
     let outbox = context.outbox.clone();
-    let (spool, accounts) = reading(move || Ok((outbox.status()?, outbox.accounts(ACCOUNTS_SHOWN)?))).await?;
+    let (spool, accounts) = reading(move || status_and_accounts(&outbox)).await?;
     let failure = context.outbox.failure().map(|failure| failure.to_string());
     let stopping = view.stopping.then(|| "the daemon is stopping".to_owned());
     let refusal = failure.or(stopping).or_else(|| no_room(&context.outbox.config(), &spool));

@@ -65,9 +65,12 @@ pub(super) fn of_store(error: &Error) -> Problem {
             .with_hint("Send less, or raise spool.max_message_bytes in the configuration."),
         Error::Full { .. } => Problem::new(ProblemCode::OutboxFull, detail),
         Error::DiskLow { .. } => Problem::new(ProblemCode::DiskLow, detail),
-        Error::BadRecord { .. } | Error::Unhealthy { .. } | Error::Unavailable { .. } => {
+        // The engine says once that the store has failed; each of these stands for itself.
+        Error::BadRecord { .. } | Error::Unavailable { .. } => {
+            tracing::error!(error = detail, "The store could not do what was asked of it.");
             Problem::new(ProblemCode::StoreUnhealthy, detail)
         }
+        Error::Unhealthy { .. } => Problem::new(ProblemCode::StoreUnhealthy, detail),
         Error::Closed => Problem::new(ProblemCode::ShuttingDown, "the daemon is stopping"),
     }
 }

@@ -127,7 +127,7 @@ impl ProblemCode {
             Self::TooLarge => "The request is too large",
             Self::OutboxFull => "The outbox is full",
             Self::DiskLow => "The disk is nearly full",
-            Self::StoreUnhealthy => "The store cannot write",
+            Self::StoreUnhealthy => "The store cannot read or write",
             Self::ShuttingDown => "The daemon is stopping",
             Self::Denied => "This user may not do that",
             Self::Unsupported => "This is not supported",

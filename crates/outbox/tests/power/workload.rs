@@ -3,12 +3,13 @@
 //! Owns:  the workloads, the marks: what was begun and what was promised, each as a line before and behind its call.
 //! Never: judges.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::Write;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use outbox::{Config, LeaseRequest, Outbox, Outcome, Report, Submit};
+use outbox::{Config, LeaseRequest, Message, Outbox, Outcome, Report, Submit};
 
 use crate::support::{report, sent, usual_class};
 
@@ -250,6 +251,7 @@ fn trouble(spool: &Path, marks: &Marks, passes: bool) {
         Ok(outbox) => outbox,
         Err(error) => return marks.say("refused", &format!("open: {error}")),
     };
+    let mut told = BTreeSet::new();
     for number in 0..8 {
         let bytes = if number % 4 == 3 { 30_000 } else { 900 };
         let submit = message("trouble", number, bytes);
@@ -264,8 +266,9 @@ fn trouble(spool: &Path, marks: &Marks, passes: bool) {
         }
         if number % 2 == 1 {
             // Where the store fails, everything behind it is refused, too.
-            let _ = try_one(&outbox, marks);
+            let _ = try_one(&outbox, marks, &mut told);
         }
+        tell_what_is_read(&outbox, marks, &mut told);
         say_health(&outbox, marks);
         if passes {
             wait_until_well(&outbox);
@@ -283,13 +286,26 @@ fn wait_until_well(outbox: &Outbox) {
     }
 }
 
+/// Whoever reads that a message was sent has been told so, whatever became of the call that recorded it.
+fn tell_what_is_read(outbox: &Outbox, marks: &Marks, told: &mut BTreeSet<String>) {
+    for number in 0..8 {
+        for bytes in [900, 30_000] {
+            let id = message("trouble", number, bytes).msg_id;
+            if matches!(outbox.get(&id), Ok(Message::Receipt(_))) && told.insert(id.clone()) {
+                marks.say("sent", &id);
+            }
+        }
+    }
+}
+
 /// One attempt; an error if the store took no more.
-fn try_one(outbox: &Outbox, marks: &Marks) -> outbox::Result<()> {
+fn try_one(outbox: &Outbox, marks: &Marks, told: &mut BTreeSet<String>) -> outbox::Result<()> {
     for lease in outbox.lease(LeaseRequest { max: 1, ..LeaseRequest::default() }).wait()? {
         marks.say("send", &lease.msg_id);
         outbox.settle(lease.id, as_sent(0, &lease.msg_id)).wait()?;
         say_health(outbox, marks);
         marks.say("sent", &lease.msg_id);
+        told.insert(lease.msg_id);
     }
     Ok(())
 }
