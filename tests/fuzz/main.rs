@@ -69,25 +69,25 @@ fn one(name: &str, seed: u64, case: u64, input: &[u8], check: fn(&[u8])) {
 
 #[test]
 fn no_bytes_are_taken_for_a_record_that_nobody_wrote() {
-    run("record", 400_000, Corpus::new(record::seeds(), record::WORDS), record::check);
+    run("record", 1_000_000, Corpus::new(record::seeds(), record::WORDS), record::check);
 }
 
 #[test]
 fn no_request_is_taken_for_what_it_does_not_say() {
-    run("request", 40_000, Corpus::new(request::seeds(), request::WORDS), request::check);
+    run("request", 100_000, Corpus::new(request::seeds(), request::WORDS), request::check);
 }
 
 #[test]
 fn no_message_changes_by_being_read_and_written() {
-    run("tim", 30_000, Corpus::new(tim::seeds(), tim::WORDS), tim::check);
+    run("tim", 75_000, Corpus::new(tim::seeds(), tim::WORDS), tim::check);
 }
 
 #[test]
 fn no_text_is_a_configuration_that_breaks_a_limit_or_shows_a_secret() {
-    run("config", 8_000, Corpus::new(config::seeds(), config::WORDS), config::check);
+    run("config", 20_000, Corpus::new(config::seeds(), config::WORDS), config::check);
 }
 
 #[test]
 fn no_path_reaches_what_its_role_may_not() {
-    run("routing", 30_000, Corpus::new(routing::seeds(), routing::WORDS), routing::check);
+    run("routing", 75_000, Corpus::new(routing::seeds(), routing::WORDS), routing::check);
 }

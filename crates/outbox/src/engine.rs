@@ -503,6 +503,20 @@ pub(crate) fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
         .unwrap_or_else(|| "the storage engine panicked".to_owned())
 }
 
+/// Places at which sled itself can be made to fail.
+#[cfg(feature = "failpoints")]
+pub mod failpoints {
+    /// Lets a place fail at the passings whose bits are set, the lowest first.
+    pub fn set(place: &'static str, passings: u64) {
+        sled::fail::set(place, passings);
+    }
+
+    /// Lets nothing fail any more.
+    pub fn reset() {
+        sled::fail::reset();
+    }
+}
+
 /// Lets the system forget what it has in memory of the store's file: after a write that failed it may show what never reached
 /// the drive. A hint; where it is not taken, the store's own check of its log is what is left.
 pub(crate) fn forget_cached(dir: &Path) {

@@ -38,6 +38,9 @@ mod config;
 pub mod crash;
 mod disk;
 mod engine;
+#[cfg(feature = "failpoints")]
+#[doc(hidden)]
+pub use engine::failpoints;
 mod entry;
 mod error;
 mod events;
