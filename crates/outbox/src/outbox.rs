@@ -28,7 +28,7 @@ use crate::verbs::{
 use crate::verify::{self, Lost, Rebuild};
 use crate::view::{self, EntryView, Message, Payload, SentPage};
 use crate::writer::{Kind, Shared, Ticket, Writer, read_counters};
-use crate::{crash, keys, quarantine, spool};
+use crate::{crash, keys, quarantine, spool, writer};
 
 /// An open outbox. Cheap to clone; the last clone to go closes it.
 #[derive(Clone)]
@@ -127,7 +127,8 @@ impl Outbox {
         let seal = spool.read_seal().and_then(|bytes| record::decode::<Counters>(keys::SEAL, &bytes).ok());
         let mut lost = verify::lost(seal.as_ref(), &disk).map_err(&corrupt)?;
         let kept = kept.and_then(|kept| kept.unless(lost.is_none()));
-        if lost.is_some() {
+        let was_damaged = lost.is_some();
+        if was_damaged {
             disk = spool.make_anew(disk, kept.as_deref(), seal.as_ref(), sizes)?;
             lost = verify::lost(seal.as_ref(), &disk).map_err(&corrupt)?;
         }
@@ -166,6 +167,10 @@ impl Outbox {
             writer.stop(&shared);
         }
         let interrupted = settled.map_err(&corrupt)?;
+        if was_damaged {
+            // What is missing is said now; what is accepted from here on must not be taken for what was there before.
+            writer::seal(&shared);
+        }
         shared.spool.checked().map_err(crate::disk::io_error("ending the check of", &path))?;
         move_out(&shared, &writer).map_err(&corrupt)?;
         let orphans = sweep(&shared.spool, &shared.disk)?;

@@ -365,6 +365,10 @@ impl Spool {
 /// writes over what stands behind it. What is kept is a spool by itself; answers where. One that is damaged in the same way is
 /// kept once.
 fn keep_damaged(path: &Path, segment_bytes: usize) -> Option<Kept> {
+    let quarantine = path.join(QUARANTINE);
+    if let Some(kept) = kept_by_an_open_that_was_cut_short(path, &quarantine) {
+        return Some(Kept { path: kept, is_new: false });
+    }
     let store = path.join("store");
     let db = store.join("db");
     let bytes = fs::metadata(&db).ok()?.len();
@@ -374,7 +378,6 @@ fn keep_damaged(path: &Path, segment_bytes: usize) -> Option<Kept> {
     let damages = salvage::damages(&db, segment_bytes).ok().filter(|damages| !damages.is_empty())?;
     let positions: Vec<u8> = damages.iter().flat_map(|position| position.to_be_bytes()).collect();
     let name = hex(&blake3::hash(&positions).as_bytes()[..4]);
-    let quarantine = path.join(QUARANTINE);
     let kept = quarantine.join(format!("{KEPT}{name}"));
     let is_kept = |entry: &fs::DirEntry| entry.file_name().to_string_lossy().starts_with(KEPT);
     let known = fs::read_dir(&quarantine).map_or(0, |entries| entries.flatten().filter(is_kept).count());
@@ -387,6 +390,14 @@ fn keep_damaged(path: &Path, segment_bytes: usize) -> Option<Kept> {
     // It opens without a copy as well; then what is lost is only said.
     keep(path, &kept).ok()?;
     Some(Kept { path: kept, is_new: true })
+}
+
+/// A store that was kept and, since, not taken over: nothing was sealed behind that.
+fn kept_by_an_open_that_was_cut_short(path: &Path, quarantine: &Path) -> Option<PathBuf> {
+    let entries = fs::read_dir(quarantine).ok()?.flatten();
+    let seal = fs::read(path.join("seal")).ok()?;
+    let mut kept = entries.map(|entry| entry.path()).filter(|kept| kept.extension().is_none());
+    kept.find(|kept| fs::read(kept.join("seal")).is_ok_and(|found| found == seal))
 }
 
 /// Makes a spool of a copy of the store and links to the payload files.

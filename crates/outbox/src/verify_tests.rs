@@ -612,3 +612,45 @@ fn a_spool_whose_records_stand_alone_is_refused_and_not_taken_for_damaged() {
     let engine = crate::engine::Engine::open(&store, crate::engine::Sizes::WITHOUT_RESERVE).unwrap();
     assert_eq!(engine.get(&key).unwrap().as_deref(), Some(bytes.as_slice()));
 }
+
+#[test]
+fn a_damaged_store_is_taken_over_also_where_the_start_that_kept_it_was_cut_short() {
+    let dir = tempfile::tempdir().unwrap();
+    {
+        let outbox = Outbox::open(config(dir.path())).unwrap();
+        for number in 0..200 {
+            submit(&outbox, &format!("m-{number}"), &format!("to {}", number % 9), 300);
+        }
+    }
+    let db = dir.path().join("store/db");
+    let mut bytes = std::fs::read(&db).unwrap();
+    let used = bytes.iter().rposition(|byte| *byte != 0).unwrap();
+    bytes[used / 2] ^= 1;
+    std::fs::write(&db, bytes).unwrap();
+    // The engine has opened it, and has written over what stands behind the damage.
+    drop(crate::spool::Spool::open(dir.path(), "dying", crate::engine::Sizes::WITHOUT_RESERVE).ok().unwrap());
+    let outbox = Outbox::open(config(dir.path())).unwrap();
+    assert!(outbox.report().kept.is_some());
+    let left = outbox.counters().entries();
+    assert!(left > 190, "{left} of 200");
+    // What comes now is not mistaken for what was there.
+    submit(&outbox, "behind that", "somebody", 100);
+    let killed = tempfile::tempdir().unwrap();
+    copy(dir.path(), killed.path());
+    let outbox = Outbox::open(config(killed.path())).unwrap();
+    assert_eq!((outbox.report().kept.as_ref(), outbox.counters().entries()), (None, left + 1));
+}
+
+/// What a kill leaves.
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for file in std::fs::read_dir(from).unwrap() {
+        let file = file.unwrap();
+        let to = to.join(file.file_name());
+        if file.file_type().unwrap().is_dir() {
+            copy(&file.path(), &to)
+        } else {
+            drop(std::fs::copy(file.path(), to))
+        }
+    }
+}

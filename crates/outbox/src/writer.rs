@@ -757,7 +757,7 @@ fn remove_files(shared: &Shared, names: Vec<[u8; 16]>) {
 }
 
 /// Writes the last acknowledged sequence and counts beside the store.
-fn seal(shared: &Shared) {
+pub(crate) fn seal(shared: &Shared) {
     let counters = *shared.snapshot();
     let written = match record::encode(keys::SEAL, &counters) {
         Ok(bytes) => shared.spool.write_seal(&bytes),
