@@ -168,7 +168,10 @@ impl Outbox {
         }
         let interrupted = settled.map_err(&corrupt)?;
         if was_damaged {
-            // What is missing is said now; what is accepted from here on must not be taken for what was there before.
+            // What is accepted from here on must not give way to what was there before.
+            if let Some(kept) = &kept {
+                spool::is_taken_over(kept)?;
+            }
             writer::seal(&shared);
         }
         shared.spool.checked().map_err(crate::disk::io_error("ending the check of", &path))?;

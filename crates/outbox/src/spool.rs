@@ -392,12 +392,21 @@ fn keep_damaged(path: &Path, segment_bytes: usize) -> Option<Kept> {
     Some(Kept { path: kept, is_new: true })
 }
 
-/// A store that was kept and, since, not taken over: nothing was sealed behind that.
+/// A store that was kept and not taken over since: it has the spool's seal still.
 fn kept_by_an_open_that_was_cut_short(path: &Path, quarantine: &Path) -> Option<PathBuf> {
     let entries = fs::read_dir(quarantine).ok()?.flatten();
     let seal = fs::read(path.join("seal")).ok()?;
     let mut kept = entries.map(|entry| entry.path()).filter(|kept| kept.extension().is_none());
     kept.find(|kept| fs::read(kept.join("seal")).is_ok_and(|found| found == seal))
+}
+
+/// What was kept has been taken over: it is not looked for any more.
+pub(crate) fn is_taken_over(kept: &Path) -> Result<(), OpenError> {
+    let seal = kept.join("seal");
+    match fs::remove_file(&seal) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(io_error("removing", &seal)(error)),
+        _ => sync_path(kept),
+    }
 }
 
 /// Makes a spool of a copy of the store and links to the payload files.
