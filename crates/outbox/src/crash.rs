@@ -7,7 +7,7 @@
 //! gets a line for each passing.
 
 /// Everything that a kill may come before, and behind.
-pub const POINTS: [&str; 51] = [
+pub const POINTS: [&str; 59] = [
     // Verbs: carried out and not committed; durable and not answered.
     "submit",
     "lease",
@@ -40,6 +40,7 @@ pub const POINTS: [&str; 51] = [
     "quarantine",
     // Files of the spool.
     "create folder",
+    "remove folder",
     "write format",
     "write ready",
     "write check",
@@ -51,18 +52,25 @@ pub const POINTS: [&str; 51] = [
     "write payload",
     "rename payload",
     "remove payload",
+    "remove snapshot",
     "open store",
+    "set conf aside",
     "sync store",
+    "keep room",
     "write whole",
     "move store away",
     "move store in",
-    "remove old store",
     "sweep",
+    "copy store",
+    "rename copy",
+    "make anew",
+    "take over",
     "write quarantine",
     // The daemon.
     "attempt",
     "bind socket",
     "remove socket",
+    "chmod socket",
 ];
 
 /// What comes next may be what a kill comes before.

@@ -46,7 +46,7 @@ impl DiskError {
         Self { text: text.into(), is_full: false }
     }
 
-    fn of_io(what: &str, error: &io::Error) -> Self {
+    pub(crate) fn of_io(what: &str, error: &io::Error) -> Self {
         // sled says it in the words of a debugger.
         let is_full = is_full(error);
         let text =
@@ -86,6 +86,8 @@ pub(crate) struct Engine {
     copy: Mutex<Option<Copy>>,
     /// A flush or sync that failed, also one after a read: nothing is committed after it.
     broken: Mutex<Option<DiskError>>,
+    #[cfg(test)]
+    room_for: AtomicU64,
     /// Room that is kept for the store's file.
     reserve: Reserve,
 }
@@ -196,14 +198,26 @@ impl Engine {
             reads: AtomicU32::new(0),
             copy: Mutex::new(None),
             broken: Mutex::new(None),
+            #[cfg(test)]
+            room_for: AtomicU64::new(u64::MAX),
             reserve,
         })
     }
 
-    /// The next commit finds no room.
+    /// The commit behind so many finds no room.
     #[cfg(test)]
-    pub(crate) fn have_no_room(&self) {
-        *self.broken() = Some(DiskError { text: "no room".into(), is_full: true });
+    pub(crate) fn have_room_for(&self, commits: u64) {
+        self.room_for.store(commits, Ordering::Relaxed);
+    }
+
+    #[cfg(test)]
+    fn use_room(&self) {
+        let left = self.room_for.load(Ordering::Relaxed);
+        if left == 0 {
+            *self.broken() = Some(DiskError { text: "no room".into(), is_full: true });
+        }
+        // Once only: 0 goes on with all the room there is.
+        self.room_for.store(left.wrapping_sub(1), Ordering::Relaxed);
     }
 
     /// Bytes of room that are kept for the store's file now.
@@ -235,6 +249,11 @@ impl Engine {
         files.sync_reads(&self.dir).inspect_err(|error| {
             self.broken().get_or_insert_with(|| error.clone());
         })
+    }
+
+    /// Why nothing is committed any more, if so.
+    pub(crate) fn failure(&self) -> Option<DiskError> {
+        self.broken().clone()
     }
 
     fn broken(&self) -> MutexGuard<'_, Option<DiskError>> {
@@ -292,6 +311,8 @@ impl Engine {
             rows.iter().map(|(key, value)| key.len() + value.as_ref().map_or(0, |v| v.len())).sum();
         self.written_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
         self.with(|files| {
+            #[cfg(test)]
+            self.use_room();
             if let Some(error) = &*self.broken() {
                 return Err(error.clone());
             }
@@ -446,7 +467,8 @@ fn remove_unfinished_snapshots(dir: &Path) -> Result<(), OpenError> {
         let name = entry.file_name();
         let name = name.to_string_lossy();
         if name.starts_with("snap.") && name.ends_with(".generating") {
-            std::fs::remove_file(entry.path()).map_err(io_error("removing", &entry.path()))?;
+            let removed = crash::around("remove snapshot", || std::fs::remove_file(entry.path()));
+            removed.map_err(io_error("removing", &entry.path()))?;
         }
     }
     Ok(())
@@ -458,7 +480,8 @@ fn set_conf_aside(dir: &Path) -> Result<bool, OpenError> {
     if !conf.exists() {
         return Ok(false);
     }
-    std::fs::rename(&conf, dir.join("conf.damaged")).map_err(io_error("renaming", &conf))?;
+    let moved = crash::around("set conf aside", || std::fs::rename(&conf, dir.join("conf.damaged")));
+    moved.map_err(io_error("renaming", &conf))?;
     Ok(true)
 }
 

@@ -25,10 +25,10 @@ use crate::verbs::{
     self, Batch, Batched, Before, Cancelled, Changed, GateChange, Lease, LeaseId, LeaseRequest, NewPayload,
     Overrides, Paused, Resolution, Restored, Scope, Settled, Submit, Submitted, Swept, Ticked,
 };
-use crate::verify::{self, Lost, Rebuild};
+use crate::verify::{self, Lost};
 use crate::view::{self, EntryView, Message, Payload, SentPage};
 use crate::writer::{Kind, Shared, Ticket, Writer, read_counters};
-use crate::{crash, keys, quarantine, spool, writer};
+use crate::{crash, keys, spool, writer};
 
 /// An open outbox. Cheap to clone; the last clone to go closes it.
 #[derive(Clone)]
@@ -149,24 +149,19 @@ impl Outbox {
         let must_rebuild = counters_lost
             || !verify::looks_right(&disk, &counters).map_err(&corrupt)?
             || (checked && !verify::agrees(&disk, &counters).map_err(&corrupt)?);
-        if must_rebuild {
-            // A rebuild that is cut short leaves less than it found.
-            let path = spool.path().to_owned();
-            spool.ask_for_check().map_err(crate::disk::io_error("asking for a check in", &path))?;
-        }
-        let shared = Arc::new(Shared::new(disk, spool, clock, config, counters));
+        let shared = Arc::new(Shared::new(disk, spool, clock, config, counters, must_rebuild));
         let writer = Writer::start(&shared).map_err(|source| OpenError::Io {
             action: "starting the writer of",
             path: path.clone(),
             source,
         })?;
-        let settled = settle_in(&shared, &writer, must_rebuild, before);
-        if let Err(error) = &settled {
+        let interrupted = settle_in(&shared, &writer, before).map_err(|error| {
+            let is_full = shared.is_stuck();
             // What was not put right must not be marked as closed in order: the next open checks it again.
             shared.fail(error.to_string());
             writer.stop(&shared);
-        }
-        let interrupted = settled.map_err(&corrupt)?;
+            if is_full { no_room(&path) } else { corrupt(error) }
+        })?;
         if was_damaged {
             // What is accepted from here on must not give way to what was there before.
             if let Some(kept) = &kept {
@@ -175,7 +170,6 @@ impl Outbox {
             writer::seal(&shared);
         }
         shared.spool.checked().map_err(crate::disk::io_error("ending the check of", &path))?;
-        move_out(&shared, &writer).map_err(&corrupt)?;
         let orphans = sweep(&shared.spool, &shared.disk)?;
         let quarantined = shared.snapshot().quarantined;
         let rebuilt = must_rebuild;
@@ -739,25 +733,13 @@ fn sweep(spool: &Spool, disk: &Disk) -> std::result::Result<u64, OpenError> {
         .map_err(crate::disk::io_error("sweeping the payloads of", spool.path()))
 }
 
-/// Moves what was set aside into files.
-fn move_out(shared: &Arc<Shared>, writer: &Writer) -> Result<()> {
-    while shared.disk.next(&keys::quarantine(), &keys::quarantine())?.is_some()
-        && writer.submit(shared, Kind::Request, "quarantine", quarantine::move_out).wait()?
-    {}
-    Ok(())
+fn no_room(path: &std::path::Path) -> OpenError {
+    let source = std::io::ErrorKind::StorageFull.into();
+    OpenError::Io { action: "mending", path: path.into(), source }
 }
 
-/// Rebuilds what is derived if need be, then ends the attempts that a dead process left behind.
-fn settle_in(shared: &Arc<Shared>, writer: &Writer, must_rebuild: bool, before: Before) -> Result<u64> {
-    if must_rebuild {
-        let mut step = Rebuild::begin();
-        while !matches!(step, Rebuild::Done) {
-            let part = step;
-            step = writer
-                .submit(shared, Kind::Request, "rebuild", move |tx, _| verify::rebuild(tx, part))
-                .wait()?;
-        }
-    }
+/// Ends the attempts that a dead process left behind; answers how many.
+fn settle_in(shared: &Arc<Shared>, writer: &Writer, before: Before) -> Result<u64> {
     let interrupted = shared.snapshot().sending;
     for part in [verbs::recover, verbs::end_windows] {
         let mut from = None;

@@ -12,6 +12,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rustix::fs::fstatvfs;
 
+use crate::crash;
 use crate::limits::{OPEN_ROOM_BYTES, RESERVE_STEPS};
 
 /// Keeps room for one file.
@@ -57,7 +58,7 @@ impl Reserve {
         let missing = end - held.end;
         if missing > self.wanted_bytes / RESERVE_STEPS {
             let more = missing.min(free_bytes(file));
-            if more > 0 && allocate(file, held.end, more) {
+            if more > 0 && crash::around("keep room", || allocate(file, held.end, more)) {
                 held.end += more;
             }
         }

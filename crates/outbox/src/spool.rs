@@ -296,7 +296,8 @@ impl Spool {
         seal: Option<&Counters>,
         sizes: Sizes,
     ) -> Result<Disk, OpenError> {
-        if self.read_anew(kept.unwrap_or(&self.path), seal, sizes).is_err() {
+        let read = crash::around("make anew", || self.read_anew(kept.unwrap_or(&self.path), seal, sizes));
+        if read.is_err() {
             self.drop_rewrite();
             return Ok(left);
         }
@@ -403,7 +404,7 @@ fn kept_by_an_open_that_was_cut_short(path: &Path, quarantine: &Path) -> Option<
 /// What was kept has been taken over: it is not looked for any more.
 pub(crate) fn is_taken_over(kept: &Path) -> Result<(), OpenError> {
     let seal = kept.join("seal");
-    match fs::remove_file(&seal) {
+    match crash::around("take over", || fs::remove_file(&seal)) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(io_error("removing", &seal)(error)),
         _ => sync_path(kept),
     }
@@ -415,7 +416,7 @@ fn keep(path: &Path, kept: &Path) -> Result<(), OpenError> {
     remove_folder(&part)?;
     make_dir(&part.join("store/blobs"))?;
     make_dir(&part.join("payloads"))?;
-    copy_files(&path.join("store"), &part.join("store"))?;
+    crash::around("copy store", || copy_files(&path.join("store"), &part.join("store")))?;
     for file in fs::read_dir(path.join("payloads")).into_iter().flatten().flatten() {
         // A payload that cannot be linked is told as missing by whoever looks.
         let _ = fs::hard_link(file.path(), part.join("payloads").join(file.file_name()));
@@ -427,7 +428,8 @@ fn keep(path: &Path, kept: &Path) -> Result<(), OpenError> {
     write_mark(&part)?;
     write_ready(&part)?;
     sync_path(&part.join("store/db"))?;
-    fs::rename(&part, kept).map_err(io_error("renaming", &part))?;
+    let renamed = crash::around("rename copy", || fs::rename(&part, kept));
+    renamed.map_err(io_error("renaming", &part))?;
     sync_path(&path.join(QUARANTINE))?;
     sync_path(path)
 }
@@ -477,14 +479,14 @@ fn finish_exchange(path: &Path) -> Result<(), OpenError> {
         }
     }
     if store.exists() {
-        crash::around("remove old store", || remove_folder(&path.join(STORE_OLD)))?;
+        remove_folder(&path.join(STORE_OLD))?;
         remove_folder(&new)?;
     }
     Ok(())
 }
 
 fn remove_folder(path: &Path) -> Result<(), OpenError> {
-    match fs::remove_dir_all(path) {
+    match crash::around("remove folder", || fs::remove_dir_all(path)) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(io_error("removing", path)(error)),
         _ => Ok(()),
     }
@@ -495,7 +497,7 @@ fn make_dir(path: &Path) -> Result<(), OpenError> {
     builder.recursive(true);
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(path).map_err(io_error("creating", path))
+    crash::around("create folder", || builder.create(path)).map_err(io_error("creating", path))
 }
 
 /// What says which format a spool has.
@@ -590,7 +592,7 @@ fn start_over(path: &Path) -> Result<(), OpenError> {
     for name in ["store", "payloads"] {
         let dir = path.join(name);
         remove_folder(&dir)?;
-        crash::around("create folder", || make_dir(&dir))?;
+        make_dir(&dir)?;
     }
     let check = path.join("check");
     if check.exists() {

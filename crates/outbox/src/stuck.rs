@@ -96,7 +96,9 @@ impl Stuck {
             }
         }
         drop(committed);
-        shared.spool.checked().map_err(|error| error.to_string())?;
+        if !shared.must_rebuild() {
+            shared.spool.checked().map_err(|error| error.to_string())?;
+        }
         shared.is_well_again();
         if let Some(group) = self.group.take() {
             let notices = group.end(shared, stopwatch.read());
@@ -140,7 +142,7 @@ mod tests {
     fn a_request_is_refused_and_what_it_asked_for_may_be_there_afterwards() {
         let dir = tempfile::tempdir().unwrap();
         let outbox = open(dir.path());
-        outbox.disk().engine.have_no_room();
+        outbox.disk().engine.have_room_for(0);
         assert!(matches!(submit(&outbox, "a"), Err(Error::Unhealthy { .. })));
         assert!(
             matches!(submit(&outbox, "b"), Err(Error::Unhealthy { .. })),
@@ -161,10 +163,10 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let outbox = open(dir.path());
         submit(&outbox, "a").unwrap();
-        outbox.disk().engine.have_no_room();
+        outbox.disk().engine.have_room_for(0);
         let mut leases = outbox.lease(LeaseRequest { max: 1, ..LeaseRequest::default() }).wait().unwrap();
         let lease = leases.pop().expect("a lease that nobody hears of would be under way for ever");
-        outbox.disk().engine.have_no_room();
+        outbox.disk().engine.have_room_for(0);
         let report = Report {
             outcome: Outcome::Reject,
             code: 1,

@@ -571,6 +571,64 @@ fn a_damaged_leaf_of_records_loses_these_alone_and_says_whose_they_were() {
     assert!(!Outbox::open(config(dir.path())).unwrap().report().rebuilt, "once and for all");
 }
 
+/// Whether what is derived agrees with the records of a closed spool.
+fn is_right(path: &Path) -> bool {
+    let disk = Disk::open(&path.join("store"), crate::engine::Sizes::WITHOUT_RESERVE).unwrap();
+    let counters: Counters = load(&disk, keys::COUNTERS).unwrap().unwrap();
+    agrees(&disk, &counters).unwrap()
+}
+
+/// Flips a bit in the first leaf of a kind of a closed spool.
+fn flip_leaf(path: &Path, kind: u8) {
+    let disk = Disk::open(&path.join("store"), crate::engine::Sizes::WITHOUT_RESERVE).unwrap();
+    let (own_key, bytes) = disk.raw_rows(&[kind]).swap_remove(0);
+    let mut bytes = bytes.to_vec();
+    *bytes.last_mut().unwrap() ^= 1;
+    disk.write_raw(vec![(own_key, bytes)]);
+}
+
+#[test]
+fn a_check_that_meets_a_damaged_leaf_makes_everything_anew_once() {
+    for kind in [b'm', b's', b'l', b'w', b'x', b'd', b'e'] {
+        let dir = tempfile::tempdir().unwrap();
+        full_spool(dir.path());
+        flip_leaf(dir.path(), kind);
+        std::fs::write(dir.path().join("check"), "check\n").unwrap();
+        let outbox = Outbox::open(config(dir.path())).unwrap();
+        // An event is no derived row: that one cannot be read is met by whoever reads it.
+        assert!(outbox.report().checked && (outbox.report().rebuilt || kind == b'e'), "{}", char::from(kind));
+        outbox.events(0, 100).unwrap();
+        outbox.tick().wait().unwrap();
+        outbox.tick().wait().unwrap();
+        assert!(outbox.counters().quarantined > 0, "{}", char::from(kind));
+        drop(outbox);
+        assert!(is_right(dir.path()), "{}", char::from(kind));
+    }
+}
+
+#[test]
+fn what_had_no_room_to_be_made_anew_is_made_anew_once_there_is_room() {
+    // Groups of a mending: a leaf is set aside, that is said, and then all is made anew.
+    for commits in 0..5 {
+        let dir = tempfile::tempdir().unwrap();
+        full_spool(dir.path());
+        flip_leaf(dir.path(), b'm');
+        let outbox = Outbox::open(config(dir.path())).unwrap();
+        let ids = ["sent", "failed", "retried", "under way", "behind it", "due", "behind that", "kept", "gone"];
+        assert!(ids.iter().any(|id| outbox.get(id).is_err()), "somebody meets it");
+        outbox.disk().engine.have_room_for(commits);
+        // This finds no room itself, or what mends behind it.
+        let _ = outbox.tick().wait();
+        // An outcome waits for room.
+        outbox.resolve("nobody".into(), crate::Resolution::default()).wait().unwrap_err();
+        assert_eq!(outbox.failure(), None, "{commits}");
+        let listed = outbox.list(&Filter::default(), 0, 100).unwrap().entries.len();
+        assert_eq!(outbox.counters().entries(), listed as u64, "{commits}");
+        drop(outbox);
+        assert!(is_right(dir.path()), "{commits}");
+    }
+}
+
 #[test]
 fn damaged_events_are_missing_from_a_list_and_everything_else_goes_on() {
     let dir = tempfile::tempdir().unwrap();

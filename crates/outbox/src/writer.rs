@@ -5,7 +5,7 @@
 //! Never: answers before the drive has the group, goes on after a failed flush or sync (`stuck.rs` opens the store again
 //!        where there was no room).
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, sync_channel};
@@ -54,6 +54,8 @@ pub(crate) struct Shared {
     failure: Mutex<Option<Failure>>,
     /// Whether there is one: what every verb looks at.
     has_failed: AtomicBool,
+    /// What is derived must be made anew: the open found so, or it was begun and has not come to its end.
+    must_rebuild: AtomicBool,
     /// How many callers are queueing a run of verbs right now: the writer waits a moment for the whole of it.
     runs: AtomicUsize,
     /// The queue's other end, where no thread has it.
@@ -67,6 +69,7 @@ impl Shared {
         clock: SpoolClock,
         config: Config,
         counters: Counters,
+        must_rebuild: bool,
     ) -> Self {
         Self {
             disk,
@@ -78,6 +81,7 @@ impl Shared {
             committed: RwLock::new(counters),
             failure: Mutex::default(),
             has_failed: AtomicBool::new(false),
+            must_rebuild: AtomicBool::new(must_rebuild),
             runs: AtomicUsize::new(0),
             by_hand: Mutex::new(None),
         }
@@ -173,6 +177,11 @@ impl Shared {
         }
         let reason = failure.as_ref().map(|failure| failure.reason.clone()).unwrap_or_default();
         Error::Unhealthy { reason }
+    }
+
+    /// Whether what is derived may disagree with the records.
+    pub(crate) fn must_rebuild(&self) -> bool {
+        self.must_rebuild.load(Ordering::Acquire)
     }
 
     /// Takes changes again: the store was opened again, and looked at.
@@ -305,8 +314,8 @@ struct Committing {
     /// What the drive had no room for.
     stuck: Option<Stuck>,
     sealed_at: Timestamp,
-    /// Records that were set aside so far.
-    quarantined: u64,
+    /// Records that had been set aside when it was last looked at; `None` where nobody has looked.
+    quarantined: Option<u64>,
     /// Verbs of the last group: as many callers are about to come again.
     last_verbs: usize,
     rewriter: Rewriter,
@@ -351,17 +360,18 @@ impl<T: Send + 'static> IntoFuture for Ticket<T> {
 }
 
 impl Writer {
-    /// Starts the thread, if there is to be one.
+    /// Puts right what the open found, then starts the thread, if there is to be one.
     pub(crate) fn start(shared: &Arc<Shared>) -> std::io::Result<Self> {
         let (jobs, queue) = sync_channel(QUEUE_VERBS_MAX);
-        let committing = Committing {
+        let mut committing = Committing {
             queue: Queue { jobs: queue, waiting: VecDeque::new() },
             stuck: None,
             sealed_at: shared.clock.now().time,
-            quarantined: shared.snapshot().quarantined,
+            quarantined: None,
             last_verbs: 1,
             rewriter: Rewriter::default(),
         };
+        committing.put_right(shared);
         let thread = match &shared.committer {
             Committer::Thread => {
                 let shared = Arc::clone(shared);
@@ -472,7 +482,9 @@ impl Committing {
         let Some(stuck) = self.stuck.take() else { return false };
         let error = shared.failure().unwrap_or(Error::Closed);
         self.rewriter.give_up(shared, &error);
-        stuck.wait(shared, &mut self.queue)
+        let is_stop = stuck.wait(shared, &mut self.queue);
+        self.put_right(shared);
+        is_stop
     }
 
     /// Lets a part of a rewrite be done; a panic of the engine ends it and the store, not the thread.
@@ -515,26 +527,26 @@ impl Committing {
         if self.rewriter.is_under_way() {
             self.rewrite(shared, |rewriter| rewriter.go_on(shared));
         }
-        if let Err(error) = mend(shared) {
-            if shared.is_stuck() {
-                self.stuck.get_or_insert_with(Stuck::without_group);
-            } else {
-                shared.fail(format!("mending what is derived: {error}"));
-            }
-        }
-        let counted = shared.snapshot().quarantined;
-        // Whoever mends looks at what was set aside, and moves it at the end.
-        if counted > self.quarantined && !shared.spool.asks_for_check() {
-            self.quarantined = counted;
-            // Where it fails, the store does: it says so by itself.
-            while one_group(shared, |tx| quarantine::move_out(tx, &shared.spool)) == Ok(true) {}
-        }
+        self.put_right(shared);
         let now = shared.clock.now().time;
         if now >= self.sealed_at.plus(SEAL_EVERY) && shared.failure().is_none() {
             self.sealed_at = now;
             seal(shared);
         }
         stop
+    }
+
+    /// Mends what could not be read, and moves what was set aside out of the store. Where it fails, the store does.
+    fn put_right(&mut self, shared: &Shared) {
+        if mend(shared).is_err() && shared.is_stuck() {
+            self.stuck.get_or_insert_with(Stuck::without_group);
+        }
+        let counted = Some(shared.snapshot().quarantined);
+        if counted != self.quarantined && shared.failure().is_none() {
+            self.quarantined = counted;
+            let move_out = || one_group(shared, |tx| quarantine::move_out(tx, &shared.spool));
+            while crash::around("quarantine", move_out) == Ok(true) {}
+        }
     }
 }
 
@@ -710,17 +722,42 @@ impl Group {
     }
 }
 
-/// Sets rows aside that could not be read, says so, and makes anew what follows from the records.
+/// Sets rows aside that could not be read, says so, and makes anew what follows from the records; the same where that was
+/// begun before, or the open found that it must be done.
 fn mend(shared: &Shared) -> Result<()> {
-    let damaged = shared.disk.damaged_leaves();
-    if damaged.is_empty() || shared.failure().is_some() {
+    if shared.failure().is_some() {
         return Ok(());
     }
-    let unavailable = |error: std::io::Error| Error::Unhealthy { reason: error.to_string() };
-    shared.spool.ask_for_check().map_err(unavailable)?;
-    crash::around("mend", || shared.disk.set_aside_leaves(&damaged))?;
+    let mut damaged = shared.disk.damaged_leaves();
+    if damaged.is_empty() && !shared.must_rebuild() {
+        return Ok(());
+    }
+    shared.must_rebuild.store(true, Ordering::Release);
+    let failed = |action: &str, error: &std::io::Error| shared.fail_by(DiskError::of_io(action, error));
+    shared.spool.ask_for_check().map_err(|error| failed("asking for a check: ", &error))?;
+    let mut known = BTreeSet::new();
+    loop {
+        set_aside(shared, &damaged)?;
+        rebuild(shared)?;
+        known.extend(damaged);
+        // What the rebuild itself met; each turn knows more.
+        damaged = shared.disk.damaged_leaves();
+        damaged.retain(|own_key| !known.contains(own_key));
+        if damaged.is_empty() {
+            break;
+        }
+    }
+    shared.must_rebuild.store(false, Ordering::Release);
+    shared.spool.checked().map_err(|error| failed("ending a check: ", &error))
+}
+
+fn set_aside(shared: &Shared, damaged: &[Vec<u8>]) -> Result<()> {
+    if damaged.is_empty() {
+        return Ok(());
+    }
+    // Said first: what is said twice after a death in between is better than what nobody hears of.
     one_group(shared, |tx| {
-        for own_key in &damaged {
+        for own_key in damaged {
             tx.announce_set_aside(
                 None,
                 &format!("rows from {} on could not be read", own_key.escape_ascii()),
@@ -728,11 +765,15 @@ fn mend(shared: &Shared) -> Result<()> {
         }
         Ok(())
     })?;
+    crash::around("mend", || shared.disk.set_aside_leaves(damaged)).map_err(|error| shared.fail_by(error))
+}
+
+fn rebuild(shared: &Shared) -> Result<()> {
     let mut step = Rebuild::begin();
     while !matches!(step, Rebuild::Done) {
-        step = one_group(shared, |tx| verify::rebuild(tx, step))?;
+        step = crash::around("rebuild", || one_group(shared, |tx| verify::rebuild(tx, step)))?;
     }
-    shared.spool.checked().map_err(unavailable)
+    Ok(())
 }
 
 /// A group that the writer commits for itself.
@@ -741,7 +782,10 @@ fn one_group<T>(shared: &Shared, change: impl FnOnce(&mut Tx<'_>) -> Result<T>) 
     let config = shared.config();
     let disk = shared.disk.at_hand();
     let mut tx = Tx::new(&disk, &config, &shared.clock, before, shared.spool.free_bytes());
-    let answer = change(&mut tx)?;
+    let answer = change(&mut tx).map_err(|error| match shared.disk.engine.failure() {
+        Some(error) => shared.fail_by(error),
+        None => shared.fail(format!("putting the store right: {error}")),
+    })?;
     let notices = commit(shared, tx, &before).map_err(|uncommitted| uncommitted.error)?;
     if let Some(observer) = &config.observer {
         observer(&notices);

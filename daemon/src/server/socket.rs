@@ -98,7 +98,9 @@ impl Socket {
         let socket = UnixSocket::new_stream().map_err(io_error("making"))?;
         outbox::crash::around("bind socket", || socket.bind(&path)).map_err(io_error("binding"))?;
         // Nobody can connect before `listen`, so nobody gets in under the wrong mode.
-        fs::set_permissions(&path, Permissions::from_mode(config.mode)).map_err(io_error("chmod of"))?;
+        let mode = Permissions::from_mode(config.mode);
+        outbox::crash::around("chmod socket", || fs::set_permissions(&path, mode))
+            .map_err(io_error("chmod of"))?;
         let listener = socket.listen(BACKLOG).map_err(io_error("listening on"))?;
         let inode = inode(&path).map_err(io_error("looking at"))?;
         Ok(Self { listener, path, inode, _lock: lock })
@@ -120,7 +122,7 @@ impl Drop for Socket {
     fn drop(&mut self) {
         if inode(&self.path).is_ok_and(|inode| inode == self.inode) {
             // A file that stays is recognised as dead by the next start.
-            let _ = fs::remove_file(&self.path);
+            let _ = outbox::crash::around("remove socket", || fs::remove_file(&self.path));
         }
     }
 }
