@@ -4,7 +4,7 @@
 //! Owns:  a life that leads past all of them, the deaths, one after the other.
 //! Never: dies at places that no call of the daemon leads to (the store's own test does).
 //!
-//! `OUTBOX_CRASH_SEEDS=3` lets it die at three passings of each place, not one.
+//! `OUTBOX_CRASH_SEEDS=3` leads three lives past each place, and each ends there.
 
 use std::collections::BTreeMap;
 use std::os::unix::process::ExitStatusExt;
@@ -28,7 +28,7 @@ use crate::harness::{Daemon, OUTBOXD, Place, QUICK, SOON, http_toml, run, servic
 use crate::messages::{Order, typed};
 
 /// Places that this life does not lead past: leases of an app, an import, a rate of a group, a person's word, damage.
-const ELSEWHERE: [&str; 13] = [
+const ELSEWHERE: [&str; 20] = [
     "extend",
     "take back",
     "put off",
@@ -39,6 +39,13 @@ const ELSEWHERE: [&str; 13] = [
     "mend",
     "quarantine",
     "write quarantine",
+    "set conf aside",
+    "remove snapshot",
+    "copy store",
+    "rename copy",
+    "make anew",
+    "mark copy",
+    "take over",
     "write check",
     "sweep",
     "recover",
@@ -51,9 +58,9 @@ const CONVERSATIONS: usize = 4;
 const MESSAGES: usize = 16;
 const SIGABRT: i32 = 6;
 
-/// Takes every message, and now and then loses the answer, or refuses for a while.
-fn moody(received: &Received) -> Reply {
-    match received.n % 7 {
+/// Takes every message, and now and then loses the answer, or refuses for a while; the seed says when.
+fn moody(seed: u64) -> impl Fn(&Received) -> Reply + Send + Sync + 'static {
+    move |received| match (received.n + seed) % 7 {
         2 => Reply::AcceptThenLose,
         4 => Reply::status(503),
         _ => Reply::Accept,
@@ -175,8 +182,8 @@ struct World {
 }
 
 impl World {
-    async fn new() -> Self {
-        let service = service(moody).await;
+    async fn new(seed: u64) -> Self {
+        let service = service(moody(seed)).await;
         let place = Place::new(&http_toml(&service, "dedup_window = \"10m\"", QUICK));
         Self { service, place }
     }
@@ -241,8 +248,8 @@ async fn verdict(daemon: &Daemon, service: &Service, cancelled: CancelOutcome) -
 
 #[tokio::test]
 async fn a_death_of_the_daemon_at_any_named_place_loses_and_doubles_nothing() {
-    let seeds: usize = std::env::var("OUTBOX_CRASH_SEEDS").map_or(1, |seeds| seeds.parse().unwrap());
-    let mut first = World::new().await;
+    let seeds: u64 = std::env::var("OUTBOX_CRASH_SEEDS").map_or(1, |seeds| seeds.parse().unwrap());
+    let mut first = World::new(0).await;
     let passed_path = first.place.path().join("passed");
     first.place.variables = vec![("OUTBOX_CRASH_LOG", passed_path.display().to_string())];
     let ended = live(&first.place).await;
@@ -260,20 +267,20 @@ async fn a_death_of_the_daemon_at_any_named_place_loses_and_doubles_nothing() {
                 None if before != Before::Nothing => 1,
                 None => panic!("{place} is never passed"),
             };
-            // The first passing, one in the middle, one near the end: how many there are differs from life to life.
-            let mut at: Vec<usize> =
-                [1, times.div_ceil(2), times - times / 5].into_iter().take(seeds).collect();
-            at.dedup();
-            deaths.extend(at.into_iter().map(|at| (format!("{place} {at}"), before)));
+            for seed in 0..seeds {
+                // The first passing, one in the middle, one near the end: how many there are differs from life to life.
+                let at = [1, times.div_ceil(2), times - times / 5][seed as usize % 3];
+                deaths.push((seed, format!("{place} {at}"), before));
+            }
         }
     }
     let count = deaths.len();
     let room = Arc::new(Semaphore::new(AT_ONCE));
     let mut running = tokio::task::JoinSet::new();
-    for (at, before) in deaths {
+    for (seed, at, before) in deaths {
         let turn = Arc::clone(&room).acquire_owned().await.unwrap();
         running.spawn(async move {
-            let verdict = World::new().await.die(&at, before).await;
+            let verdict = World::new(seed).await.die(&at, before).await;
             drop(turn);
             verdict
         });

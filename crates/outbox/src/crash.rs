@@ -7,7 +7,7 @@
 //! gets a line for each passing.
 
 /// Everything that a kill may come before, and behind.
-pub const POINTS: [&str; 59] = [
+pub const POINTS: [&str; 60] = [
     // Verbs: carried out and not committed; durable and not answered.
     "submit",
     "lease",
@@ -64,6 +64,7 @@ pub const POINTS: [&str; 59] = [
     "copy store",
     "rename copy",
     "make anew",
+    "mark copy",
     "take over",
     "write quarantine",
     // The daemon.

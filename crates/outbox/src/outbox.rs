@@ -162,11 +162,11 @@ impl Outbox {
             writer.stop(&shared);
             if is_full { no_room(&path) } else { corrupt(error) }
         })?;
+        // What is accepted from here on must not give way to what was there before.
+        if let Some(kept) = &kept {
+            spool::is_taken_over(kept)?;
+        }
         if was_damaged {
-            // What is accepted from here on must not give way to what was there before.
-            if let Some(kept) = &kept {
-                spool::is_taken_over(kept)?;
-            }
             writer::seal(&shared);
         }
         shared.spool.checked().map_err(crate::disk::io_error("ending the check of", &path))?;

@@ -39,8 +39,12 @@ const STORE_OLD: &str = "store.old";
 /// What could not be read, a file each, and damaged stores as they were.
 const QUARANTINE: &str = "quarantine";
 
-/// How the name of such a store begins.
+/// How the name of such a store begins, and how that of one ends that is not whole yet.
 const KEPT: &str = "spool-";
+const PART: &str = "part";
+
+/// In such a store: the spool's own was made anew of it.
+const MADE_ANEW: &str = "anew";
 
 /// Written last into a rewritten store: without it, it is not whole.
 const WHOLE: &str = "whole";
@@ -73,19 +77,30 @@ pub(crate) struct Opened {
 /// A damaged store that is kept as it was.
 pub(crate) struct Kept {
     path: PathBuf,
-    is_new: bool,
+    stage: Stage,
+}
+
+/// How far a damaged store has come.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// It was copied, by this open or by one that was cut short.
+    Copied,
+    /// An open made the store anew of it, and was cut short.
+    MadeAnew,
+    /// An earlier open has done with one that is damaged in the same way.
+    Known,
 }
 
 impl Kept {
     /// Where it lies; nowhere any more if nothing is missing: a power cut leaves what looks like damage where nothing was
     /// promised yet.
     pub(crate) fn unless(self, nothing_is_missing: bool) -> Option<PathBuf> {
-        if nothing_is_missing && self.is_new {
+        let is_of_use = !nothing_is_missing || self.stage == Stage::MadeAnew;
+        if !is_of_use && self.stage == Stage::Copied {
             // One that stays is in nobody's way.
             let _ = remove_folder(&self.path);
-            return None;
         }
-        (!nothing_is_missing).then_some(self.path)
+        is_of_use.then_some(self.path)
     }
 }
 
@@ -297,7 +312,7 @@ impl Spool {
         sizes: Sizes,
     ) -> Result<Disk, OpenError> {
         let read = crash::around("make anew", || self.read_anew(kept.unwrap_or(&self.path), seal, sizes));
-        if read.is_err() {
+        if read.and_then(|()| kept.map_or(Ok(()), mark_as_made_anew)).is_err() {
             self.drop_rewrite();
             return Ok(left);
         }
@@ -367,8 +382,10 @@ impl Spool {
 /// kept once.
 fn keep_damaged(path: &Path, segment_bytes: usize) -> Option<Kept> {
     let quarantine = path.join(QUARANTINE);
+    remove_parts(&quarantine);
     if let Some(kept) = kept_by_an_open_that_was_cut_short(path, &quarantine) {
-        return Some(Kept { path: kept, is_new: false });
+        let stage = if kept.join(MADE_ANEW).exists() { Stage::MadeAnew } else { Stage::Copied };
+        return Some(Kept { path: kept, stage });
     }
     let store = path.join("store");
     let db = store.join("db");
@@ -383,14 +400,24 @@ fn keep_damaged(path: &Path, segment_bytes: usize) -> Option<Kept> {
     let is_kept = |entry: &fs::DirEntry| entry.file_name().to_string_lossy().starts_with(KEPT);
     let known = fs::read_dir(&quarantine).map_or(0, |entries| entries.flatten().filter(is_kept).count());
     if kept.exists() {
-        return Some(Kept { path: kept, is_new: false });
+        return Some(Kept { path: kept, stage: Stage::Known });
     }
     if known >= KEPT_SPOOLS_MAX || free_bytes_of(path) < bytes.saturating_mul(2) {
         return None;
     }
     // It opens without a copy as well; then what is lost is only said.
     keep(path, &kept).ok()?;
-    Some(Kept { path: kept, is_new: true })
+    Some(Kept { path: kept, stage: Stage::Copied })
+}
+
+/// Removes copies that were cut short.
+fn remove_parts(quarantine: &Path) {
+    for entry in fs::read_dir(quarantine).into_iter().flatten().flatten() {
+        if entry.path().extension().is_some_and(|extension| extension == PART) {
+            // One that stays is tried again at the next open.
+            let _ = remove_folder(&entry.path());
+        }
+    }
 }
 
 /// A store that was kept and not taken over since: it has the spool's seal still.
@@ -399,6 +426,14 @@ fn kept_by_an_open_that_was_cut_short(path: &Path, quarantine: &Path) -> Option<
     let seal = fs::read(path.join("seal")).ok()?;
     let mut kept = entries.map(|entry| entry.path()).filter(|kept| kept.extension().is_none());
     kept.find(|kept| fs::read(kept.join("seal")).is_ok_and(|found| found == seal))
+}
+
+/// From here on the spool's store may be one that was made anew.
+fn mark_as_made_anew(kept: &Path) -> Result<(), OpenError> {
+    let mark = kept.join(MADE_ANEW);
+    let marked = crash::around("mark copy", || write_synced(&mark, b"made anew\n"));
+    marked.map_err(io_error("writing", &mark))?;
+    sync_path(kept)
 }
 
 /// What was kept has been taken over: it is not looked for any more.
@@ -412,8 +447,7 @@ pub(crate) fn is_taken_over(kept: &Path) -> Result<(), OpenError> {
 
 /// Makes a spool of a copy of the store and links to the payload files.
 fn keep(path: &Path, kept: &Path) -> Result<(), OpenError> {
-    let part = kept.with_extension("part");
-    remove_folder(&part)?;
+    let part = kept.with_extension(PART);
     make_dir(&part.join("store/blobs"))?;
     make_dir(&part.join("payloads"))?;
     crash::around("copy store", || copy_files(&path.join("store"), &part.join("store")))?;
@@ -427,7 +461,9 @@ fn keep(path: &Path, kept: &Path) -> Result<(), OpenError> {
     }
     write_mark(&part)?;
     write_ready(&part)?;
-    sync_path(&part.join("store/db"))?;
+    for synced in ["store/db", "store", "payloads", ""] {
+        sync_path(&part.join(synced))?;
+    }
     let renamed = crash::around("rename copy", || fs::rename(&part, kept));
     renamed.map_err(io_error("renaming", &part))?;
     sync_path(&path.join(QUARANTINE))?;

@@ -614,7 +614,8 @@ fn what_had_no_room_to_be_made_anew_is_made_anew_once_there_is_room() {
         full_spool(dir.path());
         flip_leaf(dir.path(), b'm');
         let outbox = Outbox::open(config(dir.path())).unwrap();
-        let ids = ["sent", "failed", "retried", "under way", "behind it", "due", "behind that", "kept", "gone"];
+        let ids =
+            ["sent", "failed", "retried", "under way", "behind it", "due", "behind that", "kept", "gone"];
         assert!(ids.iter().any(|id| outbox.get(id).is_err()), "somebody meets it");
         outbox.disk().engine.have_room_for(commits);
         // This finds no room itself, or what mends behind it.
@@ -697,6 +698,39 @@ fn a_damaged_store_is_taken_over_also_where_the_start_that_kept_it_was_cut_short
     copy(dir.path(), killed.path());
     let outbox = Outbox::open(config(killed.path())).unwrap();
     assert_eq!((outbox.report().kept.as_ref(), outbox.counters().entries()), (None, left + 1));
+}
+
+#[test]
+fn a_store_that_a_cut_start_made_anew_is_named_by_the_next_one() {
+    let dir = tempfile::tempdir().unwrap();
+    full_spool(dir.path());
+    let db = dir.path().join("store/db");
+    let mut bytes = std::fs::read(&db).unwrap();
+    let used = bytes.iter().rposition(|byte| *byte != 0).unwrap();
+    bytes[used / 2] ^= 1;
+    std::fs::write(&db, bytes).unwrap();
+    let seal = std::fs::read(dir.path().join("seal")).unwrap();
+    let kept = Outbox::open(config(dir.path())).unwrap().report().kept.clone().unwrap();
+    // The first start ends before it has said so.
+    for path in [dir.path(), &kept] {
+        std::fs::write(path.join("seal"), &seal).unwrap();
+    }
+    let reported = || Outbox::open(config(dir.path())).unwrap().report().kept.clone();
+    assert_eq!(reported(), Some(kept));
+    assert_eq!(reported(), None, "once");
+}
+
+#[test]
+fn a_copy_of_a_store_that_lacks_nothing_is_removed_also_where_a_start_was_cut_short() {
+    let dir = tempfile::tempdir().unwrap();
+    full_spool(dir.path());
+    let quarantine = dir.path().join("quarantine");
+    let copied = tempfile::tempdir().unwrap();
+    copy(dir.path(), copied.path());
+    copy(copied.path(), &quarantine.join("spool-00000000"));
+    std::fs::create_dir(quarantine.join("spool-11111111.part")).unwrap();
+    assert_eq!(Outbox::open(config(dir.path())).unwrap().report().kept, None);
+    assert_eq!(std::fs::read_dir(quarantine).unwrap().count(), 0);
 }
 
 /// What a kill leaves.

@@ -199,9 +199,8 @@ fn a_death_while_damage_is_mended_takes_no_more_than_the_damage() {
     let made = scratch();
     damage::make(made.path());
     for (what, damage, points) in KINDS {
-        let all: Vec<Damaged> = (0..seeds())
-            .map(|seed| damaged(made.path(), damage, points, &mut Random::new(seed)))
-            .collect();
+        let all: Vec<Damaged> =
+            (0..seeds()).map(|seed| damaged(made.path(), damage, points, &mut Random::new(seed))).collect();
         let missing: Vec<usize> = all.iter().map(|damaged| damaged.left.missing()).collect();
         println!("{what}: {missing:?} messages are missing behind it");
         let deaths = all.iter().zip(0..).flat_map(|(damaged, seed)| {

@@ -19,7 +19,7 @@ type Damage = fn(&Path, &mut Random);
 pub(crate) const KINDS: [(&str, Damage, &[&str]); 4] = [
     ("a leaf", leaf, &["mend", "write quarantine"]),
     ("a leaf that a check finds", checked_leaf, &["rebuild", "quarantine"]),
-    ("the log", log, &["copy store", "rename copy", "make anew", "rebuild", "take over"]),
+    ("the log", log, &["copy store", "rename copy", "make anew", "mark copy", "rebuild", "take over"]),
     ("what lies beside", beside, &["set conf aside", "remove snapshot"]),
 ];
 
