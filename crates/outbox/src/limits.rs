@@ -94,8 +94,12 @@ pub const REWRITE_AFTER_IDLE: Duration = Duration::from_secs(10);
 /// log: it reads some GB a second.
 pub const CHECKPOINT_BYTES_MIN: u64 = 16 * 1024 * 1024;
 
-/// The largest store whose log is looked through for damage before it is opened: a quarter of a second.
+/// The largest store whose whole log is looked through for damage before it is opened: a quarter of a second.
 pub const SCAN_BYTES_MAX: u64 = 256 * 1024 * 1024;
+
+/// Of a larger one, only what the engine is about to read is looked through, and no more than this: two seconds, in which the
+/// engine would have waited for the drive.
+pub const SCAN_TAIL_BYTES_MAX: u64 = 2 * 1024 * 1024 * 1024;
 
 /// Damaged stores that are kept as they were: a drive that damages another one every week must not fill up with them.
 pub const KEPT_SPOOLS_MAX: usize = 3;

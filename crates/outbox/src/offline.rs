@@ -130,7 +130,7 @@ impl Offline {
     /// [`Error::Unhealthy`] where the store itself can be read no further.
     pub fn is_damaged(&self) -> Result<bool> {
         let db = self.spool.store().join("db");
-        let damages = salvage::damages(&db, SEGMENT_BYTES);
+        let damages = salvage::damages(&db, SEGMENT_BYTES, salvage::Range::WHOLE);
         let damages = damages.map_err(|error| Error::Unhealthy { reason: error.to_string() })?;
         Ok(!damages.is_empty() || verify::lost(self.seal().as_ref(), &self.disk)?.is_some())
     }

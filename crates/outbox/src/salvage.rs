@@ -120,21 +120,53 @@ impl Log {
     }
 }
 
+/// How much of a log is looked through.
+#[derive(Clone, Copy)]
+pub(crate) struct Range {
+    /// Segments that end before this position in the log are passed over.
+    pub(crate) since: u64,
+    /// No more than these bytes are read.
+    pub(crate) bytes_max: u64,
+}
+
+impl Range {
+    /// All of it.
+    pub(crate) const WHOLE: Self = Self { since: 0, bytes_max: u64::MAX };
+}
+
 /// Positions in a log that cannot be read, although others behind them can. Keeps nothing of what it reads.
-pub(crate) fn damages(db: &Path, segment_bytes: usize) -> io::Result<Vec<u64>> {
+pub(crate) fn damages(db: &Path, segment_bytes: usize, range: Range) -> io::Result<Vec<u64>> {
     let file = File::open(db)?;
     let length = file.metadata()?.len();
     let mut bytes = vec![0; segment_bytes];
-    let (mut offset, mut found) = (0, Vec::new());
-    while offset < length {
+    let (mut offset, mut read, mut found) = (0, 0, Vec::new());
+    while offset < length && read < range.bytes_max {
         let here = usize::try_from(length - offset).unwrap_or(segment_bytes).min(segment_bytes);
-        file.read_exact_at(&mut bytes[..here], offset)?;
-        let mut segment = Segment::new(&bytes[..here], segment_bytes);
-        while segment.next().is_some() {}
-        found.append(&mut segment.damaged);
+        let mut header = [0; SEGMENT_HEADER];
+        let header_bytes = here.min(SEGMENT_HEADER);
+        file.read_exact_at(&mut header[..header_bytes], offset)?;
+        let end = segment_position(&header).map(|position| position.saturating_add(segment_bytes as u64));
+        // One whose header cannot be read may be any.
+        if end.is_none_or(|end| end > range.since) {
+            file.read_exact_at(&mut bytes[..here], offset)?;
+            let mut segment = Segment::new(&bytes[..here], segment_bytes);
+            while segment.next().is_some() {}
+            found.append(&mut segment.damaged);
+            read += here as u64;
+        }
         offset += segment_bytes as u64;
     }
     Ok(found)
+}
+
+/// From which position of the log on the engine reads it at the next open: what is before that stands in its snapshot.
+pub(crate) fn read_from(store: &Path) -> u64 {
+    let position = |entry: std::fs::DirEntry| {
+        let name = entry.file_name();
+        u64::from_str_radix(name.to_str()?.strip_prefix("snap.")?, 16).ok()
+    };
+    let entries = std::fs::read_dir(store).into_iter().flatten().flatten();
+    entries.filter_map(position).max().unwrap_or(0)
 }
 
 fn newer(a: Row, b: Row) -> Row {
@@ -390,7 +422,8 @@ mod tests {
             let held = raw_rows(&disk);
             let log = Log::read(&dir.path().join("db"), SEGMENT_BYTES_BY_HAND).unwrap();
             assert_eq!(log.damaged, []);
-            assert_eq!(damages(&dir.path().join("db"), SEGMENT_BYTES_BY_HAND).unwrap(), []);
+            let found = damages(&dir.path().join("db"), SEGMENT_BYTES_BY_HAND, Range::WHOLE);
+            assert_eq!(found.unwrap(), []);
             assert_eq!(salvaged(&log), held);
         }
         assert!(disk.size_bytes() > 4 * SEGMENT_BYTES_BY_HAND as u64, "several segments");
@@ -427,6 +460,41 @@ mod tests {
                 proptest::prop_assert!(is_whole && written.ends_with(&key[key.len().min(1)..]), "{key:?}");
             }
         }
+    }
+
+    #[test]
+    fn where_only_what_the_engine_will_read_is_looked_through_damage_is_found_there() {
+        let dir = tempfile::tempdir().unwrap();
+        let disk = Disk::open(dir.path(), SMALL).unwrap();
+        for first in (300..1_000_u16).step_by(20) {
+            let row =
+                |number: u16| (format!("c{number:03}").into_bytes(), Some(Bytes::from(vec![7; 300])));
+            disk.commit(&(first..first + 20).map(row).collect()).unwrap();
+        }
+        drop(disk);
+        drop(Disk::open(dir.path(), SMALL).unwrap());
+        let since = read_from(dir.path());
+        assert!(since > 2 * SEGMENT_BYTES_BY_HAND as u64, "the second open wrote a snapshot: {since}");
+        fill(&Disk::open(dir.path(), SMALL).unwrap(), 30);
+        let db = dir.path().join("db");
+        let whole = std::fs::read(&db).unwrap();
+        let (mut before, mut behind, mut beyond) = (0, 0, 0);
+        for at in (SEGMENT_HEADER..whole.len()).step_by(1_511) {
+            let segment = at / SEGMENT_BYTES_BY_HAND * SEGMENT_BYTES_BY_HAND;
+            let Some(position) = segment_position(&whole[segment..]) else { continue };
+            let mut damaged = whole.clone();
+            damaged[at] ^= 4;
+            std::fs::write(&db, &damaged).unwrap();
+            let found = |range| !damages(&db, SEGMENT_BYTES_BY_HAND, range).unwrap().is_empty();
+            if !found(Range::WHOLE) {
+                continue;
+            }
+            let is_passed_over = position + SEGMENT_BYTES_BY_HAND as u64 <= since;
+            assert_eq!(found(Range { since, ..Range::WHOLE }), !is_passed_over, "at {at}");
+            *(if is_passed_over { &mut before } else { &mut behind }) += 1;
+            beyond += usize::from(!found(Range { since: 0, bytes_max: SEGMENT_BYTES_BY_HAND as u64 }));
+        }
+        assert!(before > 5 && behind > 5 && beyond > 5, "{before} before, {behind} behind, {beyond} beyond");
     }
 
     #[test]

@@ -23,8 +23,8 @@ use crate::crash;
 use crate::disk::{Disk, Sizes, forget_cached, io_error, sync_path};
 use crate::entry::{Counters, hex};
 use crate::error::OpenError;
-use crate::limits::{COPY_PART_BYTES, KEPT_SPOOLS_MAX, LOCK_WAIT, SCAN_BYTES_MAX};
-use crate::salvage::{self, Log};
+use crate::limits::{COPY_PART_BYTES, KEPT_SPOOLS_MAX, LOCK_WAIT, SCAN_BYTES_MAX, SCAN_TAIL_BYTES_MAX};
+use crate::salvage::{self, Log, Range};
 use crate::{keys, record, verify};
 
 /// The format that this program writes.
@@ -390,10 +390,13 @@ fn keep_damaged(path: &Path, segment_bytes: usize) -> Option<Kept> {
     let store = path.join("store");
     let db = store.join("db");
     let bytes = fs::metadata(&db).ok()?.len();
-    if bytes > SCAN_BYTES_MAX {
-        return None;
-    }
-    let damages = salvage::damages(&db, segment_bytes).ok().filter(|damages| !damages.is_empty())?;
+    let range = if bytes <= SCAN_BYTES_MAX {
+        Range::WHOLE
+    } else {
+        // What the engine does not read it does not cut off.
+        Range { since: salvage::read_from(&store), bytes_max: SCAN_TAIL_BYTES_MAX }
+    };
+    let damages = salvage::damages(&db, segment_bytes, range).ok().filter(|damages| !damages.is_empty())?;
     let positions: Vec<u8> = damages.iter().flat_map(|position| position.to_be_bytes()).collect();
     let name = hex(&blake3::hash(&positions).as_bytes()[..4]);
     let kept = quarantine.join(format!("{KEPT}{name}"));
