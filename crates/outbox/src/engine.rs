@@ -305,6 +305,12 @@ impl Engine {
         })
     }
 
+    /// Whether every row can be read; looks at all of them.
+    pub(crate) fn can_read_all(&self) -> bool {
+        let read = AssertUnwindSafe(|| self.scan(Bound::Unbounded, |_, _| true));
+        catch_unwind(read).is_ok_and(|read| read.is_ok())
+    }
+
     /// Applies all rows as one batch and returns once they are on the drive.
     pub(crate) fn commit(&self, rows: &Batch) -> Result<(), DiskError> {
         let bytes: usize =
@@ -505,7 +511,8 @@ fn open_with_patience(dir: &Path, segment_bytes: usize) -> Result<sled::Db, Open
                     std::thread::sleep(PAUSE);
                     continue;
                 }
-                error.to_string()
+                let source = io::Error::new(io::ErrorKind::WouldBlock, error.to_string());
+                return Err(OpenError::Io { action: "locking the store in", path: dir.into(), source });
             }
             Ok(Err(sled::Error::Io(source))) => {
                 return Err(OpenError::Io { action: "opening the store in", path: dir.into(), source });

@@ -14,7 +14,6 @@ use crate::entry::{Counters, Entry, Kept, Phase, Place, Receipt, Unresolved, hex
 use crate::error::{Error, OpenError, Result};
 use crate::keys;
 use crate::limits::SEGMENT_BYTES;
-use crate::record;
 use crate::salvage::{self, Log};
 use crate::spool::{Spool, copy_files};
 use crate::tx::{Record, decode_message, load_message};
@@ -132,11 +131,7 @@ impl Offline {
         let db = self.spool.store().join("db");
         let damages = salvage::damages(&db, SEGMENT_BYTES, salvage::Range::WHOLE);
         let damages = damages.map_err(|error| Error::Unhealthy { reason: error.to_string() })?;
-        Ok(!damages.is_empty() || verify::lost(self.seal().as_ref(), &self.disk)?.is_some())
-    }
-
-    fn seal(&self) -> Option<Counters> {
-        self.spool.read_seal().and_then(|bytes| record::decode::<Counters>(keys::SEAL, &bytes).ok())
+        Ok(!damages.is_empty() || verify::lost(self.spool.seal().as_ref(), &self.disk)?.is_some())
     }
 
     fn over(spool: Spool, copy: Scratch, disk: Disk) -> std::result::Result<Self, OpenError> {
@@ -222,7 +217,7 @@ impl Offline {
         while set_aside.step()?.is_some() {
             check.set_aside += 1;
         }
-        check.lost = verify::lost(self.seal().as_ref(), &self.disk)?;
+        check.lost = verify::lost(self.spool.seal().as_ref(), &self.disk)?;
         check.derived_agrees = check.bad_records == 0 && verify::agrees(&self.disk, &self.counters)?;
         Ok(check)
     }

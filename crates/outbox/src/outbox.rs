@@ -16,7 +16,6 @@ use crate::events::{self, EventPage};
 use crate::limits::{INLINE_BYTES_MAX, LIST_SCAN_MAX, SEGMENT_BYTES, SEGMENT_BYTES_BY_HAND};
 use crate::list::{self, Filter, Matching, Page};
 use crate::outcome::Report;
-use crate::record;
 use crate::rewrite::Compacted;
 use crate::spool::{Opened, Spool};
 use crate::state::State;
@@ -124,12 +123,14 @@ impl Outbox {
         let Opened { spool, mut disk, clean, kept } = Spool::open(&config.path, &config.holder, sizes)?;
         let path = config.path.clone();
         let corrupt = |error: Error| OpenError::Corrupt { path: path.clone(), reason: error.to_string() };
-        let seal = spool.read_seal().and_then(|bytes| record::decode::<Counters>(keys::SEAL, &bytes).ok());
+        let seal = spool.seal();
         let mut lost = verify::lost(seal.as_ref(), &disk).map_err(&corrupt)?;
-        let kept = kept.and_then(|kept| kept.unless(lost.is_none()));
-        let was_damaged = lost.is_some();
+        // A message that the engine needs no more may be damaged; one that it needs later it has accepted unread.
+        let is_whole = lost.is_none() && (kept.is_none() || disk.engine.can_read_all());
+        let kept = kept.and_then(|kept| kept.unless(is_whole));
+        let was_damaged = !is_whole;
         if was_damaged {
-            disk = spool.make_anew(disk, kept.as_deref(), seal.as_ref(), sizes)?;
+            disk = spool.make_anew(disk, kept.as_deref(), sizes)?;
             lost = verify::lost(seal.as_ref(), &disk).map_err(&corrupt)?;
         }
         let (counters, counters_lost) = match read_counters(&disk) {

@@ -467,8 +467,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let disk = Disk::open(dir.path(), SMALL).unwrap();
         for first in (300..1_000_u16).step_by(20) {
-            let row =
-                |number: u16| (format!("c{number:03}").into_bytes(), Some(Bytes::from(vec![7; 300])));
+            let row = |number: u16| (format!("c{number:03}").into_bytes(), Some(Bytes::from(vec![7; 300])));
             disk.commit(&(first..first + 20).map(row).collect()).unwrap();
         }
         drop(disk);

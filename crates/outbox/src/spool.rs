@@ -77,30 +77,20 @@ pub(crate) struct Opened {
 /// A damaged store that is kept as it was.
 pub(crate) struct Kept {
     path: PathBuf,
-    stage: Stage,
-}
-
-/// How far a damaged store has come.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Stage {
-    /// It was copied, by this open or by one that was cut short.
-    Copied,
-    /// An open made the store anew of it, and was cut short.
-    MadeAnew,
-    /// An earlier open has done with one that is damaged in the same way.
-    Known,
+    /// The spool's own store was made anew of it.
+    is_made_anew: bool,
 }
 
 impl Kept {
     /// Where it lies; nowhere any more if nothing is missing: a power cut leaves what looks like damage where nothing was
     /// promised yet.
     pub(crate) fn unless(self, nothing_is_missing: bool) -> Option<PathBuf> {
-        let is_of_use = !nothing_is_missing || self.stage == Stage::MadeAnew;
-        if !is_of_use && self.stage == Stage::Copied {
+        if nothing_is_missing && !self.is_made_anew {
             // One that stays is in nobody's way.
             let _ = remove_folder(&self.path);
+            return None;
         }
-        is_of_use.then_some(self.path)
+        Some(self.path)
     }
 }
 
@@ -131,7 +121,13 @@ impl Spool {
         let kept = if is_ready { keep_damaged(path, sizes.segment_bytes) } else { None };
         let clean_mark = path.join("clean");
         let clean = is_ready && clean_mark.exists();
-        let disk = Disk::open(&store, sizes)?;
+        let spool = Self { path: path.clone(), lock, has_mark: true };
+        let (disk, kept) = match Disk::open(&store, sizes) {
+            Err(error @ OpenError::Corrupt { .. }) if is_ready => {
+                spool.open_unopenable(kept, sizes, error)?
+            }
+            opened => (opened?, kept),
+        };
         if !is_ready {
             finish_creation(path)?;
         }
@@ -140,7 +136,6 @@ impl Spool {
             removed.map_err(io_error("removing", &clean_mark))?;
         }
         sync_path(path)?;
-        let spool = Self { path: path.clone(), lock, has_mark: true };
         Ok(Opened { spool, disk, clean: clean || !is_ready, kept })
     }
 
@@ -208,9 +203,10 @@ impl Spool {
         File::open(&self.path)?.sync_all()
     }
 
-    /// The seal, if there is one.
-    pub(crate) fn read_seal(&self) -> Option<Vec<u8>> {
-        fs::read(self.path.join("seal")).ok()
+    /// The seal, if there is one that can be read.
+    pub(crate) fn seal(&self) -> Option<Counters> {
+        let bytes = fs::read(self.path.join("seal")).ok()?;
+        record::decode(keys::SEAL, &bytes).ok()
     }
 
     /// Bytes that the file system has left for this process.
@@ -302,35 +298,56 @@ impl Spool {
         finish_exchange(&self.path)
     }
 
+    /// Opens a store that the engine cannot open: made anew of what can be read of it.
+    fn open_unopenable(
+        &self,
+        kept: Option<Kept>,
+        sizes: Sizes,
+        error: OpenError,
+    ) -> Result<(Disk, Option<Kept>), OpenError> {
+        let Some(kept) = kept.or_else(|| keep(&self.path, b"it does not open")) else { return Err(error) };
+        if !self.read_beside(Some(&kept.path), sizes) {
+            return Err(error);
+        }
+        Ok((self.open_what_was_read(sizes)?, Some(Kept { is_made_anew: true, ..kept })))
+    }
+
     /// Makes the store anew of what can be read of a damaged one, `kept` before the engine opened it, or of what the engine left of
     /// it. Where that cannot be done, for lack of room, it stays as it is.
-    pub(crate) fn make_anew(
-        &self,
-        left: Disk,
-        kept: Option<&Path>,
-        seal: Option<&Counters>,
-        sizes: Sizes,
-    ) -> Result<Disk, OpenError> {
-        let read = crash::around("make anew", || self.read_anew(kept.unwrap_or(&self.path), seal, sizes));
-        if read.and_then(|()| kept.map_or(Ok(()), mark_as_made_anew)).is_err() {
-            self.drop_rewrite();
+    pub(crate) fn make_anew(&self, left: Disk, kept: Option<&Path>, sizes: Sizes) -> Result<Disk, OpenError> {
+        if !self.read_beside(kept, sizes) {
             return Ok(left);
         }
-        self.ask_for_check().map_err(io_error("asking for a check in", &self.path))?;
         drop(left);
+        self.open_what_was_read(sizes)
+    }
+
+    /// Reads a damaged store into a fresh one beside the spool's own; tells whether that could be done.
+    fn read_beside(&self, kept: Option<&Path>, sizes: Sizes) -> bool {
+        let spool = kept.unwrap_or(&self.path);
+        let is_read = crash::around("make anew", || self.read_log(spool, sizes)).is_ok()
+            && kept.is_none_or(|kept| mark_as_made_anew(kept).is_ok())
+            && self.ask_for_check().is_ok();
+        if !is_read {
+            self.drop_rewrite();
+        }
+        is_read
+    }
+
+    fn open_what_was_read(&self, sizes: Sizes) -> Result<Disk, OpenError> {
         self.exchange_store()?;
         Disk::open(&self.path.join("store"), sizes)
     }
 
-    /// Reads the log of a damaged store into a fresh one beside this.
-    fn read_anew(&self, spool: &Path, seal: Option<&Counters>, sizes: Sizes) -> Result<(), OpenError> {
+    /// Reads a log into a fresh store.
+    fn read_log(&self, spool: &Path, sizes: Sizes) -> Result<(), OpenError> {
         let db = spool.join("store/db");
         let log = Log::read(&db, sizes.segment_bytes).map_err(io_error("reading", &db))?;
         // If the end of the log is lost, any row may be an old one.
         let counters =
             log.value(keys::COUNTERS).and_then(|bytes| record::decode(keys::COUNTERS, &bytes).ok());
-        let end_is_lost = match (seal, counters) {
-            (Some(seal), Some(counters)) => verify::is_behind(seal, &counters),
+        let end_is_lost = match (self.seal(), counters) {
+            (Some(seal), Some(counters)) => verify::is_behind(&seal, &counters),
             _ => true,
         };
         let new = self.begin_rewrite()?;
@@ -378,19 +395,18 @@ impl Spool {
 }
 
 /// Keeps a damaged store as it is, before the engine opens it: it takes a message that it cannot read for the end of its log, and
-/// writes over what stands behind it. What is kept is a spool by itself; answers where. One that is damaged in the same way is
-/// kept once.
+/// writes over what stands behind it. What is kept is a spool by itself.
 fn keep_damaged(path: &Path, segment_bytes: usize) -> Option<Kept> {
     let quarantine = path.join(QUARANTINE);
     remove_parts(&quarantine);
     if let Some(kept) = kept_by_an_open_that_was_cut_short(path, &quarantine) {
-        let stage = if kept.join(MADE_ANEW).exists() { Stage::MadeAnew } else { Stage::Copied };
-        return Some(Kept { path: kept, stage });
+        let is_made_anew = kept.join(MADE_ANEW).exists();
+        return Some(Kept { path: kept, is_made_anew });
     }
     let store = path.join("store");
     let db = store.join("db");
     let bytes = fs::metadata(&db).ok()?.len();
-    let range = if bytes <= SCAN_BYTES_MAX {
+    let range = if bytes <= SCAN_BYTES_MAX || path.join("check").exists() {
         Range::WHOLE
     } else {
         // What the engine does not read it does not cut off.
@@ -398,19 +414,25 @@ fn keep_damaged(path: &Path, segment_bytes: usize) -> Option<Kept> {
     };
     let damages = salvage::damages(&db, segment_bytes, range).ok().filter(|damages| !damages.is_empty())?;
     let positions: Vec<u8> = damages.iter().flat_map(|position| position.to_be_bytes()).collect();
-    let name = hex(&blake3::hash(&positions).as_bytes()[..4]);
+    // It may open without a copy as well; then what is lost is only said.
+    keep(path, &positions)
+}
+
+/// Keeps the store as it is, under a name that follows from what is wrong with it and from what it should hold; `None` where there
+/// is no room for that.
+fn keep(path: &Path, wrong: &[u8]) -> Option<Kept> {
+    let quarantine = path.join(QUARANTINE);
+    let bytes = fs::metadata(path.join("store/db")).ok()?.len();
+    let seal = fs::read(path.join("seal")).unwrap_or_default();
+    let name = hex(&blake3::hash(&[wrong, &seal].concat()).as_bytes()[..4]);
     let kept = quarantine.join(format!("{KEPT}{name}"));
     let is_kept = |entry: &fs::DirEntry| entry.file_name().to_string_lossy().starts_with(KEPT);
     let known = fs::read_dir(&quarantine).map_or(0, |entries| entries.flatten().filter(is_kept).count());
-    if kept.exists() {
-        return Some(Kept { path: kept, stage: Stage::Known });
-    }
-    if known >= KEPT_SPOOLS_MAX || free_bytes_of(path) < bytes.saturating_mul(2) {
+    if known >= KEPT_SPOOLS_MAX || kept.exists() || free_bytes_of(path) < bytes.saturating_mul(2) {
         return None;
     }
-    // It opens without a copy as well; then what is lost is only said.
-    keep(path, &kept).ok()?;
-    Some(Kept { path: kept, stage: Stage::Copied })
+    copy_spool(path, &kept).ok()?;
+    Some(Kept { path: kept, is_made_anew: false })
 }
 
 /// Removes copies that were cut short.
@@ -449,7 +471,7 @@ pub(crate) fn is_taken_over(kept: &Path) -> Result<(), OpenError> {
 }
 
 /// Makes a spool of a copy of the store and links to the payload files.
-fn keep(path: &Path, kept: &Path) -> Result<(), OpenError> {
+fn copy_spool(path: &Path, kept: &Path) -> Result<(), OpenError> {
     let part = kept.with_extension(PART);
     make_dir(&part.join("store/blobs"))?;
     make_dir(&part.join("payloads"))?;

@@ -359,3 +359,74 @@ fn a_flipped_bit_anywhere_is_harmless_or_said() {
         tell(&format!("flips in the {bytes} bytes of a spool that was {end}"), looked);
     }
 }
+
+/// Messages of a spool whose log has several segments.
+const MANY: usize = 24_000;
+
+/// Of one segment's messages, those of a node and of what is beside it.
+const MISSING_MAX: usize = 200;
+
+fn one_of_many(number: usize) -> Submit {
+    let msg_id = format!("m-{number:05}");
+    Submit {
+        account: "default".into(),
+        conversation: format!("c2c:user{}", number % 300),
+        message: msg_id.bytes().cycle().take(900).collect(),
+        msg_id,
+        ..Submit::default()
+    }
+}
+
+/// Opens a large spool and counts what is missing in it; `true` where the store was made anew.
+fn missing_of_many(files: &Files, what: &str) -> (usize, bool) {
+    let root = scratch();
+    write(root.path(), files);
+    let outbox = Outbox::open(config(root.path())).unwrap_or_else(|error| panic!("{what}: {error}"));
+    let is_right = |number: &usize| {
+        let Submit { msg_id, message, .. } = one_of_many(*number);
+        outbox.payload(&msg_id).is_ok_and(|kept| {
+            assert!(kept.message == message, "{what}: {msg_id} has another payload");
+            true
+        })
+    };
+    let missing = MANY - (0..MANY).filter(is_right).count();
+    let is_made_anew = outbox.report().kept.is_some();
+    let is_said = is_made_anew || outbox.report().lost.is_some() || outbox.counters().quarantined > 0;
+    assert!(missing == 0 || is_said, "{what}: {missing} are missing and nothing says so");
+    assert!(missing <= MISSING_MAX, "{what}: {missing} are missing");
+    (missing, is_made_anew)
+}
+
+#[test]
+fn a_flipped_bit_in_a_store_of_several_segments_costs_no_more_than_what_it_met() {
+    let flips = std::env::var("OUTBOX_FLIPS").map_or(FLIPS, |flips| flips.parse().unwrap()) / 15;
+    let root = scratch();
+    let path = root.path().join("spool");
+    // The second start leaves a snapshot behind.
+    for half in [0..MANY / 2, MANY / 2..MANY] {
+        let outbox = Outbox::open(config(&path)).unwrap();
+        assert!(outbox.submit_many(half.map(one_of_many)).iter().all(Result::is_ok));
+    }
+    std::fs::remove_file(path.join("clean")).unwrap();
+    let mut files = Files::new();
+    read(&path, Path::new(""), &mut files);
+    let db = Path::new("store/db");
+    let bytes = files[db].len();
+    let mut flipped: Vec<(PathBuf, usize)> =
+        (0..flips).map(|number| (db.into(), random(number) % bytes)).collect();
+    let snapshot = files.keys().find(|path| path.to_string_lossy().contains("snap.")).unwrap();
+    flipped.push((snapshot.clone(), 20));
+    let found = in_parallel(flipped.len(), |number| {
+        let (path, at) = &flipped[number];
+        let mut files = files.clone();
+        files.get_mut(path).unwrap()[*at] ^= 4;
+        missing_of_many(&files, &format!("byte {at} of {}", path.display()))
+    });
+    let missing: usize = found.iter().map(|(missing, _)| missing).sum();
+    let anew = found.iter().filter(|(_, is_made_anew)| *is_made_anew).count();
+    println!(
+        "{} flips in {bytes} bytes with {MANY} messages: {missing} missing in all, {anew} stores made anew",
+        found.len()
+    );
+    assert!(anew > 0, "none of them was met");
+}
