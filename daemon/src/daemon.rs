@@ -203,6 +203,7 @@ pub fn run(loaded: config::Loaded) -> ExitCode {
     if let Err(error) = crate::log::init(&loaded.config.log) {
         return failed(&error.to_string(), "correct [log] in the configuration", crate::cli::EXIT_BAD_CONFIG);
     }
+    crate::process::log_engine_panics();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {

@@ -1,7 +1,7 @@
 //! What the process asks of the system for itself: who reads the files that it makes, what a crash leaves, how many files
-//! and connections it may have open.
+//! and connections it may have open; and how a panic is told.
 //!
-//! Owns:  the mask of new files, the limits of core files and of open files.
+//! Owns:  the mask of new files, the limits of core files and of open files, the hook of panics.
 //! Never: changes the mode of a file that was there before, asks for more than its user may have.
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
@@ -30,5 +30,36 @@ pub fn allow_many_files() {
     {
         // Up to the hard limit it is always permitted; without it, attempts beyond fail as not reached and say why.
         let _ = setrlimit(Resource::RLIMIT_NOFILE, FILES.min(hard).max(soft), hard);
+    }
+}
+
+/// Has panics of the storage engine told as lines of the log: on some damage it panics, and its caller makes an error of that.
+/// All others are told as usual.
+pub fn log_engine_panics() {
+    let usual = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        if panic.location().is_some_and(|place| is_of_engine(place.file())) {
+            let what = panic.payload_as_str().unwrap_or("no words");
+            tracing::warn!(what, "The storage engine gave up on something that it had read.");
+        } else {
+            usual(panic);
+        }
+    }));
+}
+
+/// Whether a source file is one of the storage engine's.
+fn is_of_engine(file: &str) -> bool {
+    file.split(['/', '\\']).any(|part| part.starts_with("sled-"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_engines_panics_are_its_own() {
+        assert!(is_of_engine("/home/me/.cargo/registry/src/index.crates.io-1949/sled-0.34.7/src/tree.rs"));
+        assert!(!is_of_engine("daemon/src/engine/mod.rs"));
+        assert!(!is_of_engine("/home/me/toboggans/unsled-1/src/lib.rs"));
     }
 }
