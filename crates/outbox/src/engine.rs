@@ -127,10 +127,7 @@ impl Files {
             Err(OpenError::Corrupt { .. }) if set_conf_aside(dir)? => open_with_patience(dir, segment_bytes)?,
             opened => opened?,
         };
-        db.flush().map_err(|error| match error {
-            sled::Error::Io(source) => OpenError::Io { action: "flushing", path: dir.into(), source },
-            error => OpenError::Corrupt { path: dir.into(), reason: error.to_string() },
-        })?;
+        db.flush().map_err(|error| not_opened("flushing", dir, error))?;
         let file_path = dir.join("db");
         let file = File::options().read(true).write(true).open(&file_path);
         let file = file.map_err(io_error("opening", &file_path))?;
@@ -504,23 +501,31 @@ fn open_with_patience(dir: &Path, segment_bytes: usize) -> Result<sled::Db, Open
             .flush_every_ms(None);
         // sled panics on some damage; that must end in an error that says what to do.
         let opened = catch_unwind(AssertUnwindSafe(|| config.open()));
-        let reason = match opened {
-            Ok(Ok(db)) => return Ok(db),
+        return match opened {
+            Ok(Ok(db)) => Ok(db),
             Ok(Err(sled::Error::Io(error))) if error.to_string().contains("lock") => {
                 if started.elapsed() < LOCK_WAIT {
                     std::thread::sleep(PAUSE);
                     continue;
                 }
                 let source = io::Error::new(io::ErrorKind::WouldBlock, error.to_string());
-                return Err(OpenError::Io { action: "locking the store in", path: dir.into(), source });
+                Err(OpenError::Io { action: "locking the store in", path: dir.into(), source })
             }
-            Ok(Err(sled::Error::Io(source))) => {
-                return Err(OpenError::Io { action: "opening the store in", path: dir.into(), source });
-            }
-            Ok(Err(error)) => error.to_string(),
-            Err(panic) => panic_text(panic.as_ref()),
+            Ok(Err(error)) => Err(not_opened("opening the store in", dir, error)),
+            Err(panic) => Err(OpenError::Corrupt { path: dir.into(), reason: panic_text(panic.as_ref()) }),
         };
-        return Err(OpenError::Corrupt { path: dir.into(), reason });
+    }
+}
+
+/// What an open says: the drive's errors are not the store's.
+fn not_opened(action: &'static str, dir: &Path, error: sled::Error) -> OpenError {
+    match error {
+        sled::Error::Io(source) => OpenError::Io { action, path: dir.into(), source },
+        #[cfg(feature = "failpoints")]
+        sled::Error::FailPoint => {
+            OpenError::Io { action, path: dir.into(), source: io::Error::other("a failpoint") }
+        }
+        error => OpenError::Corrupt { path: dir.into(), reason: error.to_string() },
     }
 }
 
