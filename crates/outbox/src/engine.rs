@@ -19,8 +19,11 @@ use std::time::{Duration, Instant};
 
 use crate::crash;
 use crate::error::OpenError;
-use crate::limits::{CACHE_BYTES, COPY_PART_BYTES, LOCK_WAIT, READS_UNLOOKED_MAX, SEGMENT_BYTES};
+use crate::limits::{
+    CACHE_BYTES, COPY_PART_BYTES, LOCK_WAIT, READS_UNLOOKED_MAX, SCAN_TAIL_BYTES_MAX, SEGMENT_BYTES,
+};
 use crate::reserve::Reserve;
+use crate::salvage::{self, Range};
 use crate::watch::Watch;
 
 /// The bytes of a value; cheap to clone.
@@ -306,6 +309,13 @@ impl Engine {
     pub(crate) fn can_read_all(&self) -> bool {
         let read = AssertUnwindSafe(|| self.scan(Bound::Unbounded, |_, _| true));
         catch_unwind(read).is_ok_and(|read| read.is_ok())
+    }
+
+    /// Whether the log cannot be read where the next open would read it, or nobody can tell.
+    pub(crate) fn is_damaged(&self) -> bool {
+        let range = Range { since: salvage::read_from(&self.dir), bytes_max: SCAN_TAIL_BYTES_MAX };
+        let damages = salvage::damages(&self.dir.join("db"), self.segment_bytes, range);
+        !damages.is_ok_and(|damages| damages.is_empty())
     }
 
     /// Applies all rows as one batch and returns once they are on the drive.

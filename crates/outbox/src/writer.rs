@@ -538,14 +538,16 @@ impl Committing {
 
     /// Mends what could not be read, and moves what was set aside out of the store. Where it fails, the store does.
     fn put_right(&mut self, shared: &Shared) {
-        if mend(shared).is_err() && shared.is_stuck() {
-            self.stuck.get_or_insert_with(Stuck::without_group);
-        }
+        // What keeps either from its end has failed the store already, for good or for want of room.
+        let _ = mend(shared);
         let counted = Some(shared.snapshot().quarantined);
         if counted != self.quarantined && shared.failure().is_none() {
             self.quarantined = counted;
             let move_out = || one_group(shared, |tx| quarantine::move_out(tx, &shared.spool));
             while crash::around("quarantine", move_out) == Ok(true) {}
+        }
+        if shared.is_stuck() {
+            self.stuck.get_or_insert_with(Stuck::without_group);
         }
     }
 }
@@ -563,10 +565,15 @@ fn close(shared: &Shared) {
     }
 }
 
-/// Opens the store once more where that spares the next start much of the log.
+/// Opens the store once more where that spares the next start much of the log. A damaged one is left to that start, which keeps
+/// it as it is before the engine writes over what it cannot read.
 fn checkpoint(shared: &Shared) {
     let is_worth_it = shared.disk.engine.written_bytes() >= CHECKPOINT_BYTES_MIN;
-    if !is_worth_it || shared.spool.free_bytes() < OPEN_ROOM_BYTES || shared.failure().is_some() {
+    if !is_worth_it
+        || shared.disk.engine.is_damaged()
+        || shared.spool.free_bytes() < OPEN_ROOM_BYTES
+        || shared.failure().is_some()
+    {
         return;
     }
     let _nobody_reads = shared.exclusive().unwrap_or_else(PoisonError::into_inner);

@@ -11,6 +11,7 @@
 mod support;
 
 use std::collections::BTreeMap;
+use std::os::unix::fs::FileExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -378,10 +379,8 @@ fn one_of_many(number: usize) -> Submit {
 }
 
 /// Opens a large spool and counts what is missing in it; `true` where the store was made anew.
-fn missing_of_many(files: &Files, what: &str) -> (usize, bool) {
-    let root = scratch();
-    write(root.path(), files);
-    let outbox = Outbox::open(config(root.path())).unwrap_or_else(|error| panic!("{what}: {error}"));
+fn missing_of_many(spool: &Path, what: &str) -> (usize, bool) {
+    let outbox = Outbox::open(config(spool)).unwrap_or_else(|error| panic!("{what}: {error}"));
     let is_right = |number: &usize| {
         let Submit { msg_id, message, .. } = one_of_many(*number);
         outbox.payload(&msg_id).is_ok_and(|kept| {
@@ -420,7 +419,9 @@ fn a_flipped_bit_in_a_store_of_several_segments_costs_no_more_than_what_it_met()
         let (path, at) = &flipped[number];
         let mut files = files.clone();
         files.get_mut(path).unwrap()[*at] ^= 4;
-        missing_of_many(&files, &format!("byte {at} of {}", path.display()))
+        let root = scratch();
+        write(root.path(), &files);
+        missing_of_many(root.path(), &format!("byte {at} of {}", path.display()))
     });
     let missing: usize = found.iter().map(|(missing, _)| missing).sum();
     let anew = found.iter().filter(|(_, is_made_anew)| *is_made_anew).count();
@@ -429,4 +430,27 @@ fn a_flipped_bit_in_a_store_of_several_segments_costs_no_more_than_what_it_met()
         found.len()
     );
     assert!(anew > 0, "none of them was met");
+}
+
+#[test]
+fn a_stop_leaves_a_damaged_log_to_the_next_start() {
+    const FLIPPED: usize = 6;
+    let found = in_parallel(FLIPPED, |number| {
+        let root = scratch();
+        let spool = root.path().join("spool");
+        let outbox = Outbox::open(config(&spool)).unwrap();
+        // So much that a stop would open the store once more.
+        assert!(outbox.submit_many((0..MANY).map(one_of_many)).iter().all(Result::is_ok));
+        let db = std::fs::File::options().read(true).write(true).open(spool.join("store/db")).unwrap();
+        let bytes = usize::try_from(db.metadata().unwrap().len()).unwrap();
+        let at = bytes / FLIPPED * number + random(number) % (bytes / FLIPPED);
+        let mut byte = [0];
+        db.read_exact_at(&mut byte, at as u64).unwrap();
+        db.write_all_at(&[byte[0] ^ 4], at as u64).unwrap();
+        outbox.close();
+        drop(outbox);
+        missing_of_many(&spool, &format!("byte {at}, flipped before the stop"))
+    });
+    println!("flips before a stop: {found:?}");
+    assert!(found.iter().any(|(_, is_made_anew)| *is_made_anew), "none of them was met");
 }
