@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use crate::record::RecordError;
 use crate::state::State;
 
-/// Why a spool does not open. Nothing in it was changed.
+/// Why a spool does not open. Nothing in it was changed, but for what the storage engine may have written to a damaged store.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// Another process has it.
@@ -78,8 +78,8 @@ impl OpenError {
             }
             Self::Io { .. } => "look at the file system: space, mount options, health".into(),
             Self::Corrupt { path, .. } => format!(
-                "`outboxd export SPOOL` saves what can be read; copy {} before anything else is tried on it; nothing in it \
-                 was changed",
+                "`outboxd export SPOOL` saves what can be read; copy {} before anything else is tried on it: a start may \
+                 write to it",
                 path.display()
             ),
         }

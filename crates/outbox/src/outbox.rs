@@ -500,7 +500,7 @@ impl Outbox {
     /// kept in it is rewritten by itself, once nothing has happened for ten seconds.
     ///
     /// The ticket fails with [`Error::DiskLow`] where the copy may not fit, and with [`Error::Unavailable`] where it
-    /// could not be made; nothing has changed then.
+    /// could not be made; where it could not take the old store's place, the store has failed and is opened again by a restart.
     pub fn compact(&self) -> Ticket<Compacted> {
         self.inner.writer.compact(&self.inner.shared)
     }

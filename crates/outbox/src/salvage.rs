@@ -3,8 +3,9 @@
 //! Owns:  what is known of the log of sled 0.34: its segments, messages and pages.
 //! Never: writes, believes a byte whose checksum does not fit, opens a store.
 //!
-//! The engine takes a message that it cannot read for the end of its log, and overwrites what stands behind it. Everything
-//! there has checksums of its own and can still be read, as long as nobody has opened the store.
+//! The engine takes a message that it cannot read for the end of its segment: in the last one, it overwrites what stands behind it;
+//! in an earlier one, it passes over that and goes on with the next. Everything there has checksums of its own and can
+//! still be read, as long as nobody has opened the store.
 //!
 //! A file is a run of segments. Each begins with `checksum (4), first position (8), position that was durable (8)`, and goes on
 //! with messages: `checksum (4), kind (1), length, segment, page, body`, the last three numbers of one to nine bytes. A page is

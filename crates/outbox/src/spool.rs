@@ -1,7 +1,8 @@
 //! The spool directory: whose it is, which format, and what lies in it.
 //!
-//! Owns:  creation in an order that survives a power cut, the format mark, the lock, payload files.
-//! Never: reads rows, removes a file that it did not make.
+//! Owns:  creation in an order that survives a power cut, the format mark, the lock, payload files; copies of damaged stores,
+//!        and when the store is made anew of one.
+//! Never: says what a row means, removes a file that it did not make.
 //!
 //! ```text
 //! format      "outbox spool 1": written first
@@ -394,8 +395,8 @@ impl Spool {
     }
 }
 
-/// Keeps a damaged store as it is, before the engine opens it: it takes a message that it cannot read for the end of its log, and
-/// writes over what stands behind it. What is kept is a spool by itself.
+/// Keeps a damaged store as it is, before the engine opens it and writes over what stands behind a message that it cannot read.
+/// What is kept is a spool by itself.
 fn keep_damaged(path: &Path, segment_bytes: usize) -> Option<Kept> {
     let quarantine = path.join(QUARANTINE);
     remove_parts(&quarantine);
