@@ -267,11 +267,9 @@ fn log_report(outbox: &Outbox) {
     if report.quarantined > 0 {
         tracing::error!(count = report.quarantined, "Records could not be read and were set aside.");
     }
-    if let Some(kept) = &report.kept {
-        tracing::error!(
-            kept = %kept.display(),
-            "The store was damaged, and was made anew of what could be read of it; the damaged one is kept."
-        );
+    if report.is_made_anew {
+        let kept = report.kept.as_ref().map(|kept| kept.display());
+        tracing::error!(kept, "The store was damaged, and was made anew of what could be read of it.");
     }
     if let Some(lost) = report.lost {
         tracing::error!(%lost, "What was acknowledged is missing from the store.");

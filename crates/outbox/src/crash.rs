@@ -7,7 +7,7 @@
 //! gets a line for each passing.
 
 /// Everything that a kill may come before, and behind.
-pub const POINTS: [&str; 60] = [
+pub const POINTS: [&str; 59] = [
     // Verbs: carried out and not committed; durable and not answered.
     "submit",
     "lease",
@@ -61,11 +61,10 @@ pub const POINTS: [&str; 60] = [
     "move store away",
     "move store in",
     "sweep",
-    "copy store",
-    "rename copy",
     "make anew",
-    "mark copy",
-    "take over",
+    "keep store",
+    "name kept",
+    "say kept",
     "write quarantine",
     // The daemon.
     "attempt",

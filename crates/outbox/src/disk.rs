@@ -18,7 +18,7 @@ use crate::keys;
 use crate::leaf::{Change, Leaf};
 use crate::leaves::ByWriter;
 use crate::limits::COPY_PART_BYTES;
-use crate::salvage::Log;
+use crate::salvage::{Log, Salvaged};
 use crate::{record, verify};
 
 /// Rows to write (`Some`) and to remove (`None`).
@@ -175,19 +175,34 @@ impl Disk {
         all_may_be_old: bool,
     ) -> Result<Self, OpenError> {
         let disk = Self::open(dir, sizes)?;
-        let corrupt = |error: DiskError| OpenError::Corrupt { path: dir.into(), reason: error.text };
         let (mut batch, mut bytes) = (Batch::new(), 0);
-        for row in log.rows() {
-            let (key, value, may_be_old) = row.map_err(io_error("reading the log for", dir))?;
+        let mut add = |row: Salvaged<'_>, is_last: bool| {
+            let Salvaged { key, value, may_be_old, .. } = row;
             let value = if may_be_old || all_may_be_old { verify::doubt(key, value) } else { value };
             bytes += key.len() + value.len();
             batch.push((key.to_vec(), Some(value.into())));
-            if bytes >= COPY_PART_BYTES {
-                bytes = 0;
-                disk.engine.commit(&std::mem::take(&mut batch)).map_err(corrupt)?;
+            if bytes < COPY_PART_BYTES && !is_last {
+                return Ok(());
             }
+            bytes = 0;
+            disk.engine.commit(&std::mem::take(&mut batch)).map_err(|error| error.in_open(dir))
+        };
+        let mut before: Option<Salvaged<'_>> = None;
+        for row in log.rows() {
+            let row = row.map_err(io_error("reading the log for", dir))?;
+            let Some(left) = before.take() else {
+                before = Some(row);
+                continue;
+            };
+            before = match apart(left, row) {
+                (Some(left), Some(right)) => {
+                    add(left, false)?;
+                    Some(right)
+                }
+                (left, right) => left.or(right),
+            };
         }
-        disk.engine.commit(&batch).map_err(corrupt)?;
+        before.map_or(Ok(()), |last| add(last, true))?;
         Ok(disk)
     }
 
@@ -288,6 +303,26 @@ impl Disk {
     pub(crate) fn size_bytes(&self) -> u64 {
         self.engine.size_bytes()
     }
+}
+
+/// Takes neighbours apart that reach into each other: one of them is older than what became of it. Rows of the left one where
+/// the right one begins were in there still before the right one was made, or are there again since it went.
+fn apart<'a>(left: Salvaged<'a>, right: Salvaged<'a>) -> (Option<Salvaged<'a>>, Option<Salvaged<'a>>) {
+    let is_of_leaves = keys::leaf_size(left.key).is_some() && left.key.first() == right.key.first();
+    let Some(leaf) = is_of_leaves.then(|| Leaf::read(left.key, &left.value).ok()).flatten() else {
+        return (Some(left), Some(right));
+    };
+    let beyond: Vec<Change<'_>> =
+        leaf.rows_from(leaf.position(right.key)).map(|(key, _)| (key, None)).collect();
+    if beyond.is_empty() {
+        return (Some(left), Some(right));
+    }
+    if left.position > right.position {
+        return (Some(left), None);
+    }
+    let leaf = leaf.changed(&beyond).0;
+    let left = (leaf.len() > 0).then(|| Salvaged { value: leaf.bytes(left.key), ..left });
+    (left, Some(right))
 }
 
 /// The key after all keys that begin with `prefix`.

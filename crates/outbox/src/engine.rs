@@ -23,7 +23,7 @@ use crate::limits::{
     CACHE_BYTES, COPY_PART_BYTES, LOCK_WAIT, READS_UNLOOKED_MAX, SCAN_TAIL_BYTES_MAX, SEGMENT_BYTES,
 };
 use crate::reserve::Reserve;
-use crate::salvage::{self, Range};
+use crate::salvage::{self, Log, Range};
 use crate::watch::Watch;
 
 /// The bytes of a value; cheap to clone.
@@ -55,6 +55,17 @@ impl DiskError {
         let text =
             if is_full { format!("{what}no space left on the device") } else { format!("{what}{error}") };
         Self { text, is_full }
+    }
+}
+
+impl DiskError {
+    /// The same as an error of an open.
+    pub(crate) fn in_open(self, path: &Path) -> OpenError {
+        if self.is_full {
+            let source = io::ErrorKind::StorageFull.into();
+            return OpenError::Io { action: "writing the store in", path: path.into(), source };
+        }
+        OpenError::Corrupt { path: path.into(), reason: self.text }
     }
 }
 
@@ -305,17 +316,24 @@ impl Engine {
         })
     }
 
-    /// Whether every row can be read; looks at all of them.
-    pub(crate) fn can_read_all(&self) -> bool {
-        let read = AssertUnwindSafe(|| self.scan(Bound::Unbounded, |_, _| true));
-        catch_unwind(read).is_ok_and(|read| read.is_ok())
+    /// Whether the log cannot be read where the next open would read it, or nobody can tell.
+    pub(crate) fn is_torn(&self) -> bool {
+        let range = Range { since: salvage::read_from(&self.dir), bytes_max: SCAN_TAIL_BYTES_MAX };
+        salvage::is_torn(&self.dir.join("db"), self.segment_bytes, range).unwrap_or(true)
     }
 
-    /// Whether the log cannot be read where the next open would read it, or nobody can tell.
-    pub(crate) fn is_damaged(&self) -> bool {
-        let range = Range { since: salvage::read_from(&self.dir), bytes_max: SCAN_TAIL_BYTES_MAX };
-        let damages = salvage::damages(&self.dir.join("db"), self.segment_bytes, range);
-        !damages.is_ok_and(|damages| damages.is_empty())
+    /// Refuses a log that is damaged, but for a last batch that is there in part: the next start makes the store anew of it.
+    fn look_through(&self) -> Result<(), OpenError> {
+        if !self.is_torn() {
+            return Ok(());
+        }
+        let db = self.dir.join("db");
+        let log = Log::read(&db, self.segment_bytes, u64::MAX).map_err(io_error("reading", &db))?;
+        if log.is_damaged(true) {
+            let reason = "its log is damaged; the next start of the process makes it anew".into();
+            return Err(OpenError::Corrupt { path: self.dir.clone(), reason });
+        }
+        Ok(())
     }
 
     /// Applies all rows as one batch and returns once they are on the drive.
@@ -407,30 +425,29 @@ impl Engine {
         self.drop_copy();
         self.open_again(|| {
             forget_cached(&self.dir);
-            Ok(())
+            self.look_through()
         })
     }
 
-    /// Closes the store, lets `exchange` do what it wants with its folder, and opens what is there then. What is
-    /// opened reads its log, and the next start need not.
+    /// Closes the store, lets `exchange` do what it wants with its folder, and opens what is there then; for good closed where
+    /// either fails. What is opened reads its log, and the next start need not.
     pub(crate) fn open_again(
         &self,
         exchange: impl FnOnce() -> Result<(), OpenError>,
     ) -> Result<(), OpenError> {
         let mut files = self.files.write().unwrap_or_else(PoisonError::into_inner);
         *files = None;
-        let exchanged = exchange();
+        exchange()?;
         self.reserve.make_room(&self.dir);
         if !self.dir.join("db").exists() {
             // Opening it would make an empty one.
-            return exchanged
-                .and(Err(OpenError::Corrupt { path: self.dir.clone(), reason: "it is gone".into() }));
+            return Err(OpenError::Corrupt { path: self.dir.clone(), reason: "it is gone".into() });
         }
         let opened = files.insert(Files::open(&self.dir, self.segment_bytes)?);
         self.reserve.keep(&opened.file);
         self.written_bytes.store(0, Ordering::Relaxed);
         *self.broken() = None;
-        exchanged
+        Ok(())
     }
 }
 

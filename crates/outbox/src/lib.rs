@@ -30,6 +30,7 @@
 //! Where to read on: `lifecycle` is the whole life of an entry as one function, `keys` the layout of the
 //! store, `writer` how a group becomes durable.
 
+mod anew;
 mod at_hand;
 mod chance;
 mod clock;

@@ -130,6 +130,10 @@ pub const ROOM_EVERY_MAX: Duration = Duration::from_secs(30);
 /// The longest time between two writes of the seal while there is traffic.
 pub const SEAL_EVERY: Duration = Duration::from_secs(10);
 
+/// How long nothing must have happened before the seal is written: it is what tells of the last group whether a damaged one was on
+/// the drive, and costs two syncs, which a burst must not pay for each of its groups.
+pub const SEAL_AFTER_IDLE: Duration = Duration::from_secs(1);
+
 /// Rows that one page of a list may look at before it answers with what it found and a cursor: the writer
 /// waits for a reader, so a reader must be done in milliseconds.
 pub const LIST_SCAN_MAX: usize = 2_000;

@@ -7,14 +7,15 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::anew::{self, Left, Salvage};
 use crate::chance::{SystemChance, fresh_token};
-use crate::clock::{Moment, Timestamp, WallTime};
+use crate::clock::{Clock, Moment, SystemClock, Timestamp, WallTime};
 use crate::disk::{Disk, Sizes, io_error};
 use crate::entry::{Counters, Entry, Kept, Phase, Place, Receipt, Unresolved, hex};
 use crate::error::{Error, OpenError, Result};
 use crate::keys;
 use crate::limits::SEGMENT_BYTES;
-use crate::salvage::{self, Log};
+use crate::salvage::Range;
 use crate::spool::{Spool, copy_files};
 use crate::tx::{Record, decode_message, load_message};
 use crate::verify::{self, Lost};
@@ -116,10 +117,8 @@ impl Offline {
     /// [`OpenError`], whose `hint` says what to do.
     pub fn salvage(path: &Path) -> std::result::Result<Self, OpenError> {
         let spool = Spool::look(path)?;
-        let db = spool.store().join("db");
-        let log = Log::read(&db, SEGMENT_BYTES).map_err(io_error("reading", &db))?;
         let copy = Scratch::new()?;
-        let disk = Disk::of_rows(&copy.path, Sizes::WITHOUT_RESERVE, &log, false)?;
+        let disk = salvage_of(&spool)?.write(&copy.path, Sizes::WITHOUT_RESERVE)?;
         Self::over(spool, copy, disk)
     }
 
@@ -128,10 +127,10 @@ impl Offline {
     /// # Errors
     /// [`Error::Unhealthy`] where the store itself can be read no further.
     pub fn is_damaged(&self) -> Result<bool> {
-        let db = self.spool.store().join("db");
-        let damages = salvage::damages(&db, SEGMENT_BYTES, salvage::Range::WHOLE);
-        let damages = damages.map_err(|error| Error::Unhealthy { reason: error.to_string() })?;
-        Ok(!damages.is_empty() || verify::lost(self.spool.seal().as_ref(), &self.disk)?.is_some())
+        let unhealthy = |error: OpenError| Error::Unhealthy { reason: error.to_string() };
+        let damaged = anew::damaged(&self.spool, SEGMENT_BYTES, left(&self.spool), Range::WHOLE);
+        let damaged = damaged.map_err(unhealthy)?;
+        Ok(damaged.is_some() || verify::lost(self.spool.seal().as_ref(), &self.disk)?.is_some())
     }
 
     fn over(spool: Spool, copy: Scratch, disk: Disk) -> std::result::Result<Self, OpenError> {
@@ -143,7 +142,7 @@ impl Offline {
             Err(Error::BadRecord { .. }) => Counters::default(),
             Err(error) => return Err(corrupt(error)),
         };
-        let clean = spool.path().join("clean").exists();
+        let clean = spool.is_clean();
         Ok(Self { disk, _copy: copy, spool, counters, clean })
     }
 
@@ -259,6 +258,15 @@ impl Offline {
     const fn then(&self) -> Moment {
         Moment { time: self.counters.clock.time, wall: self.counters.clock.wall }
     }
+}
+
+fn left(spool: &Spool) -> Left {
+    let boot = SystemClock::new().read().boot;
+    Left { clean: spool.is_clean(), asks_for_check: spool.asks_for_check(), boot }
+}
+
+fn salvage_of(spool: &Spool) -> std::result::Result<Salvage, OpenError> {
+    Salvage::of(&spool.store(), SEGMENT_BYTES, spool.seal().as_ref(), left(spool))
 }
 
 /// Moves all moments of an entry's schedule to another time line.

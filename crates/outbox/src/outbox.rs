@@ -27,7 +27,7 @@ use crate::verbs::{
 use crate::verify::{self, Lost};
 use crate::view::{self, EntryView, Message, Payload, SentPage};
 use crate::writer::{Kind, Shared, Ticket, Writer, read_counters};
-use crate::{crash, keys, spool, writer};
+use crate::{anew, crash, keys, spool, writer};
 
 /// An open outbox. Cheap to clone; the last clone to go closes it.
 #[derive(Clone)]
@@ -58,7 +58,9 @@ pub struct OpenReport {
     pub lost: Option<Lost>,
     /// Payload files that no record named, removed.
     pub orphans: u64,
-    /// The store was damaged, and was made anew of what could be read of it; as it was, it lies here, a spool by itself.
+    /// The store was damaged, and was made anew of what could be read of it.
+    pub is_made_anew: bool,
+    /// As it was, it lies here, a spool by itself; nowhere where too many are kept already.
     pub kept: Option<std::path::PathBuf>,
 }
 
@@ -120,19 +122,23 @@ impl Outbox {
 
     fn open_store(config: Config) -> std::result::Result<Self, OpenError> {
         let sizes = sizes(&config);
-        let Opened { spool, mut disk, clean, kept } = Spool::open(&config.path, &config.holder, sizes)?;
+        let boot = config.clock.read().boot;
+        let opened = Spool::open(&config.path, &config.holder, sizes, boot)?;
+        let Opened { spool, mut disk, left, mut is_made_anew } = opened;
+        let clean = left.clean;
         let path = config.path.clone();
         let corrupt = |error: Error| OpenError::Corrupt { path: path.clone(), reason: error.to_string() };
         let seal = spool.seal();
         let mut lost = verify::lost(seal.as_ref(), &disk).map_err(&corrupt)?;
-        // A message that the engine needs no more may be damaged; one that it needs later it has accepted unread.
-        let is_whole = lost.is_none() && (kept.is_none() || disk.engine.can_read_all());
-        let kept = kept.and_then(|kept| kept.unless(is_whole));
-        let was_damaged = !is_whole;
-        if was_damaged {
-            disk = spool.make_anew(disk, kept.as_deref(), sizes)?;
+        if lost.is_some() && !is_made_anew {
+            // Where the end is missing and nobody can tell how much, any row may be an old one.
+            drop(disk);
+            is_made_anew = true;
+            disk = spool.make_anew(left, sizes)?;
             lost = verify::lost(seal.as_ref(), &disk).map_err(&corrupt)?;
         }
+        let kept = anew::unsaid(&spool);
+        is_made_anew |= kept.is_some();
         let (counters, counters_lost) = match read_counters(&disk) {
             Ok(Some(counters)) => (counters, false),
             // A spool in which nothing ever changed has none; one with messages has lost them.
@@ -163,18 +169,27 @@ impl Outbox {
             writer.stop(&shared);
             if is_full { no_room(&path) } else { corrupt(error) }
         })?;
-        // What is accepted from here on must not give way to what was there before.
-        if let Some(kept) = &kept {
-            spool::is_taken_over(kept)?;
-        }
-        if was_damaged {
+        if is_made_anew {
             writer::seal(&shared);
+        }
+        if let Some(kept) = &kept {
+            anew::say(kept)?;
         }
         shared.spool.checked().map_err(crate::disk::io_error("ending the check of", &path))?;
         let orphans = sweep(&shared.spool, &shared.disk)?;
         let quarantined = shared.snapshot().quarantined;
         let rebuilt = must_rebuild;
-        let report = OpenReport { clean, checked, interrupted, rebuilt, quarantined, lost, orphans, kept };
+        let report = OpenReport {
+            clean,
+            checked,
+            interrupted,
+            rebuilt,
+            quarantined,
+            lost,
+            orphans,
+            is_made_anew,
+            kept,
+        };
         Ok(Self { inner: Arc::new(Inner { shared, writer, report }) })
     }
 

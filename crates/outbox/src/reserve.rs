@@ -67,15 +67,21 @@ impl Reserve {
     /// Gives the reserve of a closed store back where it may not open without: an open writes a little beside the store's file.
     pub(crate) fn make_room(&self, dir: &Path) {
         *self.held() = Held::default();
-        let Ok(file) = File::options().write(true).open(dir.join("db")) else { return };
-        if free_bytes(&file) < OPEN_ROOM_BYTES {
-            // To the length that it has: only what lies behind goes. If nothing does, the open says what it lacks.
-            let _ = file.metadata().and_then(|data| file.set_len(data.len()));
+        if File::open(dir).is_ok_and(|dir| free_bytes(&dir) < OPEN_ROOM_BYTES) {
+            give_back(dir);
         }
     }
 
     fn held(&self) -> MutexGuard<'_, Held> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Gives back what is kept for the file of a store that is closed.
+pub(crate) fn give_back(dir: &Path) {
+    if let Ok(file) = File::options().write(true).open(dir.join("db")) {
+        // To the length that it has: only what lies behind goes. If nothing does, whoever needs room says so.
+        let _ = file.metadata().and_then(|data| file.set_len(data.len()));
     }
 }
 

@@ -12,6 +12,7 @@ use std::sync::PoisonError;
 use crate::entry::Counters;
 use crate::error::{Error, Result};
 use crate::limits::{REWRITE_BYTES_MIN, REWRITE_SHARE};
+use crate::spool::Aside;
 use crate::writer::Shared;
 
 /// What a rewrite gave back.
@@ -129,7 +130,11 @@ fn exchange(shared: &Shared, under_way: &UnderWay) -> Result<Compacted> {
         shared.spool.drop_rewrite();
         return Err(Error::Unavailable { what: format!("the rewrite: {error}") });
     }
-    let exchanged = shared.disk.engine.open_again(|| shared.spool.exchange_store());
+    if let Err(error) = shared.spool.finish_rewrite() {
+        shared.spool.drop_rewrite();
+        return Err(Error::Unavailable { what: format!("the rewrite: {error}") });
+    }
+    let exchanged = shared.disk.engine.open_again(|| shared.spool.exchange_store(Aside::DoneWith));
     // Which of the two lies there now is for the next open to find out.
     exchanged.map_err(|error| shared.fail(format!("exchanging the store: {error}")))?;
     Ok(Compacted { bytes_before: under_way.bytes_before, bytes_after: shared.disk.size_bytes() })

@@ -11,7 +11,7 @@
 //! with messages: `checksum (4), kind (1), length, segment, page, body`, the last three numbers of one to nine bytes. A page is
 //! its newest node and the links behind that, in the order of their positions in the log.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
@@ -21,10 +21,15 @@ const SEGMENT_HEADER: usize = 20;
 /// Checksum and kind.
 const FIXED_HEADER: usize = 5;
 
+/// Where less than this is left of a segment, no message begins.
+const HEADER_MAX: usize = 32;
+
 const CAP: u8 = 2;
+const BATCH: u8 = 3;
 const FREE: u8 = 4;
 const NODE: u8 = 8;
 const LINK: u8 = 10;
+const BLOB_LINK: u8 = 11;
 /// Of a link: a row is set, or removed.
 const SET: u8 = 0;
 const REMOVE: u8 = 1;
@@ -49,11 +54,13 @@ struct Row {
 /// What is known of a page.
 #[derive(Default)]
 struct Page {
-    /// The newest node, or that the page was freed: from here on.
+    /// The newest base, or that the page was freed: from here on.
     since: u64,
     node: Node,
     /// Their keys are without the node's prefix.
     links: Vec<(Vec<u8>, Row)>,
+    /// Positions of all messages behind the base, also of those that say nothing of a row.
+    linked: Vec<u64>,
 }
 
 /// A node that holds rows.
@@ -64,41 +71,89 @@ struct Node {
     rows: Vec<(Vec<u8>, At)>,
 }
 
+/// A place of the log that cannot be read, although the log went on behind it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Tear {
+    /// In the log.
+    position: u64,
+    /// The page of the message that stands there, where that can still be read.
+    page: Option<u64>,
+    /// Something behind it in the same segment can be read.
+    has_more: bool,
+}
+
+/// A batch: all or nothing of it counts.
+#[derive(Clone, Copy)]
+struct Group {
+    from: u64,
+    /// Its last byte.
+    to: u64,
+}
+
 /// The log of a store that nobody has open.
 pub(crate) struct Log {
     file: File,
     rows: BTreeMap<Vec<u8>, Row>,
-    /// Positions of messages that cannot be read, although others behind them in their segment can.
-    damaged: Vec<u64>,
+    /// Those of which something that is still needed may have stood.
+    tears: Vec<Tear>,
+    /// The last batch whose beginning can be read.
+    last_group: Option<Group>,
+    /// Where the last message ends that can be read.
+    end: u64,
 }
 
 impl Log {
-    /// Reads the log in `db`.
-    pub(crate) fn read(db: &Path, segment_bytes: usize) -> io::Result<Self> {
-        let file = File::open(db)?;
-        let length = file.metadata()?.len();
+    /// Reads the log in `db`, and takes of it what stands before the position `until`.
+    pub(crate) fn read(db: &Path, segment_bytes: usize, until: u64) -> io::Result<Self> {
         let mut pages: HashMap<u64, Page> = HashMap::new();
-        let mut damaged = Vec::new();
-        let mut bytes = vec![0; segment_bytes];
-        let mut offset = 0;
-        while offset < length {
-            let here = usize::try_from(length - offset).unwrap_or(segment_bytes).min(segment_bytes);
-            file.read_exact_at(&mut bytes[..here], offset)?;
-            let mut segment = Segment::new(&bytes[..here], segment_bytes);
+        let (mut tears, mut last_group, mut end) = (Tears::default(), None::<Group>, 0);
+        let file = each_segment(db, segment_bytes, Range::WHOLE, |offset, bytes| {
+            let mut segment = Segment::new(bytes, segment_bytes);
             while let Some(message) = segment.next() {
-                if let Some(page) = message.page_of_rows() {
-                    pages.entry(page).or_default().take(&message, offset);
+                if message.position >= until {
+                    continue;
+                }
+                end = end.max(message.end());
+                if let Some(group) = message.group()
+                    && last_group.is_none_or(|last| last.from < group.from)
+                {
+                    last_group = Some(group);
+                } else if message.is_of_a_page() {
+                    pages.entry(message.page).or_default().take(&message, offset);
                 }
             }
-            damaged.append(&mut segment.damaged);
-            offset += segment_bytes as u64;
-        }
+            tears.add(segment);
+        })?;
+        let is_needed = needed(&pages, &tears, segment_bytes as u64);
+        let tears = tears.found().filter(|tear| tear.position < until && is_needed(tear)).collect();
+        drop(is_needed);
         let mut rows: BTreeMap<Vec<u8>, Row> = BTreeMap::new();
         for (key, row) in pages.into_values().flat_map(Page::into_rows) {
             rows.entry(key).and_modify(|known| *known = newer(*known, row)).or_insert(row);
         }
         rows.retain(|_, row| row.at.is_some());
-        Ok(Self { file, rows, damaged })
+        Ok(Self { file, rows, tears, last_group, end })
+    }
+
+    /// Whether something is torn that was on the drive: each batch is, before the next begins. Of the last one, a cut of the
+    /// power may have left any part, and a kill what was written until then; the engine takes that back.
+    pub(crate) fn is_damaged(&self, by_power_cut: bool) -> bool {
+        self.tears.iter().any(|tear| !self.may_be_half_written(tear, by_power_cut))
+    }
+
+    /// From where on the engine takes back what is there in part.
+    pub(crate) fn taken_back_from(&self, by_power_cut: bool) -> Option<u64> {
+        let torn = self.tears.iter().filter(|tear| self.may_be_half_written(tear, by_power_cut));
+        let first = torn.map(|tear| tear.position).min();
+        match self.last_group {
+            Some(group) if group.to >= first.unwrap_or(self.end) => Some(group.from),
+            _ => first,
+        }
+    }
+
+    fn may_be_half_written(&self, tear: &Tear, by_power_cut: bool) -> bool {
+        let is_behind_the_durable = self.last_group.is_none_or(|group| tear.position >= group.from);
+        is_behind_the_durable && (by_power_cut || !tear.has_more)
     }
 
     /// A row's value.
@@ -109,16 +164,27 @@ impl Log {
         Some(value)
     }
 
-    /// Every row; `true` with one that something unreadable may have changed since.
-    pub(crate) fn rows(&self) -> impl Iterator<Item = io::Result<(&[u8], Vec<u8>, bool)>> {
-        let last = self.damaged.iter().copied().max();
-        self.rows.iter().filter_map(move |(key, row)| {
-            let at = row.at?;
+    /// Every row.
+    pub(crate) fn rows(&self) -> impl Iterator<Item = io::Result<Salvaged<'_>>> {
+        let last = self.tears.iter().map(|tear| tear.position).max();
+        self.rows.iter().filter_map(move |(key, Row { position, at })| {
+            let at = (*at)?;
             let mut value = vec![0; at.length];
             let read = self.file.read_exact_at(&mut value, at.offset);
-            Some(read.map(|()| (key.as_slice(), value, last.is_some_and(|last| row.position < last))))
+            let may_be_old = last.is_some_and(|last| *position < last);
+            Some(read.map(|()| Salvaged { key, value, position: *position, may_be_old }))
         })
     }
+}
+
+/// A row that could be read.
+pub(crate) struct Salvaged<'a> {
+    pub(crate) key: &'a [u8],
+    pub(crate) value: Vec<u8>,
+    /// Where in the log it was written.
+    pub(crate) position: u64,
+    /// Something that cannot be read may have changed it since.
+    pub(crate) may_be_old: bool,
 }
 
 /// How much of a log is looked through.
@@ -135,12 +201,17 @@ impl Range {
     pub(crate) const WHOLE: Self = Self { since: 0, bytes_max: u64::MAX };
 }
 
-/// Positions in a log that cannot be read, although others behind them can. Keeps nothing of what it reads.
-pub(crate) fn damages(db: &Path, segment_bytes: usize, range: Range) -> io::Result<Vec<u64>> {
+/// Reads one segment after the other, each with its offset in the file.
+fn each_segment(
+    db: &Path,
+    segment_bytes: usize,
+    range: Range,
+    mut each: impl FnMut(u64, &[u8]),
+) -> io::Result<File> {
     let file = File::open(db)?;
     let length = file.metadata()?.len();
     let mut bytes = vec![0; segment_bytes];
-    let (mut offset, mut read, mut found) = (0, 0, Vec::new());
+    let (mut offset, mut read) = (0, 0);
     while offset < length && read < range.bytes_max {
         let here = usize::try_from(length - offset).unwrap_or(segment_bytes).min(segment_bytes);
         let mut header = [0; SEGMENT_HEADER];
@@ -150,14 +221,60 @@ pub(crate) fn damages(db: &Path, segment_bytes: usize, range: Range) -> io::Resu
         // One whose header cannot be read may be any.
         if end.is_none_or(|end| end > range.since) {
             file.read_exact_at(&mut bytes[..here], offset)?;
-            let mut segment = Segment::new(&bytes[..here], segment_bytes);
-            while segment.next().is_some() {}
-            found.append(&mut segment.damaged);
+            each(offset, &bytes[..here]);
             read += here as u64;
         }
         offset += segment_bytes as u64;
     }
-    Ok(found)
+    Ok(file)
+}
+
+/// Whether anything in a log cannot be read although it went on behind that. Keeps nothing of what it reads.
+pub(crate) fn is_torn(db: &Path, segment_bytes: usize, range: Range) -> io::Result<bool> {
+    let mut tears = Tears::default();
+    each_segment(db, segment_bytes, range, |_, bytes| {
+        let mut segment = Segment::new(bytes, segment_bytes);
+        while segment.next().is_some() {}
+        tears.add(segment);
+    })?;
+    Ok(tears.found().next().is_some())
+}
+
+/// What is torn, over all segments.
+#[derive(Default)]
+struct Tears {
+    within: Vec<Tear>,
+    /// By the number of the segment that ends so.
+    at_ends: Vec<(u64, Tear)>,
+    newest: u64,
+}
+
+impl Tears {
+    fn add(&mut self, segment: Segment<'_>) {
+        let Some(number) = segment.number else { return };
+        self.newest = self.newest.max(number);
+        self.at_ends.extend(segment.end().map(|tear| (number, tear)));
+        self.within.extend(segment.torn);
+    }
+
+    /// The newest segment may end anywhere.
+    fn found(&self) -> impl Iterator<Item = Tear> {
+        let at_ends = self.at_ends.iter().filter(|(number, _)| *number < self.newest);
+        self.within.iter().copied().chain(at_ends.map(|(_, tear)| *tear))
+    }
+}
+
+/// Of which tears something may be missing. A segment of which nothing is needed any more is written anew some day, and a cut of
+/// the power may leave it half done.
+fn needed(pages: &HashMap<u64, Page>, tears: &Tears, segment_bytes: u64) -> impl Fn(&Tear) -> bool {
+    let mut needed: BTreeSet<u64> = BTreeSet::from([tears.newest]);
+    for page in pages.values() {
+        needed.extend(page.positions().map(|position| position / segment_bytes));
+    }
+    let is_newest_of_its_page = |tear: &Tear| {
+        tear.page.is_some_and(|page| pages.get(&page).is_none_or(|page| page.since < tear.position))
+    };
+    move |tear| needed.contains(&(tear.position / segment_bytes)) || is_newest_of_its_page(tear)
 }
 
 /// From which position of the log on the engine reads it at the next open: what is before that stands in its snapshot.
@@ -179,14 +296,26 @@ impl Page {
         let body = Cursor { bytes: message.body, at: 0 };
         let base = segment_offset + message.body_at as u64;
         match message.kind {
-            NODE | FREE if message.position >= self.since => {
+            LINK | BLOB_LINK => {
+                if message.position > self.since {
+                    self.linked.push(message.position);
+                    self.links.extend(link(body, base, message.position).filter(|_| message.kind == LINK));
+                }
+            }
+            _ if message.position >= self.since => {
                 self.since = message.position;
                 let node = (message.kind == NODE).then(|| node(body, base)).flatten();
                 self.node = node.unwrap_or_default();
+                self.links.retain(|(_, row)| row.position > message.position);
+                self.linked.retain(|position| *position > message.position);
             }
-            LINK => self.links.extend(link(body, base, message.position)),
             _ => {}
         }
+    }
+
+    /// Positions of the messages that make it up.
+    fn positions(&self) -> impl Iterator<Item = u64> {
+        std::iter::once(self.since).chain(self.linked.iter().copied())
     }
 
     fn into_rows(self) -> impl Iterator<Item = (Vec<u8>, Row)> {
@@ -194,7 +323,7 @@ impl Page {
         let rows = rows.into_iter().map(|(key, at)| (key, Row { position: since, at: Some(at) }));
         // A link comes behind the node, and a later link behind an earlier one.
         let mut all: BTreeMap<Vec<u8>, Row> = rows.collect();
-        for (key, row) in self.links.into_iter().filter(|(_, row)| row.position > since) {
+        for (key, row) in self.links {
             let key = [&prefix[..], &key].concat();
             all.entry(key).and_modify(|known| *known = newer(*known, row)).or_insert(row);
         }
@@ -241,15 +370,28 @@ struct Message<'a> {
     page: u64,
     /// In the log.
     position: u64,
+    /// All of it.
+    bytes: usize,
     body: &'a [u8],
     /// Where the body begins in its segment.
     body_at: usize,
 }
 
 impl Message<'_> {
-    /// The page whose rows it changes.
-    fn page_of_rows(&self) -> Option<u64> {
-        matches!(self.kind, FREE | NODE | LINK).then_some(self.page)
+    /// The position behind it.
+    fn end(&self) -> u64 {
+        self.position + self.bytes as u64
+    }
+
+    /// Whether it makes up a page.
+    fn is_of_a_page(&self) -> bool {
+        self.kind >= FREE
+    }
+
+    /// The batch that begins here.
+    fn group(&self) -> Option<Group> {
+        let to = (self.kind == BATCH).then(|| self.body.first_chunk()).flatten()?;
+        Some(Group { from: self.position, to: u64::from_le_bytes(*to) })
     }
 }
 
@@ -262,7 +404,9 @@ struct Segment<'a> {
     at: usize,
     /// Where what cannot be read began.
     unread: Option<usize>,
-    damaged: Vec<u64>,
+    /// Its last message says that nothing comes behind.
+    is_capped: bool,
+    torn: Vec<Tear>,
 }
 
 impl<'a> Segment<'a> {
@@ -271,7 +415,7 @@ impl<'a> Segment<'a> {
         let number = segment_position(bytes).map(|position| position / segment_bytes);
         // A header that cannot be read is damage, if there is anything behind it.
         let unread = number.is_none().then_some(0);
-        Self { bytes, segment_bytes, number, at: SEGMENT_HEADER, unread, damaged: Vec::new() }
+        Self { bytes, segment_bytes, number, at: SEGMENT_HEADER, unread, is_capped: false, torn: Vec::new() }
     }
 
     /// The next message that can be read.
@@ -285,18 +429,40 @@ impl<'a> Segment<'a> {
             };
             self.number = Some(number);
             if let Some(unread) = self.unread.take() {
-                self.damaged.push(number * self.segment_bytes + unread as u64);
+                self.torn.push(self.tear(number, unread, true));
             }
             self.at = if message.kind == CAP { self.bytes.len() } else { end };
+            self.is_capped = message.kind == CAP;
             return Some(message);
         }
         None
     }
 
+    /// Where the log cannot go on into the next segment, once all messages were read.
+    fn end(&self) -> Option<Tear> {
+        let at = self.unread.unwrap_or(self.at);
+        let is_at_the_end = self.is_capped || at as u64 + HEADER_MAX as u64 > self.segment_bytes;
+        self.number.filter(|_| !is_at_the_end).map(|number| self.tear(number, at, false))
+    }
+
+    fn tear(&self, number: u64, at: usize, has_more: bool) -> Tear {
+        let position = number.saturating_mul(self.segment_bytes).saturating_add(at as u64);
+        Tear { position, page: self.page_at(at).filter(|page| page.0 == number).map(|page| page.1), has_more }
+    }
+
+    /// What the header of a message that cannot be read says: its segment and its page.
+    fn page_at(&self, at: usize) -> Option<(u64, u64)> {
+        let kind = *self.bytes.get(at + 4)?;
+        let mut header = Cursor { bytes: self.bytes, at: at + FIXED_HEADER };
+        header.number()?;
+        let (number, page) = (header.number()?, header.number()?);
+        (FREE..=BLOB_LINK).contains(&kind).then_some((number, page))
+    }
+
     /// A message, the number of its segment, and where it ends.
     fn message_at(&self, at: usize) -> Option<(Message<'a>, u64, usize)> {
         let kind = *self.bytes.get(at + 4)?;
-        if !(1..=11).contains(&kind) {
+        if !(1..=BLOB_LINK).contains(&kind) {
             return None;
         }
         let mut header = Cursor { bytes: self.bytes, at: at + FIXED_HEADER };
@@ -317,7 +483,7 @@ impl<'a> Segment<'a> {
             return None;
         }
         let position = number.checked_mul(self.segment_bytes)?.checked_add(at as u64)?;
-        Some((Message { kind, page, position, body, body_at }, number, end))
+        Some((Message { kind, page, position, bytes: end - at, body, body_at }, number, end))
     }
 }
 
@@ -398,7 +564,7 @@ mod tests {
     }
 
     fn salvaged(log: &Log) -> BTreeMap<Vec<u8>, Vec<u8>> {
-        log.rows().map(|row| row.map(|(key, value, _)| (key.to_vec(), value)).unwrap()).collect()
+        log.rows().map(|row| row.map(|row| (row.key.to_vec(), row.value)).unwrap()).collect()
     }
 
     /// Rows that come, change and go, over several segments.
@@ -421,10 +587,9 @@ mod tests {
         for _ in 0..6 {
             fill(&disk, 40);
             let held = raw_rows(&disk);
-            let log = Log::read(&dir.path().join("db"), SEGMENT_BYTES_BY_HAND).unwrap();
-            assert_eq!(log.damaged, []);
-            let found = damages(&dir.path().join("db"), SEGMENT_BYTES_BY_HAND, Range::WHOLE);
-            assert_eq!(found.unwrap(), []);
+            let log = Log::read(&dir.path().join("db"), SEGMENT_BYTES_BY_HAND, u64::MAX).unwrap();
+            assert_eq!((log.tears.as_slice(), log.taken_back_from(true)), ([].as_slice(), None));
+            assert!(!is_torn(&dir.path().join("db"), SEGMENT_BYTES_BY_HAND, Range::WHOLE).unwrap());
             assert_eq!(salvaged(&log), held);
         }
         assert!(disk.size_bytes() > 4 * SEGMENT_BYTES_BY_HAND as u64, "several segments");
@@ -452,7 +617,7 @@ mod tests {
             let dir = tempfile::tempdir().unwrap();
             let db = dir.path().join("db");
             std::fs::write(&db, &bytes).unwrap();
-            for (key, value) in salvaged(&Log::read(&db, SEGMENT_BYTES_BY_HAND).unwrap()) {
+            for (key, value) in salvaged(&Log::read(&db, SEGMENT_BYTES_BY_HAND, u64::MAX).unwrap()) {
                 // A key may be read with the prefix of another node; the row's own checksum, which covers it, tells.
                 let group = usize::from(value[0]);
                 let number = (value.len() - 40) / 17;
@@ -485,7 +650,7 @@ mod tests {
             let mut damaged = whole.clone();
             damaged[at] ^= 4;
             std::fs::write(&db, &damaged).unwrap();
-            let found = |range| !damages(&db, SEGMENT_BYTES_BY_HAND, range).unwrap().is_empty();
+            let found = |range| is_torn(&db, SEGMENT_BYTES_BY_HAND, range).unwrap();
             if !found(Range::WHOLE) {
                 continue;
             }
@@ -511,7 +676,7 @@ mod tests {
             let mut damaged = whole.clone();
             damaged[at] ^= 4;
             std::fs::write(&db, &damaged).unwrap();
-            let rows = salvaged(&Log::read(&db, SEGMENT_BYTES_BY_HAND).unwrap());
+            let rows = salvaged(&Log::read(&db, SEGMENT_BYTES_BY_HAND, u64::MAX).unwrap());
             let right = held.iter().filter(|(key, value)| rows.get(*key) == Some(value)).count();
             // One node holds at most some dozen rows.
             assert!(right + 40 >= held.len(), "{right} of {} behind a flip at {at}", held.len());

@@ -1,7 +1,6 @@
 //! The spool directory: whose it is, which format, and what lies in it.
 //!
-//! Owns:  creation in an order that survives a power cut, the format mark, the lock, payload files; copies of damaged stores,
-//!        and when the store is made anew of one.
+//! Owns:  creation in an order that survives a power cut, the format mark, the lock, payload files, the exchange of the store.
 //! Never: says what a row means, removes a file that it did not make.
 //!
 //! ```text
@@ -20,40 +19,46 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use crate::anew::{self, Left, Salvage};
+use crate::clock::BootId;
 use crate::crash;
 use crate::disk::{Disk, Sizes, forget_cached, io_error, sync_path};
 use crate::entry::{Counters, hex};
 use crate::error::OpenError;
-use crate::limits::{COPY_PART_BYTES, KEPT_SPOOLS_MAX, LOCK_WAIT, SCAN_BYTES_MAX, SCAN_TAIL_BYTES_MAX};
-use crate::salvage::{self, Log, Range};
-use crate::{keys, record, verify};
+use crate::limits::{COPY_PART_BYTES, LOCK_WAIT};
+use crate::{keys, record};
 
 /// The format that this program writes.
 pub(crate) const FORMAT: u32 = 1;
 
 const FORMAT_MARK: &str = "outbox spool ";
 
-/// The store while it is rewritten, and what it takes the place of.
+/// The store while it is rewritten, and what it takes the place of: one that is done with, or a damaged one.
 const STORE_NEW: &str = "store.new";
 const STORE_OLD: &str = "store.old";
+const STORE_DAMAGED: &str = "store.damaged";
 
 /// What could not be read, a file each, and damaged stores as they were.
-const QUARANTINE: &str = "quarantine";
-
-/// How the name of such a store begins, and how that of one ends that is not whole yet.
-const KEPT: &str = "spool-";
-const PART: &str = "part";
-
-/// In such a store: the spool's own was made anew of it.
-const MADE_ANEW: &str = "anew";
+pub(crate) const QUARANTINE: &str = "quarantine";
 
 /// Written last into a rewritten store: without it, it is not whole.
 const WHOLE: &str = "whole";
 
 /// Everything that may lie in a spool. A directory with anything else and no format mark is not ours.
-const NAMES: [&str; 12] = [
-    "format", "lock", "ready", "seal", "seal.new", "store", "payloads", "clean", "check", QUARANTINE,
-    STORE_NEW, STORE_OLD,
+const NAMES: [&str; 13] = [
+    "format",
+    "lock",
+    "ready",
+    "seal",
+    "seal.new",
+    "store",
+    "payloads",
+    "clean",
+    "check",
+    QUARANTINE,
+    STORE_NEW,
+    STORE_OLD,
+    STORE_DAMAGED,
 ];
 
 /// An open, locked spool directory.
@@ -69,35 +74,24 @@ pub(crate) struct Spool {
 pub(crate) struct Opened {
     pub(crate) spool: Spool,
     pub(crate) disk: Disk,
-    /// The last process closed the spool in order.
-    pub(crate) clean: bool,
-    /// Where a damaged store was kept as it was.
-    pub(crate) kept: Option<Kept>,
+    /// How the last process left it; a new spool counts as closed in order.
+    pub(crate) left: Left,
+    /// The store was damaged, and was made anew.
+    pub(crate) is_made_anew: bool,
 }
 
-/// A damaged store that is kept as it was.
-pub(crate) struct Kept {
-    path: PathBuf,
-    /// The spool's own store was made anew of it.
-    is_made_anew: bool,
-}
-
-impl Kept {
-    /// Where it lies; nowhere any more if nothing is missing: a power cut leaves what looks like damage where nothing was
-    /// promised yet.
-    pub(crate) fn unless(self, nothing_is_missing: bool) -> Option<PathBuf> {
-        if nothing_is_missing && !self.is_made_anew {
-            // One that stays is in nobody's way.
-            let _ = remove_folder(&self.path);
-            return None;
-        }
-        Some(self.path)
-    }
+/// What becomes of a store that another one takes the place of.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Aside {
+    /// It goes.
+    DoneWith,
+    /// It is kept.
+    Damaged,
 }
 
 impl Spool {
     /// Opens the spool in `path`, or makes one if the directory is missing or empty.
-    pub(crate) fn open(path: &Path, holder: &str, sizes: Sizes) -> Result<Opened, OpenError> {
+    pub(crate) fn open(path: &Path, holder: &str, sizes: Sizes, boot: BootId) -> Result<Opened, OpenError> {
         make_dir(path)?;
         let path = &path.canonicalize().map_err(io_error("opening", path))?;
         check_ours(path, was_finished(path))?;
@@ -119,15 +113,25 @@ impl Spool {
         if path.join("check").exists() {
             forget_cached(&store);
         }
-        let kept = if is_ready { keep_damaged(path, sizes.segment_bytes) } else { None };
         let clean_mark = path.join("clean");
         let clean = is_ready && clean_mark.exists();
         let spool = Self { path: path.clone(), lock, has_mark: true };
-        let (disk, kept) = match Disk::open(&store, sizes) {
-            Err(error @ OpenError::Corrupt { .. }) if is_ready => {
-                spool.open_unopenable(kept, sizes, error)?
+        let left = Left { clean, asks_for_check: spool.asks_for_check(), boot };
+        let mut is_made_anew = false;
+        if is_ready
+            && let Some(salvage) =
+                anew::damaged(&spool, sizes.segment_bytes, left, anew::range(&store, left))?
+        {
+            anew::make(&spool, &salvage, sizes)?;
+            is_made_anew = true;
+        }
+        let disk = match Disk::open(&store, sizes) {
+            // It is damaged where nobody looked: beside the log, or before what the engine was about to read.
+            Err(OpenError::Corrupt { .. }) if is_ready && !is_made_anew => {
+                is_made_anew = true;
+                spool.make_anew(left, sizes)?
             }
-            opened => (opened?, kept),
+            opened => opened?,
         };
         if !is_ready {
             finish_creation(path)?;
@@ -137,7 +141,15 @@ impl Spool {
             removed.map_err(io_error("removing", &clean_mark))?;
         }
         sync_path(path)?;
-        Ok(Opened { spool, disk, clean: clean || !is_ready, kept })
+        let left = Left { clean: clean || !is_ready, ..left };
+        Ok(Opened { spool, disk, left, is_made_anew })
+    }
+
+    /// Makes the store anew, which nobody has open, of what can be read of it without the engine.
+    pub(crate) fn make_anew(&self, left: Left, sizes: Sizes) -> Result<Disk, OpenError> {
+        let salvage = Salvage::of(&self.store(), sizes.segment_bytes, self.seal().as_ref(), left)?;
+        anew::make(self, &salvage, sizes)?;
+        Disk::open(&self.store(), sizes)
     }
 
     /// Looks at a spool that is there, without a change to anything; while the result lives, nobody can open
@@ -187,6 +199,11 @@ impl Spool {
     /// The directory.
     pub(crate) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Whether the last process closed the spool in order, and none has opened it since.
+    pub(crate) fn is_clean(&self) -> bool {
+        self.path.join("clean").exists()
     }
 
     /// Marks the spool as closed in order. Called last.
@@ -262,7 +279,7 @@ impl Spool {
         let _ = crash::around("remove payload", || fs::remove_file(file));
     }
 
-    /// The folder of the store, also where a rewrite was cut short between its two renames.
+    /// The folder of the store, also where an exchange was cut short between its two renames.
     pub(crate) fn store(&self) -> PathBuf {
         let store = self.path.join("store");
         if store.exists() { store } else { self.path.join(STORE_NEW) }
@@ -281,79 +298,24 @@ impl Spool {
         let _ = remove_folder(&self.path.join(STORE_NEW));
     }
 
-    /// Puts the rewritten store, which is durable, in the place of the old one. Wherever this is cut short, the next
-    /// open finds one of the two whole.
-    pub(crate) fn exchange_store(&self) -> Result<(), OpenError> {
-        let (store, new, old) =
-            (self.path.join("store"), self.path.join(STORE_NEW), self.path.join(STORE_OLD));
-        remove_folder(&old)?;
-        let whole = new.join(WHOLE);
-        let written = crash::around("write whole", || write_synced(&whole, b"whole\n"));
-        written.map_err(io_error("writing", &whole))?;
+    /// Makes a rewritten store, whose files are durable, ready to take the place of the old one.
+    pub(crate) fn finish_rewrite(&self) -> Result<(), OpenError> {
+        let new = self.path.join(STORE_NEW);
+        remove_folder(&self.path.join(STORE_OLD))?;
+        crash::around("write whole", || write_file(&new.join(WHOLE), b"whole\n"))?;
         sync_path(&new)?;
         // The new store's own name, too, must be there before the old one's goes.
-        sync_path(&self.path)?;
-        let moved = crash::around("move store away", || fs::rename(&store, &old));
+        sync_path(&self.path)
+    }
+
+    /// Puts a finished rewrite in the place of the store. Wherever this is cut short, the next open finds one of the two whole.
+    pub(crate) fn exchange_store(&self, aside: Aside) -> Result<(), OpenError> {
+        let store = self.path.join("store");
+        let old = if aside == Aside::Damaged { STORE_DAMAGED } else { STORE_OLD };
+        let moved = crash::around("move store away", || fs::rename(&store, self.path.join(old)));
         moved.map_err(io_error("renaming", &store))?;
         sync_path(&self.path)?;
         finish_exchange(&self.path)
-    }
-
-    /// Opens a store that the engine cannot open: made anew of what can be read of it.
-    fn open_unopenable(
-        &self,
-        kept: Option<Kept>,
-        sizes: Sizes,
-        error: OpenError,
-    ) -> Result<(Disk, Option<Kept>), OpenError> {
-        let Some(kept) = kept.or_else(|| keep(&self.path, b"it does not open")) else { return Err(error) };
-        if !self.read_beside(Some(&kept.path), sizes) {
-            return Err(error);
-        }
-        Ok((self.open_what_was_read(sizes)?, Some(Kept { is_made_anew: true, ..kept })))
-    }
-
-    /// Makes the store anew of what can be read of a damaged one, `kept` before the engine opened it, or of what the engine left of
-    /// it. Where that cannot be done, for lack of room, it stays as it is.
-    pub(crate) fn make_anew(&self, left: Disk, kept: Option<&Path>, sizes: Sizes) -> Result<Disk, OpenError> {
-        if !self.read_beside(kept, sizes) {
-            return Ok(left);
-        }
-        drop(left);
-        self.open_what_was_read(sizes)
-    }
-
-    /// Reads a damaged store into a fresh one beside the spool's own; tells whether that could be done.
-    fn read_beside(&self, kept: Option<&Path>, sizes: Sizes) -> bool {
-        let spool = kept.unwrap_or(&self.path);
-        let is_read = crash::around("make anew", || self.read_log(spool, sizes)).is_ok()
-            && kept.is_none_or(|kept| mark_as_made_anew(kept).is_ok())
-            && self.ask_for_check().is_ok();
-        if !is_read {
-            self.drop_rewrite();
-        }
-        is_read
-    }
-
-    fn open_what_was_read(&self, sizes: Sizes) -> Result<Disk, OpenError> {
-        self.exchange_store()?;
-        Disk::open(&self.path.join("store"), sizes)
-    }
-
-    /// Reads a log into a fresh store.
-    fn read_log(&self, spool: &Path, sizes: Sizes) -> Result<(), OpenError> {
-        let db = spool.join("store/db");
-        let log = Log::read(&db, sizes.segment_bytes).map_err(io_error("reading", &db))?;
-        // If the end of the log is lost, any row may be an old one.
-        let counters =
-            log.value(keys::COUNTERS).and_then(|bytes| record::decode(keys::COUNTERS, &bytes).ok());
-        let end_is_lost = match (self.seal(), counters) {
-            (Some(seal), Some(counters)) => verify::is_behind(&seal, &counters),
-            _ => true,
-        };
-        let new = self.begin_rewrite()?;
-        let sizes = Sizes { reserve_bytes: 0, ..sizes };
-        Disk::of_rows(&new, sizes, &log, end_is_lost).map(drop)
     }
 
     /// Asks the next open to check everything, whatever else says that it need not: something is being mended, or
@@ -395,107 +357,6 @@ impl Spool {
     }
 }
 
-/// Keeps a damaged store as it is, before the engine opens it and writes over what stands behind a message that it cannot read.
-/// What is kept is a spool by itself.
-fn keep_damaged(path: &Path, segment_bytes: usize) -> Option<Kept> {
-    let quarantine = path.join(QUARANTINE);
-    remove_parts(&quarantine);
-    if let Some(kept) = kept_by_an_open_that_was_cut_short(path, &quarantine) {
-        let is_made_anew = kept.join(MADE_ANEW).exists();
-        return Some(Kept { path: kept, is_made_anew });
-    }
-    let store = path.join("store");
-    let db = store.join("db");
-    let bytes = fs::metadata(&db).ok()?.len();
-    let range = if bytes <= SCAN_BYTES_MAX || path.join("check").exists() {
-        Range::WHOLE
-    } else {
-        // What the engine does not read it does not cut off.
-        Range { since: salvage::read_from(&store), bytes_max: SCAN_TAIL_BYTES_MAX }
-    };
-    let damages = salvage::damages(&db, segment_bytes, range).ok().filter(|damages| !damages.is_empty())?;
-    let positions: Vec<u8> = damages.iter().flat_map(|position| position.to_be_bytes()).collect();
-    // It may open without a copy as well; then what is lost is only said.
-    keep(path, &positions)
-}
-
-/// Keeps the store as it is, under a name that follows from what is wrong with it and from what it should hold; `None` where there
-/// is no room for that.
-fn keep(path: &Path, wrong: &[u8]) -> Option<Kept> {
-    let quarantine = path.join(QUARANTINE);
-    let bytes = fs::metadata(path.join("store/db")).ok()?.len();
-    let seal = fs::read(path.join("seal")).unwrap_or_default();
-    let name = hex(&blake3::hash(&[wrong, &seal].concat()).as_bytes()[..4]);
-    let kept = quarantine.join(format!("{KEPT}{name}"));
-    let is_kept = |entry: &fs::DirEntry| entry.file_name().to_string_lossy().starts_with(KEPT);
-    let known = fs::read_dir(&quarantine).map_or(0, |entries| entries.flatten().filter(is_kept).count());
-    if known >= KEPT_SPOOLS_MAX || kept.exists() || free_bytes_of(path) < bytes.saturating_mul(2) {
-        return None;
-    }
-    copy_spool(path, &kept).ok()?;
-    Some(Kept { path: kept, is_made_anew: false })
-}
-
-/// Removes copies that were cut short.
-fn remove_parts(quarantine: &Path) {
-    for entry in fs::read_dir(quarantine).into_iter().flatten().flatten() {
-        if entry.path().extension().is_some_and(|extension| extension == PART) {
-            // One that stays is tried again at the next open.
-            let _ = remove_folder(&entry.path());
-        }
-    }
-}
-
-/// A store that was kept and not taken over since: it has the spool's seal still.
-fn kept_by_an_open_that_was_cut_short(path: &Path, quarantine: &Path) -> Option<PathBuf> {
-    let entries = fs::read_dir(quarantine).ok()?.flatten();
-    let seal = fs::read(path.join("seal")).ok()?;
-    let mut kept = entries.map(|entry| entry.path()).filter(|kept| kept.extension().is_none());
-    kept.find(|kept| fs::read(kept.join("seal")).is_ok_and(|found| found == seal))
-}
-
-/// From here on the spool's store may be one that was made anew.
-fn mark_as_made_anew(kept: &Path) -> Result<(), OpenError> {
-    let mark = kept.join(MADE_ANEW);
-    let marked = crash::around("mark copy", || write_synced(&mark, b"made anew\n"));
-    marked.map_err(io_error("writing", &mark))?;
-    sync_path(kept)
-}
-
-/// What was kept has been taken over: it is not looked for any more.
-pub(crate) fn is_taken_over(kept: &Path) -> Result<(), OpenError> {
-    let seal = kept.join("seal");
-    match crash::around("take over", || fs::remove_file(&seal)) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(io_error("removing", &seal)(error)),
-        _ => sync_path(kept),
-    }
-}
-
-/// Makes a spool of a copy of the store and links to the payload files.
-fn copy_spool(path: &Path, kept: &Path) -> Result<(), OpenError> {
-    let part = kept.with_extension(PART);
-    make_dir(&part.join("store/blobs"))?;
-    make_dir(&part.join("payloads"))?;
-    crash::around("copy store", || copy_files(&path.join("store"), &part.join("store")))?;
-    for file in fs::read_dir(path.join("payloads")).into_iter().flatten().flatten() {
-        // A payload that cannot be linked is told as missing by whoever looks.
-        let _ = fs::hard_link(file.path(), part.join("payloads").join(file.file_name()));
-    }
-    if let Ok(seal) = fs::read(path.join("seal")) {
-        let copy = part.join("seal");
-        write_synced(&copy, &seal).map_err(io_error("writing", &copy))?;
-    }
-    write_mark(&part)?;
-    write_ready(&part)?;
-    for synced in ["store/db", "store", "payloads", ""] {
-        sync_path(&part.join(synced))?;
-    }
-    let renamed = crash::around("rename copy", || fs::rename(&part, kept));
-    renamed.map_err(io_error("renaming", &part))?;
-    sync_path(&path.join(QUARANTINE))?;
-    sync_path(path)
-}
-
 /// With reads and writes: what the system does instead differs from one file system to the other.
 fn copy_file(from: &Path, to: &Path) -> io::Result<()> {
     let (mut from, mut to) = (File::open(from)?, File::create(to)?);
@@ -524,37 +385,42 @@ pub(crate) fn copy_files(source: &Path, target: &Path) -> Result<(), OpenError> 
     Ok(())
 }
 
-fn free_bytes_of(path: &Path) -> u64 {
-    rustix::fs::statvfs(path).map_or(0, |stat| stat.f_bavail.saturating_mul(stat.f_frsize))
-}
-
-/// Puts a rewritten store that is whole in its place, and removes what is left of a rewrite.
+/// Puts a rewritten store that is whole in its place, removes what is left of a rewrite, and keeps what was damaged.
 fn finish_exchange(path: &Path) -> Result<(), OpenError> {
     let (store, new) = (path.join("store"), path.join(STORE_NEW));
+    let (old, damaged) = (path.join(STORE_OLD), path.join(STORE_DAMAGED));
     if !store.exists() {
-        let old = path.join(STORE_OLD);
-        let from = if new.join(WHOLE).exists() { new.clone() } else { old };
+        let from = if new.join(WHOLE).exists() {
+            &new
+        } else if old.exists() {
+            &old
+        } else {
+            &damaged
+        };
         if from.exists() {
-            let moved = crash::around("move store in", || fs::rename(&from, &store));
-            moved.map_err(io_error("renaming", &from))?;
+            let moved = crash::around("move store in", || fs::rename(from, &store));
+            moved.map_err(io_error("renaming", from))?;
             sync_path(path)?;
         }
     }
     if store.exists() {
-        remove_folder(&path.join(STORE_OLD))?;
+        remove_folder(&old)?;
         remove_folder(&new)?;
+        anew::keep(path, &damaged)?;
     }
     Ok(())
 }
 
-fn remove_folder(path: &Path) -> Result<(), OpenError> {
+/// Removes a folder, if it is there, with what is in it.
+pub(crate) fn remove_folder(path: &Path) -> Result<(), OpenError> {
     match crash::around("remove folder", || fs::remove_dir_all(path)) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(io_error("removing", path)(error)),
         _ => Ok(()),
     }
 }
 
-fn make_dir(path: &Path) -> Result<(), OpenError> {
+/// Makes a folder that only its owner may look into, and those that it lies in.
+pub(crate) fn make_dir(path: &Path) -> Result<(), OpenError> {
     let mut builder = DirBuilder::new();
     builder.recursive(true);
     #[cfg(unix)]
@@ -689,6 +555,17 @@ fn write_ready(path: &Path) -> Result<(), OpenError> {
     sync_path(path)
 }
 
+/// Marks a folder as a spool that is whole.
+pub(crate) fn write_marks(path: &Path) -> Result<(), OpenError> {
+    write_mark(path)?;
+    write_ready(path)
+}
+
+/// Writes a file and makes its content durable.
+pub(crate) fn write_file(path: &Path, bytes: &[u8]) -> Result<(), OpenError> {
+    write_synced(path, bytes).map_err(io_error("writing", path))
+}
+
 fn write_synced(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut options = File::options();
     options.write(true).create(true).truncate(true);
@@ -708,7 +585,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join("thesis.txt"), b"years of work").unwrap();
         assert!(matches!(
-            Spool::open(dir.path(), "me", Sizes::WITHOUT_RESERVE),
+            Spool::open(dir.path(), "me", Sizes::WITHOUT_RESERVE, BootId::default()),
             Err(OpenError::NotASpool { .. })
         ));
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
@@ -717,9 +594,9 @@ mod tests {
     #[test]
     fn a_newer_format_is_refused_untouched() {
         let dir = tempfile::tempdir().unwrap();
-        drop(Spool::open(dir.path(), "me", Sizes::WITHOUT_RESERVE).ok().unwrap());
+        drop(Spool::open(dir.path(), "me", Sizes::WITHOUT_RESERVE, BootId::default()).ok().unwrap());
         fs::write(dir.path().join("format"), "outbox spool 2\n").unwrap();
-        let error = Spool::open(dir.path(), "me", Sizes::WITHOUT_RESERVE).err().unwrap();
+        let error = Spool::open(dir.path(), "me", Sizes::WITHOUT_RESERVE, BootId::default()).err().unwrap();
         assert!(matches!(&error, OpenError::Format { found, .. } if found == "2"), "{error}");
     }
 
@@ -729,7 +606,7 @@ mod tests {
         fs::write(dir.path().join("format"), "").unwrap();
         fs::create_dir(dir.path().join("store")).unwrap();
         fs::write(dir.path().join("store/conf"), "half").unwrap();
-        let opened = Spool::open(dir.path(), "me", Sizes::WITHOUT_RESERVE).ok().unwrap();
+        let opened = Spool::open(dir.path(), "me", Sizes::WITHOUT_RESERVE, BootId::default()).ok().unwrap();
         assert!(dir.path().join("ready").exists());
         opened.spool.mark_clean().unwrap();
     }
@@ -737,11 +614,11 @@ mod tests {
     #[test]
     fn an_old_store_whose_successor_got_lost_is_taken_back() {
         let dir = tempfile::tempdir().unwrap();
-        drop(Spool::open(dir.path(), "me", Sizes::WITHOUT_RESERVE).ok().unwrap());
+        drop(Spool::open(dir.path(), "me", Sizes::WITHOUT_RESERVE, BootId::default()).ok().unwrap());
         fs::write(dir.path().join("store/mine"), "promised").unwrap();
         fs::rename(dir.path().join("store"), dir.path().join(STORE_OLD)).unwrap();
         fs::create_dir(dir.path().join(STORE_NEW)).unwrap();
-        drop(Spool::open(dir.path(), "me", Sizes::WITHOUT_RESERVE).ok().unwrap());
+        drop(Spool::open(dir.path(), "me", Sizes::WITHOUT_RESERVE, BootId::default()).ok().unwrap());
         assert!(dir.path().join("store/mine").exists());
         assert!(!dir.path().join(STORE_OLD).exists() && !dir.path().join(STORE_NEW).exists());
     }
@@ -749,12 +626,12 @@ mod tests {
     #[test]
     fn a_spool_whose_mark_got_lost_is_not_started_over() {
         let dir = tempfile::tempdir().unwrap();
-        let opened = Spool::open(dir.path(), "me", Sizes::WITHOUT_RESERVE).ok().unwrap();
+        let opened = Spool::open(dir.path(), "me", Sizes::WITHOUT_RESERVE, BootId::default()).ok().unwrap();
         opened.spool.mark_clean().unwrap();
         drop(opened);
         fs::write(dir.path().join("payloads/kept"), "promised").unwrap();
         fs::remove_file(dir.path().join("ready")).unwrap();
-        let opened = Spool::open(dir.path(), "me", Sizes::WITHOUT_RESERVE).ok().unwrap();
+        let opened = Spool::open(dir.path(), "me", Sizes::WITHOUT_RESERVE, BootId::default()).ok().unwrap();
         assert!(opened.spool.asks_for_check());
         assert!(dir.path().join("ready").exists() && dir.path().join("payloads/kept").exists());
     }
@@ -762,8 +639,10 @@ mod tests {
     #[test]
     fn a_second_open_learns_who_has_it() {
         let dir = tempfile::tempdir().unwrap();
-        let _first = Spool::open(dir.path(), "outboxd, pid 17", Sizes::WITHOUT_RESERVE).ok().unwrap();
-        match Spool::open(dir.path(), "me", Sizes::WITHOUT_RESERVE).err().unwrap() {
+        let _first = Spool::open(dir.path(), "outboxd, pid 17", Sizes::WITHOUT_RESERVE, BootId::default())
+            .ok()
+            .unwrap();
+        match Spool::open(dir.path(), "me", Sizes::WITHOUT_RESERVE, BootId::default()).err().unwrap() {
             OpenError::InUse { holder, .. } => assert_eq!(holder, "outboxd, pid 17"),
             other => panic!("{other}"),
         }
@@ -772,7 +651,8 @@ mod tests {
     #[test]
     fn only_files_that_nothing_names_are_swept() {
         let dir = tempfile::tempdir().unwrap();
-        let spool = Spool::open(dir.path(), "me", Sizes::WITHOUT_RESERVE).ok().unwrap().spool;
+        let spool =
+            Spool::open(dir.path(), "me", Sizes::WITHOUT_RESERVE, BootId::default()).ok().unwrap().spool;
         spool.write_payload([1; 16], b"kept").unwrap();
         spool.write_payload([2; 16], b"orphan").unwrap();
         fs::write(dir.path().join("payloads/cut.part"), b"half").unwrap();

@@ -159,6 +159,30 @@ mod tests {
     }
 
     #[test]
+    fn a_log_that_is_damaged_meanwhile_is_left_to_the_next_start() {
+        let dir = tempfile::tempdir().unwrap();
+        let outbox = open(dir.path());
+        for number in 0..100 {
+            submit(&outbox, &format!("m-{number}")).unwrap();
+        }
+        outbox.disk().engine.have_room_for(0);
+        assert!(submit(&outbox, "has no room").is_err());
+        let db = dir.path().join("store/db");
+        let mut bytes = std::fs::read(&db).unwrap();
+        let used = bytes.iter().rposition(|byte| *byte != 0).unwrap();
+        bytes[used / 2] ^= 1;
+        std::fs::write(&db, bytes).unwrap();
+        // Whoever waits for an outcome hears when the store was tried again.
+        assert!(outbox.resolve("m-1".into(), crate::Resolution::default()).wait().is_err());
+        assert!(submit(&outbox, "behind that").is_err());
+        drop(outbox);
+        let outbox = open(dir.path());
+        assert!(outbox.report().is_made_anew);
+        let there = (0..100).filter(|number| outbox.get(&format!("m-{number}")).is_ok()).count();
+        assert!(there > 60, "{there} of 100 are there");
+    }
+
+    #[test]
     fn a_lease_and_an_outcome_wait_for_room() {
         let dir = tempfile::tempdir().unwrap();
         let outbox = open(dir.path());

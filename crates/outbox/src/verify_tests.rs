@@ -686,8 +686,10 @@ fn a_damaged_store_is_taken_over_also_where_the_start_that_kept_it_was_cut_short
     let used = bytes.iter().rposition(|byte| *byte != 0).unwrap();
     bytes[used / 2] ^= 1;
     std::fs::write(&db, bytes).unwrap();
-    // The engine has opened it, and has written over what stands behind the damage.
-    drop(crate::spool::Spool::open(dir.path(), "dying", crate::engine::Sizes::WITHOUT_RESERVE).ok().unwrap());
+    // It is made anew, and nobody has said so.
+    let boot = config(dir.path()).clock.read().boot;
+    let sizes = crate::engine::Sizes::WITHOUT_RESERVE;
+    drop(crate::spool::Spool::open(dir.path(), "dying", sizes, boot).ok().unwrap());
     let outbox = Outbox::open(config(dir.path())).unwrap();
     assert!(outbox.report().kept.is_some());
     let left = outbox.counters().entries();
@@ -701,36 +703,26 @@ fn a_damaged_store_is_taken_over_also_where_the_start_that_kept_it_was_cut_short
 }
 
 #[test]
-fn a_store_that_a_cut_start_made_anew_is_named_by_the_next_one() {
+fn what_is_kept_of_a_damaged_store_gets_its_name_wherever_that_was_cut_short() {
     let dir = tempfile::tempdir().unwrap();
     full_spool(dir.path());
-    let db = dir.path().join("store/db");
-    let mut bytes = std::fs::read(&db).unwrap();
-    let used = bytes.iter().rposition(|byte| *byte != 0).unwrap();
-    bytes[used / 2] ^= 1;
-    std::fs::write(&db, bytes).unwrap();
-    let seal = std::fs::read(dir.path().join("seal")).unwrap();
-    let kept = Outbox::open(config(dir.path())).unwrap().report().kept.clone().unwrap();
-    // The first start ends before it has said so.
-    for path in [dir.path(), &kept] {
-        std::fs::write(path.join("seal"), &seal).unwrap();
-    }
-    let reported = || Outbox::open(config(dir.path())).unwrap().report().kept.clone();
-    assert_eq!(reported(), Some(kept));
-    assert_eq!(reported(), None, "once");
-}
-
-#[test]
-fn a_copy_of_a_store_that_lacks_nothing_is_removed_also_where_a_start_was_cut_short() {
-    let dir = tempfile::tempdir().unwrap();
-    full_spool(dir.path());
+    let damaged = tempfile::tempdir().unwrap();
+    copy(dir.path(), damaged.path());
     let quarantine = dir.path().join("quarantine");
-    let copied = tempfile::tempdir().unwrap();
-    copy(dir.path(), copied.path());
-    copy(copied.path(), &quarantine.join("spool-00000000"));
-    std::fs::create_dir(quarantine.join("spool-11111111.part")).unwrap();
-    assert_eq!(Outbox::open(config(dir.path())).unwrap().report().kept, None);
-    assert_eq!(std::fs::read_dir(quarantine).unwrap().count(), 0);
+    // Before its store was moved there, and behind that.
+    std::fs::create_dir_all(quarantine.join("spool-1.part")).unwrap();
+    copy(damaged.path(), &quarantine.join("spool-2.part"));
+    std::fs::write(quarantine.join("spool-2.part/unsaid"), b"").unwrap();
+    let reported = || Outbox::open(config(dir.path())).unwrap().report().kept.clone();
+    assert_eq!(reported(), Some(quarantine.join("spool-2")));
+    assert_eq!(reported(), None, "said once");
+    assert_eq!(std::fs::read_dir(&quarantine).unwrap().count(), 1);
+    // And before any of it, three times over.
+    for expected in [Some("spool-3"), Some("spool-4"), None] {
+        copy(&damaged.path().join("store"), &dir.path().join("store.damaged"));
+        assert_eq!(reported(), expected.map(|name| quarantine.join(name)));
+        assert!(!dir.path().join("store.damaged").exists());
+    }
 }
 
 /// What a kill leaves.
@@ -745,4 +737,21 @@ fn copy(from: &Path, to: &Path) {
             drop(std::fs::copy(file.path(), to))
         }
     }
+}
+
+#[test]
+fn what_came_last_is_sealed_once_nothing_more_comes() {
+    let dir = tempfile::tempdir().unwrap();
+    let outbox = Outbox::open(config(dir.path())).unwrap();
+    submit(&outbox, "alone", "somebody", 100);
+    let began = std::time::Instant::now();
+    let seal = loop {
+        let bytes = std::fs::read(dir.path().join("seal")).unwrap_or_default();
+        match crate::record::decode::<Counters>(keys::SEAL, &bytes) {
+            Ok(seal) if seal.next_seq > 1 => break seal,
+            _ => std::thread::yield_now(),
+        }
+        assert!(began.elapsed() < std::time::Duration::from_secs(60), "nobody seals it");
+    };
+    assert_eq!(seal, outbox.counters());
 }

@@ -21,7 +21,7 @@ use crate::entry::Counters;
 use crate::error::{Error, Result};
 use crate::limits::{
     CHECKPOINT_BYTES_MIN, GATHER_WAIT_MAX, GROUP_BYTES_MAX, GROUP_VERBS_MAX, OPEN_ROOM_BYTES,
-    QUEUE_VERBS_MAX, REWRITE_AFTER_IDLE, RUN_WAIT_MAX, SEAL_EVERY,
+    QUEUE_VERBS_MAX, REWRITE_AFTER_IDLE, RUN_WAIT_MAX, SEAL_AFTER_IDLE, SEAL_EVERY,
 };
 use crate::notice::Notices;
 use crate::rewrite::{Compacted, Reply, Rewriter};
@@ -314,6 +314,8 @@ struct Committing {
     /// What the drive had no room for.
     stuck: Option<Stuck>,
     sealed_at: Timestamp,
+    /// What the seal knows.
+    sealed: Option<Counters>,
     /// Records that had been set aside when it was last looked at; `None` where nobody has looked.
     quarantined: Option<u64>,
     /// Verbs of the last group: as many callers are about to come again.
@@ -367,6 +369,7 @@ impl Writer {
             queue: Queue { jobs: queue, waiting: VecDeque::new() },
             stuck: None,
             sealed_at: shared.clock.now().time,
+            sealed: shared.spool.seal(),
             quarantined: None,
             last_verbs: 1,
             rewriter: Rewriter::default(),
@@ -467,6 +470,7 @@ impl Committing {
                 Err(RecvTimeoutError::Timeout) if self.rewriter.is_under_way() => {
                     self.rewrite(shared, |rewriter| rewriter.go_on(shared));
                 }
+                Err(RecvTimeoutError::Timeout) if !self.is_sealed(shared) => self.seal(shared),
                 Err(RecvTimeoutError::Timeout) => {
                     self.rewrite(shared, |rewriter| rewriter.begin(shared, None))
                 }
@@ -496,13 +500,16 @@ impl Committing {
         }
     }
 
-    /// The next job; a timeout is time for the rewrite, where there is one or should be one.
+    /// The next job; a timeout is time for the seal, or for the rewrite, where there is one or should be one.
     fn next(&mut self, shared: &Shared) -> std::result::Result<Job, RecvTimeoutError> {
         if self.rewriter.is_under_way() {
             return self.queue.next(Some(Duration::ZERO));
         }
-        let by_thread = matches!(shared.committer, Committer::Thread);
-        let wait = (by_thread && self.rewriter.is_worth_it(shared)).then_some(REWRITE_AFTER_IDLE);
+        let wait = match shared.committer {
+            Committer::ByHand { .. } => None,
+            Committer::Thread if !self.is_sealed(shared) => Some(SEAL_AFTER_IDLE),
+            Committer::Thread => self.rewriter.is_worth_it(shared).then_some(REWRITE_AFTER_IDLE),
+        };
         self.queue.next(wait)
     }
 
@@ -528,12 +535,23 @@ impl Committing {
             self.rewrite(shared, |rewriter| rewriter.go_on(shared));
         }
         self.put_right(shared);
-        let now = shared.clock.now().time;
-        if now >= self.sealed_at.plus(SEAL_EVERY) && shared.failure().is_none() {
-            self.sealed_at = now;
-            seal(shared);
+        if shared.clock.now().time >= self.sealed_at.plus(SEAL_EVERY) {
+            self.seal(shared);
         }
         stop
+    }
+
+    /// Seals what is there, unless the store failed.
+    fn seal(&mut self, shared: &Shared) {
+        self.sealed = Some(*shared.snapshot());
+        self.sealed_at = shared.clock.now().time;
+        if shared.failure().is_none() {
+            seal(shared);
+        }
+    }
+
+    fn is_sealed(&self, shared: &Shared) -> bool {
+        self.sealed.as_ref() == Some(&*shared.snapshot())
     }
 
     /// Mends what could not be read, and moves what was set aside out of the store. Where it fails, the store does.
@@ -570,7 +588,7 @@ fn close(shared: &Shared) {
 fn checkpoint(shared: &Shared) {
     let is_worth_it = shared.disk.engine.written_bytes() >= CHECKPOINT_BYTES_MIN;
     if !is_worth_it
-        || shared.disk.engine.is_damaged()
+        || shared.disk.engine.is_torn()
         || shared.spool.free_bytes() < OPEN_ROOM_BYTES
         || shared.failure().is_some()
     {

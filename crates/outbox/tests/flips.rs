@@ -10,13 +10,16 @@
 
 mod support;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::FileExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
-use outbox::{Config, Exported, LeaseRequest, Message, Offline, OpenError, Outbox, Submit};
+use outbox::{
+    BootId, Clock, Config, Exported, LeaseRequest, Message, Offline, OpenError, Outbox, Reading, Submit,
+    SystemClock,
+};
 
 use support::sent;
 
@@ -143,7 +146,7 @@ fn look(spool: &Path) -> Result<Found, String> {
     }
     let (report, counters) = (outbox.report(), outbox.counters());
     let is_said = report.lost.is_some()
-        || report.kept.is_some()
+        || report.is_made_anew
         || counters.quarantined > 0
         || outbox.failure().is_some();
     if missing > 0 && !is_said {
@@ -389,7 +392,7 @@ fn missing_of_many(spool: &Path, what: &str) -> (usize, bool) {
         })
     };
     let missing = MANY - (0..MANY).filter(is_right).count();
-    let is_made_anew = outbox.report().kept.is_some();
+    let is_made_anew = outbox.report().is_made_anew;
     let is_said = is_made_anew || outbox.report().lost.is_some() || outbox.counters().quarantined > 0;
     assert!(missing == 0 || is_said, "{what}: {missing} are missing and nothing says so");
     assert!(missing <= MISSING_MAX, "{what}: {missing} are missing");
@@ -453,4 +456,118 @@ fn a_stop_leaves_a_damaged_log_to_the_next_start() {
     });
     println!("flips before a stop: {found:?}");
     assert!(found.iter().any(|(_, is_made_anew)| *is_made_anew), "none of them was met");
+}
+
+/// A spool that was not closed, and in which boot it is opened again.
+struct Killed {
+    what: &'static str,
+    files: Files,
+    boot: Option<BootId>,
+}
+
+/// A life, ended by a kill behind its last answer, which no seal knows; and by a cut of the power some time later.
+fn killed<A>(life: impl FnOnce(&Outbox) -> A) -> ([Killed; 2], A) {
+    let root = scratch();
+    let path = root.path().join("spool");
+    let outbox = Outbox::open(config(&path)).unwrap();
+    let known = life(&outbox);
+    let as_it_lies = || {
+        let mut files = Files::new();
+        read(&path, Path::new(""), &mut files);
+        files.remove(Path::new("clean"));
+        files
+    };
+    let unsealed = as_it_lies();
+    outbox.close();
+    let killed = Killed { what: "killed at once", files: unsealed, boot: None };
+    let boot = Some(BootId([7; 16]));
+    ([killed, Killed { what: "whose power was cut", files: as_it_lies(), boot }], known)
+}
+
+/// The clocks of the machine in another boot.
+struct InBoot(BootId, SystemClock);
+
+impl Clock for InBoot {
+    fn read(&self) -> Reading {
+        Reading { boot: self.0, ..self.1.read() }
+    }
+}
+
+/// Flips bits of a store's file and demands that what is not as `is_right` says was said.
+fn flip_and_judge(what: &str, killed: &Killed, wrong_in: impl Fn(&Outbox) -> usize + Sync) {
+    let db = Path::new("store/db");
+    let used = killed.files[db].iter().rposition(|byte| *byte != 0).unwrap();
+    let flips = std::env::var("OUTBOX_FLIPS").map_or(FLIPS, |flips| flips.parse().unwrap()) / 5;
+    let found = in_parallel(flips, |number| {
+        let at = random(number) % used;
+        let mut files = killed.files.clone();
+        files.get_mut(db).unwrap()[at] ^= 1 << (random(number + flips) % 8);
+        let root = scratch();
+        write(root.path(), &files);
+        let mut config = config(root.path());
+        if let Some(boot) = killed.boot {
+            config.clock = Arc::new(InBoot(boot, SystemClock::new()));
+        }
+        let outbox = Outbox::open(config).unwrap_or_else(|error| panic!("byte {at}: {error}"));
+        let wrong = wrong_in(&outbox);
+        let report = outbox.report();
+        let is_said = report.is_made_anew || report.lost.is_some() || outbox.counters().quarantined > 0;
+        (at, wrong, is_said)
+    });
+    let said = found.iter().filter(|(_, _, is_said)| *is_said).count();
+    let wrong: usize = found.iter().map(|(_, wrong, _)| wrong).sum();
+    println!(
+        "{flips} flips in {what}, {}: {said} said, {wrong} messages missing or older in all",
+        killed.what
+    );
+    let silent: Vec<_> = found.iter().filter(|(_, wrong, is_said)| *wrong > 0 && !is_said).collect();
+    assert!(silent.is_empty(), "{} of {flips} are not said: {silent:?}", silent.len());
+    assert!(said > flips / 2, "only {said} of {flips} were met");
+}
+
+#[test]
+fn a_flipped_bit_in_what_no_seal_knows_is_said() {
+    const ACCEPTED: usize = 16_500;
+    let (lives, sent) = killed(|outbox| {
+        assert!(outbox.submit_many((0..ACCEPTED).map(one_of_many)).iter().all(Result::is_ok));
+        let leases = outbox.lease(LeaseRequest { max: 256, ..LeaseRequest::default() }).wait().unwrap();
+        let ids: BTreeSet<String> = leases.iter().map(|lease| lease.msg_id.clone()).collect();
+        let settles =
+            leases.into_iter().map(|lease| (lease.id, sent(&format!("{}-new", lease.msg_id), b"{}")));
+        assert!(outbox.settle_many(settles).iter().all(Result::is_ok));
+        ids
+    });
+    let wrong_in = |outbox: &Outbox| {
+        let is_there = |number: &usize| match outbox.get(&one_of_many(*number).msg_id) {
+            Err(_) => false,
+            Ok(Message::Receipt(_)) => true,
+            Ok(Message::Entry(view)) => {
+                view.entry.delivery.unresolved.is_some() || !sent.contains(&one_of_many(*number).msg_id)
+            }
+        };
+        ACCEPTED - (0..ACCEPTED).filter(is_there).count()
+    };
+    lives.iter().for_each(|life| flip_and_judge("a spool of 16,500 messages", life, wrong_in));
+}
+
+#[test]
+fn a_flipped_bit_in_a_segment_before_the_last_is_said() {
+    const HELD: usize = 5_000;
+    let (lives, ()) = killed(|outbox| {
+        let id = |number: usize| one_of_many(number).msg_id;
+        assert!(outbox.submit_many((0..HELD).map(one_of_many)).iter().all(Result::is_ok));
+        let wait = |tickets: Vec<outbox::Ticket<outbox::EntryView>>| {
+            assert!(tickets.into_iter().map(outbox::Ticket::wait).all(|view| view.is_ok()));
+        };
+        wait((0..HELD).map(|number| outbox.hold(id(number), None)).collect());
+        wait((0..HELD).map(|number| outbox.release(id(number))).collect());
+    });
+    let wrong_in = |outbox: &Outbox| {
+        let is_released = |number: &usize| {
+            matches!(outbox.get(&one_of_many(*number).msg_id), Ok(Message::Entry(view))
+                if view.state != outbox::State::Held)
+        };
+        HELD - (0..HELD).filter(is_released).count()
+    };
+    lives.iter().for_each(|life| flip_and_judge("a spool of 5,000 messages, once held", life, wrong_in));
 }

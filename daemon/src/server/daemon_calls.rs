@@ -275,11 +275,12 @@ pub(super) async fn ready(State(context): State<Arc<Context>>, uri: Uri) -> Answ
         ));
     }
     let report = context.outbox.report();
-    if let Some(kept) = &report.kept {
-        degraded.push(format!(
-            "the store was damaged, and was made anew of what could be read of it; the damaged one is kept in {}",
-            kept.display()
-        ));
+    if report.is_made_anew {
+        let kept = match &report.kept {
+            Some(kept) => format!("; the damaged one is kept in {}", kept.display()),
+            None => "; the damaged one is not kept: `quarantine` in the spool has enough of them".to_owned(),
+        };
+        degraded.push(format!("the store was damaged, and was made anew of what could be read of it{kept}"));
     }
     if let Some(lost) = report.lost {
         degraded.push(format!("missing from the store: {lost}"));

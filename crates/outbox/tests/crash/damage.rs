@@ -19,7 +19,7 @@ type Damage = fn(&Path, &mut Random);
 pub(crate) const KINDS: [(&str, Damage, &[&str]); 4] = [
     ("a leaf", leaf, &["mend", "write quarantine"]),
     ("a leaf that a check finds", checked_leaf, &["rebuild", "quarantine"]),
-    ("the log", log, &["copy store", "rename copy", "make anew", "mark copy", "rebuild", "take over"]),
+    ("the log", log, &["make anew", "keep store", "name kept", "rebuild", "say kept"]),
     ("what lies beside", beside, &["set conf aside", "remove snapshot"]),
 ];
 
@@ -128,7 +128,7 @@ impl Left {
             }
         }
         let (report, counters) = (outbox.report().clone(), outbox.counters());
-        let is_said = report.lost.is_some() || report.kept.is_some() || counters.quarantined > 0;
+        let is_said = report.lost.is_some() || report.is_made_anew || counters.quarantined > 0;
         if messages.len() < MESSAGES && !is_said {
             return Err(format!(
                 "{} messages are missing and nothing says so: {report:?}",

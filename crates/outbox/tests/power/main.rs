@@ -23,7 +23,7 @@ use std::process::Command;
 use std::sync::Mutex;
 
 use image::{Drive, MODELS, Model};
-use judge::{Said, judge};
+use judge::{End, Said, judge};
 use random::Random;
 use recorder::{Fault, Kind};
 use trace::{Op, Trace, Tree};
@@ -113,7 +113,7 @@ fn cut(name: &str, trace: &Trace, before: &[String], model: Model, count: usize,
         let image_seed = random.next();
         let root = scratch();
         drive.image(&mut Random::new(image_seed)).write(root.path());
-        if let Err(reason) = judge(&root.path().join("spool"), &said) {
+        if let Err(reason) = judge(&root.path().join("spool"), &said, End::Cut) {
             failures.push(format!(
                 "{name}, {}, moment {moment} of {}, seed {image_seed}: {reason}",
                 model.name,
@@ -231,16 +231,17 @@ fn fail(fault: Fault) -> Option<(Failures, bool)> {
     let went_on =
         marks(&trace).skip_while(|mark| !mark.starts_with("unhealthy")).any(|mark| mark.starts_with("well"));
     let mut random = Random::new(fault.from as u64);
-    let mut left = vec![("left behind", Tree::read(root.path()))];
+    let died = if fault.for_good { End::Refused } else { End::Kill };
+    let mut left = vec![("left behind", died, Tree::read(root.path()))];
     for model in MODELS {
         let mut drive = Drive::new(&trace, model);
         drive.go_on_to(trace.ops.len());
-        left.extend((0..2).map(|_| (model.name, drive.image(&mut random))));
+        left.extend((0..2).map(|_| (model.name, End::Cut, drive.image(&mut random))));
     }
-    let judged = left.into_iter().filter_map(|(which, tree)| {
+    let judged = left.into_iter().filter_map(|(which, end, tree)| {
         let root = scratch();
         tree.write(root.path());
-        let reason = judge(&root.path().join("spool"), &said).err()?;
+        let reason = judge(&root.path().join("spool"), &said, end).err()?;
         Some(format!("{fault:?}, {which}: {reason}"))
     });
     Some((judged.collect(), went_on))

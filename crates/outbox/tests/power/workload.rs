@@ -7,9 +7,12 @@ use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::Write;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use outbox::{Config, LeaseRequest, Message, Outbox, Outcome, Report, Submit};
+use outbox::{
+    BootId, Clock, Config, LeaseRequest, Message, Outbox, Outcome, Reading, Report, Submit, SystemClock,
+};
 
 use crate::support::{report, sent, usual_class};
 
@@ -56,7 +59,7 @@ impl Marks {
 /// Runs a workload by its name.
 pub(crate) fn run(name: &str, spool: &Path, marks: &Marks) {
     if name == RECOVERY {
-        return open(spool).close();
+        return Outbox::open(config_behind(spool, 1)).unwrap().close();
     }
     if name == TROUBLE || name == NO_ROOM {
         return trouble(spool, marks, name == NO_ROOM);
@@ -68,6 +71,24 @@ pub(crate) fn run(name: &str, spool: &Path, marks: &Marks) {
 /// The configuration of all of them, and of those who look at what is left.
 pub(crate) fn config(spool: &Path) -> Config {
     Config { min_free_bytes: 0, reserve_bytes: 1 << 20, ..Config::new(spool) }
+}
+
+/// The clocks of the machine when it has started so many times since.
+struct Restarted(SystemClock, u8);
+
+impl Clock for Restarted {
+    fn read(&self) -> Reading {
+        Reading { boot: BootId([self.1; 16]), ..self.0.read() }
+    }
+}
+
+/// The configuration behind so many cuts of the power.
+pub(crate) fn config_behind(spool: &Path, cuts: u8) -> Config {
+    let config = config(spool);
+    if cuts == 0 {
+        return config;
+    }
+    Config { clock: Arc::new(Restarted(SystemClock::new(), cuts)), ..config }
 }
 
 fn open(spool: &Path) -> Outbox {

@@ -1,0 +1,213 @@
+//! A damaged store: found before the engine opens it, and made anew of what can be read of it.
+//!
+//! Owns:  what counts as damage, what a fresh store is made of, where the damaged one is kept.
+//! Never: lets the engine open a store that is damaged: it writes over what stands behind a message that it cannot read, or passes
+//!        over it.
+//!
+//! A cut of the power leaves what looks like damage where nothing was promised yet; the log tells the two apart, and where it
+//! cannot, the seal does.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::clock::BootId;
+use crate::crash;
+use crate::disk::{Disk, Sizes, io_error, sync_path};
+use crate::entry::Counters;
+use crate::error::OpenError;
+use crate::limits::{KEPT_SPOOLS_MAX, SCAN_BYTES_MAX, SCAN_TAIL_BYTES_MAX};
+use crate::reserve;
+use crate::salvage::{self, Log, Range};
+use crate::spool::{self, Aside, Spool};
+use crate::{keys, record, verify};
+
+/// How the name of a damaged store begins that is kept, and how that of one ends that is not whole yet.
+const KEPT: &str = "spool-";
+const PART: &str = "part";
+
+/// In such a store, until a start has said that there is one.
+const UNSAID: &str = "unsaid";
+
+/// How the last process left the spool.
+#[derive(Clone, Copy)]
+pub(crate) struct Left {
+    /// It closed it in order.
+    pub(crate) clean: bool,
+    /// It asked for a check: the drive refused something.
+    pub(crate) asks_for_check: bool,
+    /// The boot of now.
+    pub(crate) boot: BootId,
+}
+
+impl Left {
+    /// Whether the last writes may be there in any part.
+    fn by_power_cut(self, counters: Option<&Counters>) -> bool {
+        let is_of_this_boot = counters.is_some_and(|counters| counters.clock.boot == self.boot);
+        !self.clean && (self.asks_for_check || !is_of_this_boot)
+    }
+}
+
+/// What can be read of a store without the engine.
+pub(crate) struct Salvage {
+    log: Log,
+    pub(crate) is_damaged: bool,
+    end_is_lost: bool,
+}
+
+impl Salvage {
+    /// Reads the store in `store`, which nobody has open.
+    pub(crate) fn of(
+        store: &Path,
+        segment_bytes: usize,
+        seal: Option<&Counters>,
+        left: Left,
+    ) -> Result<Self, OpenError> {
+        let db = store.join("db");
+        let read = |until| Log::read(&db, segment_bytes, until).map_err(io_error("reading", &db));
+        let lacks_promised = |counters: Option<&Counters>| {
+            seal.is_some_and(|seal| counters.is_none_or(|counters| verify::is_behind(seal, counters)))
+        };
+        let log = read(u64::MAX)?;
+        let counters = counters_of(&log);
+        let by_power_cut = left.by_power_cut(counters.as_ref());
+        let is_damaged = log.is_damaged(by_power_cut);
+        if let Some(from) = log.taken_back_from(by_power_cut) {
+            let rest = read(from)?;
+            if !lacks_promised(counters_of(&rest).as_ref()) {
+                return Ok(Self { log: rest, is_damaged, end_is_lost: false });
+            }
+            // The seal knows what stood there: it was on the drive.
+            return Ok(Self { end_is_lost: lacks_promised(counters.as_ref()), log, is_damaged: true });
+        }
+        // Without counters nobody can tell what came last.
+        let end_is_lost = counters.is_none() || lacks_promised(counters.as_ref());
+        Ok(Self { log, is_damaged, end_is_lost })
+    }
+
+    /// Makes a store of it in `dir`, which exists and is empty.
+    pub(crate) fn write(&self, dir: &Path, sizes: Sizes) -> Result<Disk, OpenError> {
+        Disk::of_rows(dir, Sizes { reserve_bytes: 0, ..sizes }, &self.log, self.end_is_lost)
+    }
+}
+
+fn counters_of(log: &Log) -> Option<Counters> {
+    log.value(keys::COUNTERS).and_then(|bytes| record::decode(keys::COUNTERS, &bytes).ok())
+}
+
+/// How much is looked through for an open: all of a small store, and of a large one what the engine is about to read.
+pub(crate) fn range(store: &Path, left: Left) -> Range {
+    let is_small = fs::metadata(store.join("db")).is_ok_and(|db| db.len() <= SCAN_BYTES_MAX);
+    if is_small || left.asks_for_check {
+        return Range::WHOLE;
+    }
+    Range { since: salvage::read_from(store), bytes_max: SCAN_TAIL_BYTES_MAX }
+}
+
+/// What can be read of the spool's store, if it is damaged.
+pub(crate) fn damaged(
+    spool: &Spool,
+    segment_bytes: usize,
+    left: Left,
+    range: Range,
+) -> Result<Option<Salvage>, OpenError> {
+    let store = spool.store();
+    let db = store.join("db");
+    if !db.exists() {
+        // Nothing is left to be read; the seal tells what is missing.
+        return Ok(None);
+    }
+    if !salvage::is_torn(&db, segment_bytes, range).map_err(io_error("reading", &db))? {
+        return Ok(None);
+    }
+    let salvage = Salvage::of(&store, segment_bytes, spool.seal().as_ref(), left)?;
+    Ok(Some(salvage).filter(|salvage| salvage.is_damaged))
+}
+
+/// Puts a store made of what can be read in the place of the spool's own, which nobody has open, and keeps that.
+pub(crate) fn make(spool: &Spool, salvage: &Salvage, sizes: Sizes) -> Result<(), OpenError> {
+    // What was kept for the damaged one is wanted for its successor.
+    reserve::give_back(&spool.store());
+    let made = crash::around("make anew", || {
+        salvage.write(&spool.begin_rewrite()?, sizes)?;
+        spool.ask_for_check().map_err(io_error("asking for a check of", spool.path()))?;
+        spool.finish_rewrite()
+    });
+    made.inspect_err(|_| spool.drop_rewrite())?;
+    spool.exchange_store(Aside::Damaged)
+}
+
+/// Keeps a damaged store whose successor is in its place, as a spool by itself; but not one too many. Wherever this is cut short, it
+/// can be done again.
+pub(crate) fn keep(path: &Path, damaged: &Path) -> Result<(), OpenError> {
+    let quarantine = path.join(spool::QUARANTINE);
+    finish_parts(&quarantine)?;
+    if !damaged.exists() {
+        return Ok(());
+    }
+    let kept = kept(&quarantine);
+    if kept.len() >= KEPT_SPOOLS_MAX {
+        return spool::remove_folder(damaged);
+    }
+    let part = quarantine.join(format!("{KEPT}{}", next_number(&kept))).with_extension(PART);
+    spool::make_dir(&part.join("payloads"))?;
+    for file in fs::read_dir(path.join("payloads")).into_iter().flatten().flatten() {
+        // A payload that cannot be linked is told as missing by whoever looks.
+        let _ = fs::hard_link(file.path(), part.join("payloads").join(file.file_name()));
+    }
+    if let Ok(seal) = fs::read(path.join("seal")) {
+        spool::write_file(&part.join("seal"), &seal)?;
+    }
+    spool::write_file(&part.join(UNSAID), b"unsaid\n")?;
+    spool::write_marks(&part)?;
+    for synced in [part.join("payloads"), part.clone(), quarantine.clone(), path.to_owned()] {
+        sync_path(&synced)?;
+    }
+    let moved = crash::around("keep store", || fs::rename(damaged, part.join("store")));
+    moved.map_err(io_error("renaming", damaged))?;
+    sync_path(&part)?;
+    sync_path(path)?;
+    finish_parts(&quarantine)
+}
+
+/// Gives what was kept its name, and removes what was only begun.
+fn finish_parts(quarantine: &Path) -> Result<(), OpenError> {
+    for entry in fs::read_dir(quarantine).into_iter().flatten().flatten() {
+        let part = entry.path();
+        if part.extension().is_none_or(|extension| extension != PART) {
+            continue;
+        }
+        if part.join("store").exists() {
+            let named = crash::around("name kept", || fs::rename(&part, part.with_extension("")));
+            named.map_err(io_error("renaming", &part))?;
+            sync_path(quarantine)?;
+        } else {
+            spool::remove_folder(&part)?;
+        }
+    }
+    Ok(())
+}
+
+fn kept(quarantine: &Path) -> Vec<PathBuf> {
+    let paths = fs::read_dir(quarantine).into_iter().flatten().flatten().map(|entry| entry.path());
+    paths.filter(|path| number(path).is_some() || path.join("store").is_dir()).collect()
+}
+
+fn number(kept: &Path) -> Option<u32> {
+    kept.file_name()?.to_str()?.strip_prefix(KEPT)?.parse().ok()
+}
+
+fn next_number(kept: &[PathBuf]) -> u32 {
+    kept.iter().filter_map(|kept| number(kept)).max().unwrap_or(0).saturating_add(1)
+}
+
+/// A damaged store that is kept, and of which no start has said so yet.
+pub(crate) fn unsaid(spool: &Spool) -> Option<PathBuf> {
+    kept(&spool.path().join(spool::QUARANTINE)).into_iter().find(|kept| kept.join(UNSAID).exists())
+}
+
+/// A start says so.
+pub(crate) fn say(kept: &Path) -> Result<(), OpenError> {
+    let unsaid = kept.join(UNSAID);
+    crash::around("say kept", || fs::remove_file(&unsaid)).map_err(io_error("removing", &unsaid))?;
+    sync_path(kept)
+}
