@@ -296,12 +296,11 @@ impl Page {
         let body = Cursor { bytes: message.body, at: 0 };
         let base = segment_offset + message.body_at as u64;
         match message.kind {
-            LINK | BLOB_LINK => {
-                if message.position > self.since {
-                    self.linked.push(message.position);
-                    self.links.extend(link(body, base, message.position).filter(|_| message.kind == LINK));
-                }
+            LINK | BLOB_LINK if message.position > self.since => {
+                self.linked.push(message.position);
+                self.links.extend(link(body, base, message.position).filter(|_| message.kind == LINK));
             }
+            LINK | BLOB_LINK => {}
             _ if message.position >= self.since => {
                 self.since = message.position;
                 let node = (message.kind == NODE).then(|| node(body, base)).flatten();
