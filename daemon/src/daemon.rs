@@ -268,7 +268,7 @@ fn log_report(outbox: &Outbox) {
         tracing::error!(count = report.quarantined, "Records could not be read and were set aside.");
     }
     if report.is_made_anew {
-        let kept = report.kept.as_ref().map(|kept| kept.display());
+        let kept = report.kept.as_ref().map(|kept| kept.display().to_string());
         tracing::error!(kept, "The store was damaged, and was made anew of what could be read of it.");
     }
     if let Some(lost) = report.lost {
