@@ -242,6 +242,44 @@ fn without_a_reserve_outcomes_wait_for_room_and_the_daemon_goes_on_by_itself() {
 }
 
 #[test]
+fn a_damaged_store_without_room_for_its_successor_waits_untouched() {
+    with_mounts("disks::a_damaged_store_without_room_for_its_successor_waits_untouched", || async {
+        const MESSAGES: usize = 2_000;
+        let disk = Disk::new(128);
+        let spool = "[spool]\nmin_free = \"0B\"\nreserve = \"0B\"";
+        let mut daemon = Daemon::start_in(disk.place(spool)).await;
+        daemon.submit_lines((0..MESSAGES).map(|n| submit(&format!("m-{n}"), &format!("c{n}")))).await;
+        daemon.kill9().await;
+        let db = daemon.place.spool.join("store/db");
+        let mut bytes = std::fs::read(&db).unwrap();
+        let used = bytes.iter().rposition(|byte| *byte != 0).unwrap();
+        bytes[used / 2] ^= 1;
+        std::fs::write(&db, &bytes).unwrap();
+        disk.fill();
+        let refused = run(daemon.place.command(), "").await;
+        assert_eq!(refused.code, Some(1), "{refused:?}");
+        assert!(refused.err.contains("hint: look at the file system: space"), "{refused:?}");
+        assert!(std::fs::read(&db).unwrap() == bytes, "nothing of the store was changed");
+        let mut export = Command::new(OUTBOXD);
+        export.args(["export", daemon.place.spool.to_str().unwrap()]);
+        let exported = run(export, "").await;
+        assert!(exported.out.lines().count() > MESSAGES - 200, "{} lines", exported.out.lines().count());
+        disk.clear();
+        daemon.start_again().await;
+        let ready = daemon.get("/v1/health/ready").await;
+        assert!(ready.text().contains("the store was damaged"), "{ready:?}");
+        let missing = {
+            let mut missing = 0;
+            for n in 0..MESSAGES {
+                missing += usize::from(daemon.client.message(&format!("m-{n}")).await.is_err());
+            }
+            missing
+        };
+        assert!(missing < 200, "{missing} are missing");
+    });
+}
+
+#[test]
 fn a_read_only_disk_is_named_and_still_looked_at() {
     with_mounts("disks::a_read_only_disk_is_named_and_still_looked_at", || async {
         let disk = Disk::new(64);

@@ -365,6 +365,33 @@ mod tests {
         assert!(!dir.path().join("snap.0000000000000001.generating").exists());
     }
 
+    /// A leaf with these rows, as it was salvaged from this position.
+    fn salvaged(own_key: &'static [u8], rows: &[&'static [u8]], position: u64) -> Salvaged<'static> {
+        let changes: Vec<Change<'_>> = rows.iter().map(|key| (*key, Some(b"value".as_slice()))).collect();
+        let value = Leaf::default().changed(&changes).0.bytes(own_key);
+        Salvaged { key: own_key, value, position, may_be_old: false }
+    }
+
+    fn keys_of(row: Option<Salvaged<'_>>) -> Option<Vec<Vec<u8>>> {
+        let row = row?;
+        let leaf = Leaf::read(row.key, &row.value).unwrap();
+        Some(leaf.rows_from(0).map(|(key, _)| key.to_vec()).collect())
+    }
+
+    #[test]
+    fn of_two_leaves_that_reach_into_each_other_the_newer_one_is_right() {
+        let taken_apart = |left_at, right_at, right: &'static [u8]| {
+            let left = salvaged(b"m", &[b"ma", b"mc", b"me"], left_at);
+            let (left, right) = apart(left, salvaged(right, &[right], right_at));
+            (keys_of(left), keys_of(right))
+        };
+        let keys = |keys: &[&[u8]]| Some(keys.iter().map(|key| key.to_vec()).collect::<Vec<_>>());
+        assert_eq!(taken_apart(1, 2, b"mf"), (keys(&[b"ma", b"mc", b"me"]), keys(&[b"mf"])), "side by side");
+        assert_eq!(taken_apart(1, 2, b"mc"), (keys(&[b"ma"]), keys(&[b"mc"])), "the left one was divided");
+        assert_eq!(taken_apart(1, 2, b"m\0"), (None, keys(&[b"m\0"])), "nothing is left of it");
+        assert_eq!(taken_apart(2, 1, b"mc"), (keys(&[b"ma", b"mc", b"me"]), None), "the right one had gone");
+    }
+
     proptest::proptest! {
         #![proptest_config(proptest::prelude::ProptestConfig::with_cases(24))]
         #[test]

@@ -13,7 +13,7 @@ use std::io;
 use std::ops::Bound;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
@@ -42,11 +42,13 @@ pub(crate) struct DiskError {
     pub(crate) text: String,
     /// There was no room. That passes: the store can be opened again once there is.
     pub(crate) is_full: bool,
+    /// What was read is not what was written.
+    is_damage: bool,
 }
 
 impl DiskError {
     fn new(text: impl Into<String>) -> Self {
-        Self { text: text.into(), is_full: false }
+        Self { text: text.into(), is_full: false, is_damage: false }
     }
 
     pub(crate) fn of_io(what: &str, error: &io::Error) -> Self {
@@ -54,7 +56,7 @@ impl DiskError {
         let is_full = is_full(error);
         let text =
             if is_full { format!("{what}no space left on the device") } else { format!("{what}{error}") };
-        Self { text, is_full }
+        Self { is_full, ..Self::new(text) }
     }
 }
 
@@ -100,6 +102,8 @@ pub(crate) struct Engine {
     copy: Mutex<Option<Copy>>,
     /// A flush or sync that failed, also one after a read: nothing is committed after it.
     broken: Mutex<Option<DiskError>>,
+    /// A page could not be read since the store was opened.
+    has_met_damage: AtomicBool,
     #[cfg(test)]
     room_for: AtomicU64,
     /// Room that is kept for the store's file.
@@ -209,6 +213,7 @@ impl Engine {
             reads: AtomicU32::new(0),
             copy: Mutex::new(None),
             broken: Mutex::new(None),
+            has_met_damage: AtomicBool::new(false),
             #[cfg(test)]
             room_for: AtomicU64::new(u64::MAX),
             reserve,
@@ -225,7 +230,7 @@ impl Engine {
     fn use_room(&self) {
         let left = self.room_for.load(Ordering::Relaxed);
         if left == 0 {
-            *self.broken() = Some(DiskError { text: "no room".into(), is_full: true });
+            *self.broken() = Some(DiskError { is_full: true, ..DiskError::new("no room") });
         }
         // Once only: 0 goes on with all the room there is.
         self.room_for.store(left.wrapping_sub(1), Ordering::Relaxed);
@@ -238,9 +243,18 @@ impl Engine {
 
     fn with<T>(&self, work: impl FnOnce(&Files) -> Result<T, DiskError>) -> Result<T, DiskError> {
         match &*self.files.read().unwrap_or_else(PoisonError::into_inner) {
-            Some(files) => work(files),
+            Some(files) => work(files).inspect_err(|error| {
+                if error.is_damage {
+                    self.has_met_damage.store(true, Ordering::Relaxed);
+                }
+            }),
             None => Err(DiskError::new("the store could not be opened again")),
         }
+    }
+
+    /// Whether a page could not be read since the store was opened. What it held is lost to this process; the rest goes on.
+    pub(crate) fn has_met_damage(&self) -> bool {
+        self.has_met_damage.load(Ordering::Relaxed)
     }
 
     /// The same for a read.
@@ -485,6 +499,7 @@ fn bound_of(bound: &Bound<Vec<u8>>) -> Bound<&[u8]> {
 fn engine(error: sled::Error) -> DiskError {
     match &error {
         sled::Error::Io(source) => DiskError::of_io("", source),
+        sled::Error::Corruption { .. } => DiskError { is_damage: true, ..DiskError::new(error.to_string()) },
         _ => DiskError::new(error.to_string()),
     }
 }

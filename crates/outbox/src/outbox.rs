@@ -175,7 +175,9 @@ impl Outbox {
         if let Some(kept) = &kept {
             anew::say(kept)?;
         }
-        shared.spool.checked().map_err(crate::disk::io_error("ending the check of", &path))?;
+        if !shared.disk.engine.has_met_damage() {
+            shared.spool.checked().map_err(crate::disk::io_error("ending the check of", &path))?;
+        }
         let orphans = sweep(&shared.spool, &shared.disk)?;
         let quarantined = shared.snapshot().quarantined;
         let rebuilt = must_rebuild;
@@ -220,6 +222,13 @@ impl Outbox {
     #[must_use]
     pub fn failure(&self) -> Option<Error> {
         self.inner.shared.failure()
+    }
+
+    /// Whether a part of the store could not be read since it was opened. What stands in it cannot be had, everything else goes on;
+    /// the next open makes the store anew of the rest.
+    #[must_use]
+    pub fn has_met_damage(&self) -> bool {
+        self.inner.shared.disk.engine.has_met_damage()
     }
 
     /// Carries out what is queued and closes the spool in order. Verbs that come later are refused.

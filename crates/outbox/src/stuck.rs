@@ -96,7 +96,7 @@ impl Stuck {
             }
         }
         drop(committed);
-        if !shared.must_rebuild() {
+        if !shared.must_rebuild() && !shared.disk.engine.has_met_damage() {
             shared.spool.checked().map_err(|error| error.to_string())?;
         }
         shared.is_well_again();

@@ -316,6 +316,8 @@ struct Committing {
     sealed_at: Timestamp,
     /// What the seal knows.
     sealed: Option<Counters>,
+    /// For damage that was met.
+    has_asked_for_check: bool,
     /// Records that had been set aside when it was last looked at; `None` where nobody has looked.
     quarantined: Option<u64>,
     /// Verbs of the last group: as many callers are about to come again.
@@ -370,6 +372,7 @@ impl Writer {
             stuck: None,
             sealed_at: shared.clock.now().time,
             sealed: shared.spool.seal(),
+            has_asked_for_check: false,
             quarantined: None,
             last_verbs: 1,
             rewriter: Rewriter::default(),
@@ -478,6 +481,7 @@ impl Committing {
             }
         }
         self.rewriter.give_up(shared, &Error::Closed);
+        self.leave_damage_to_the_next_open(shared);
         close(shared);
     }
 
@@ -541,6 +545,14 @@ impl Committing {
         stop
     }
 
+    /// A part of the store that cannot be read is looked for, and the rest saved, by an open that looks at everything.
+    fn leave_damage_to_the_next_open(&mut self, shared: &Shared) {
+        if shared.disk.engine.has_met_damage() && !self.has_asked_for_check {
+            // If it cannot be written, the next group tries again.
+            self.has_asked_for_check = shared.spool.ask_for_check().is_ok();
+        }
+    }
+
     /// Seals what is there, unless the store failed.
     fn seal(&mut self, shared: &Shared) {
         self.sealed = Some(*shared.snapshot());
@@ -556,6 +568,7 @@ impl Committing {
 
     /// Mends what could not be read, and moves what was set aside out of the store. Where it fails, the store does.
     fn put_right(&mut self, shared: &Shared) {
+        self.leave_damage_to_the_next_open(shared);
         // What keeps either from its end has failed the store already, for good or for want of room.
         let _ = mend(shared);
         let counted = Some(shared.snapshot().quarantined);
@@ -773,6 +786,9 @@ fn mend(shared: &Shared) -> Result<()> {
         }
     }
     shared.must_rebuild.store(false, Ordering::Release);
+    if shared.disk.engine.has_met_damage() {
+        return Ok(());
+    }
     shared.spool.checked().map_err(|error| failed("ending a check: ", &error))
 }
 

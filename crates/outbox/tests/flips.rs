@@ -458,6 +458,35 @@ fn a_stop_leaves_a_damaged_log_to_the_next_start() {
     assert!(found.iter().any(|(_, is_made_anew)| *is_made_anew), "none of them was met");
 }
 
+#[test]
+fn damage_that_is_met_at_work_is_told_and_left_to_the_next_start() {
+    let root = scratch();
+    let spool = root.path().join("spool");
+    let outbox = Outbox::open(config(&spool)).unwrap();
+    assert!(outbox.submit_many((0..MANY).map(one_of_many)).iter().all(Result::is_ok));
+    assert!(!outbox.has_met_damage());
+    let db = std::fs::File::options().read(true).write(true).open(spool.join("store/db")).unwrap();
+    let bytes = usize::try_from(db.metadata().unwrap().len()).unwrap();
+    for number in 0..200 {
+        let at = random(number) % bytes;
+        db.write_all_at(&[0x55; 64], at as u64).unwrap();
+    }
+    let failed = |outbox: &Outbox| {
+        let is_there = |number: &usize| outbox.payload(&one_of_many(*number).msg_id).is_ok();
+        (0..MANY).filter(|number| !is_there(number)).count()
+    };
+    let unreadable = failed(&outbox);
+    assert!(unreadable > 0 && outbox.has_met_damage(), "{unreadable} could not be read");
+    outbox.tick().wait().unwrap();
+    assert!(spool.join("check").exists(), "the next start looks at everything");
+    outbox.close();
+    drop(outbox);
+    let outbox = Outbox::open(config(&spool)).unwrap();
+    assert!(outbox.report().is_made_anew && !outbox.has_met_damage());
+    println!("{unreadable} could not be read under an open store, {} behind the next start", failed(&outbox));
+    assert!(!spool.join("check").exists());
+}
+
 /// A spool that was not closed, and in which boot it is opened again.
 struct Killed {
     what: &'static str,

@@ -282,6 +282,12 @@ pub(super) async fn ready(State(context): State<Arc<Context>>, uri: Uri) -> Answ
         };
         degraded.push(format!("the store was damaged, and was made anew of what could be read of it{kept}"));
     }
+    if context.outbox.has_met_damage() {
+        degraded.push(
+            "a part of the store cannot be read; a restart of outboxd makes the store anew of the rest"
+                .to_owned(),
+        );
+    }
     if let Some(lost) = report.lost {
         degraded.push(format!("missing from the store: {lost}"));
     }
