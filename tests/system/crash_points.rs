@@ -28,7 +28,7 @@ use crate::harness::{Daemon, OUTBOXD, Place, QUICK, SOON, http_toml, run, servic
 use crate::messages::{Order, typed};
 
 /// Places that this life does not lead past: leases of an app, an import, a rate of a group, a person's word, damage.
-const ELSEWHERE: [&str; 20] = [
+const ELSEWHERE: [&str; 19] = [
     "extend",
     "take back",
     "put off",
@@ -41,11 +41,10 @@ const ELSEWHERE: [&str; 20] = [
     "write quarantine",
     "set conf aside",
     "remove snapshot",
-    "copy store",
-    "rename copy",
     "make anew",
-    "mark copy",
-    "take over",
+    "keep store",
+    "name kept",
+    "say kept",
     "write check",
     "sweep",
     "recover",
