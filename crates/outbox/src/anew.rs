@@ -10,7 +10,6 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::clock::BootId;
 use crate::crash;
 use crate::disk::{Disk, Sizes, io_error, sync_path};
 use crate::entry::Counters;
@@ -28,25 +27,6 @@ const PART: &str = "part";
 /// In such a store, until a start has said that there is one.
 const UNSAID: &str = "unsaid";
 
-/// How the last process left the spool.
-#[derive(Clone, Copy)]
-pub(crate) struct Left {
-    /// It closed it in order.
-    pub(crate) clean: bool,
-    /// It asked for a check: the drive refused something.
-    pub(crate) asks_for_check: bool,
-    /// The boot of now.
-    pub(crate) boot: BootId,
-}
-
-impl Left {
-    /// Whether the last writes may be there in any part.
-    fn by_power_cut(self, counters: Option<&Counters>) -> bool {
-        let is_of_this_boot = counters.is_some_and(|counters| counters.clock.boot == self.boot);
-        !self.clean && (self.asks_for_check || !is_of_this_boot)
-    }
-}
-
 /// What can be read of a store without the engine.
 pub(crate) struct Salvage {
     log: Log,
@@ -56,12 +36,7 @@ pub(crate) struct Salvage {
 
 impl Salvage {
     /// Reads the store in `store`, which nobody has open.
-    pub(crate) fn of(
-        store: &Path,
-        segment_bytes: usize,
-        seal: Option<&Counters>,
-        left: Left,
-    ) -> Result<Self, OpenError> {
+    pub(crate) fn of(store: &Path, segment_bytes: usize, seal: Option<&Counters>) -> Result<Self, OpenError> {
         let db = store.join("db");
         let read = |until| Log::read(&db, segment_bytes, until).map_err(io_error("reading", &db));
         let lacks_promised = |counters: Option<&Counters>| {
@@ -69,9 +44,8 @@ impl Salvage {
         };
         let log = read(u64::MAX)?;
         let counters = counters_of(&log);
-        let by_power_cut = left.by_power_cut(counters.as_ref());
-        let is_damaged = log.is_damaged(by_power_cut);
-        if let Some(from) = log.taken_back_from(by_power_cut) {
+        let is_damaged = log.is_damaged();
+        if let Some(from) = log.taken_back_from() {
             let rest = read(from)?;
             if !lacks_promised(counters_of(&rest).as_ref()) {
                 return Ok(Self { log: rest, is_damaged, end_is_lost: false });
@@ -95,9 +69,9 @@ fn counters_of(log: &Log) -> Option<Counters> {
 }
 
 /// How much is looked through for an open: all of a small store, and of a large one what the engine is about to read.
-pub(crate) fn range(store: &Path, left: Left) -> Range {
+pub(crate) fn range(store: &Path, asks_for_check: bool) -> Range {
     let is_small = fs::metadata(store.join("db")).is_ok_and(|db| db.len() <= SCAN_BYTES_MAX);
-    if is_small || left.asks_for_check {
+    if is_small || asks_for_check {
         return Range::WHOLE;
     }
     Range { since: salvage::read_from(store), bytes_max: SCAN_TAIL_BYTES_MAX }
@@ -107,7 +81,6 @@ pub(crate) fn range(store: &Path, left: Left) -> Range {
 pub(crate) fn damaged(
     spool: &Spool,
     segment_bytes: usize,
-    left: Left,
     range: Range,
 ) -> Result<Option<Salvage>, OpenError> {
     let store = spool.store();
@@ -119,7 +92,7 @@ pub(crate) fn damaged(
     if !salvage::is_torn(&db, segment_bytes, range).map_err(io_error("reading", &db))? {
         return Ok(None);
     }
-    let salvage = Salvage::of(&store, segment_bytes, spool.seal().as_ref(), left)?;
+    let salvage = Salvage::of(&store, segment_bytes, spool.seal().as_ref())?;
     Ok(Some(salvage).filter(|salvage| salvage.is_damaged))
 }
 

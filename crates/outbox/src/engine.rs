@@ -343,7 +343,7 @@ impl Engine {
         }
         let db = self.dir.join("db");
         let log = Log::read(&db, self.segment_bytes, u64::MAX).map_err(io_error("reading", &db))?;
-        if log.is_damaged(true) {
+        if log.is_damaged() {
             let reason = "its log is damaged; the next start of the process makes it anew".into();
             return Err(OpenError::Corrupt { path: self.dir.clone(), reason });
         }

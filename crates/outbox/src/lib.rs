@@ -66,6 +66,7 @@ mod reserve;
 mod retry;
 mod rewrite;
 mod salvage;
+mod segment;
 mod spool;
 mod state;
 mod stuck;

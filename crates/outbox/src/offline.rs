@@ -7,9 +7,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::anew::{self, Left, Salvage};
+use crate::anew::{self, Salvage};
 use crate::chance::{SystemChance, fresh_token};
-use crate::clock::{Clock, Moment, SystemClock, Timestamp, WallTime};
+use crate::clock::{Moment, Timestamp, WallTime};
 use crate::disk::{Disk, Sizes, io_error};
 use crate::entry::{Counters, Entry, Kept, Phase, Place, Receipt, Unresolved, hex};
 use crate::error::{Error, OpenError, Result};
@@ -128,7 +128,7 @@ impl Offline {
     /// [`Error::Unhealthy`] where the store itself can be read no further.
     pub fn is_damaged(&self) -> Result<bool> {
         let unhealthy = |error: OpenError| Error::Unhealthy { reason: error.to_string() };
-        let damaged = anew::damaged(&self.spool, SEGMENT_BYTES, left(&self.spool), Range::WHOLE);
+        let damaged = anew::damaged(&self.spool, SEGMENT_BYTES, Range::WHOLE);
         let damaged = damaged.map_err(unhealthy)?;
         Ok(damaged.is_some() || verify::lost(self.spool.seal().as_ref(), &self.disk)?.is_some())
     }
@@ -260,13 +260,8 @@ impl Offline {
     }
 }
 
-fn left(spool: &Spool) -> Left {
-    let boot = SystemClock::new().read().boot;
-    Left { clean: spool.is_clean(), asks_for_check: spool.asks_for_check(), boot }
-}
-
 fn salvage_of(spool: &Spool) -> std::result::Result<Salvage, OpenError> {
-    Salvage::of(&spool.store(), SEGMENT_BYTES, spool.seal().as_ref(), left(spool))
+    Salvage::of(&spool.store(), SEGMENT_BYTES, spool.seal().as_ref())
 }
 
 /// Moves all moments of an entry's schedule to another time line.

@@ -122,10 +122,8 @@ impl Outbox {
 
     fn open_store(config: Config) -> std::result::Result<Self, OpenError> {
         let sizes = sizes(&config);
-        let boot = config.clock.read().boot;
-        let opened = Spool::open(&config.path, &config.holder, sizes, boot)?;
-        let Opened { spool, mut disk, left, mut is_made_anew } = opened;
-        let clean = left.clean;
+        let opened = Spool::open(&config.path, &config.holder, sizes)?;
+        let Opened { spool, mut disk, clean, mut is_made_anew } = opened;
         let path = config.path.clone();
         let corrupt = |error: Error| OpenError::Corrupt { path: path.clone(), reason: error.to_string() };
         let seal = spool.seal();
@@ -134,7 +132,7 @@ impl Outbox {
             // Where the end is missing and nobody can tell how much, any row may be an old one.
             drop(disk);
             is_made_anew = true;
-            disk = spool.make_anew(left, sizes)?;
+            disk = spool.make_anew(sizes)?;
             lost = verify::lost(seal.as_ref(), &disk).map_err(&corrupt)?;
         }
         let kept = anew::unsaid(&spool);

@@ -19,8 +19,7 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use crate::anew::{self, Left, Salvage};
-use crate::clock::BootId;
+use crate::anew::{self, Salvage};
 use crate::crash;
 use crate::disk::{Disk, Sizes, forget_cached, io_error, sync_path};
 use crate::entry::{Counters, hex};
@@ -74,8 +73,8 @@ pub(crate) struct Spool {
 pub(crate) struct Opened {
     pub(crate) spool: Spool,
     pub(crate) disk: Disk,
-    /// How the last process left it; a new spool counts as closed in order.
-    pub(crate) left: Left,
+    /// The last process closed the spool in order, or the spool is new.
+    pub(crate) clean: bool,
     /// The store was damaged, and was made anew.
     pub(crate) is_made_anew: bool,
 }
@@ -91,7 +90,7 @@ pub(crate) enum Aside {
 
 impl Spool {
     /// Opens the spool in `path`, or makes one if the directory is missing or empty.
-    pub(crate) fn open(path: &Path, holder: &str, sizes: Sizes, boot: BootId) -> Result<Opened, OpenError> {
+    pub(crate) fn open(path: &Path, holder: &str, sizes: Sizes) -> Result<Opened, OpenError> {
         make_dir(path)?;
         let path = &path.canonicalize().map_err(io_error("opening", path))?;
         check_ours(path, was_finished(path))?;
@@ -116,12 +115,9 @@ impl Spool {
         let clean_mark = path.join("clean");
         let clean = is_ready && clean_mark.exists();
         let spool = Self { path: path.clone(), lock, has_mark: true };
-        let left = Left { clean, asks_for_check: spool.asks_for_check(), boot };
         let mut is_made_anew = false;
-        if is_ready
-            && let Some(salvage) =
-                anew::damaged(&spool, sizes.segment_bytes, left, anew::range(&store, left))?
-        {
+        let range = anew::range(&store, spool.asks_for_check());
+        if is_ready && let Some(salvage) = anew::damaged(&spool, sizes.segment_bytes, range)? {
             anew::make(&spool, &salvage, sizes)?;
             is_made_anew = true;
         }
@@ -129,7 +125,7 @@ impl Spool {
             // It is damaged where nobody looked: beside the log, or before what the engine was about to read.
             Err(OpenError::Corrupt { .. }) if is_ready && !is_made_anew => {
                 is_made_anew = true;
-                spool.make_anew(left, sizes)?
+                spool.make_anew(sizes)?
             }
             opened => opened?,
         };
@@ -141,13 +137,12 @@ impl Spool {
             removed.map_err(io_error("removing", &clean_mark))?;
         }
         sync_path(path)?;
-        let left = Left { clean: clean || !is_ready, ..left };
-        Ok(Opened { spool, disk, left, is_made_anew })
+        Ok(Opened { spool, disk, clean: clean || !is_ready, is_made_anew })
     }
 
     /// Makes the store anew, which nobody has open, of what can be read of it without the engine.
-    pub(crate) fn make_anew(&self, left: Left, sizes: Sizes) -> Result<Disk, OpenError> {
-        let salvage = Salvage::of(&self.store(), sizes.segment_bytes, self.seal().as_ref(), left)?;
+    pub(crate) fn make_anew(&self, sizes: Sizes) -> Result<Disk, OpenError> {
+        let salvage = Salvage::of(&self.store(), sizes.segment_bytes, self.seal().as_ref())?;
         anew::make(self, &salvage, sizes)?;
         Disk::open(&self.store(), sizes)
     }
@@ -585,7 +580,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join("thesis.txt"), b"years of work").unwrap();
         assert!(matches!(
-            Spool::open(dir.path(), "me", Sizes::WITHOUT_RESERVE, BootId::default()),
+            Spool::open(dir.path(), "me", Sizes::WITHOUT_RESERVE),
             Err(OpenError::NotASpool { .. })
         ));
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
@@ -594,9 +589,9 @@ mod tests {
     #[test]
     fn a_newer_format_is_refused_untouched() {
         let dir = tempfile::tempdir().unwrap();
-        drop(Spool::open(dir.path(), "me", Sizes::WITHOUT_RESERVE, BootId::default()).ok().unwrap());
+        drop(Spool::open(dir.path(), "me", Sizes::WITHOUT_RESERVE).ok().unwrap());
         fs::write(dir.path().join("format"), "outbox spool 2\n").unwrap();
-        let error = Spool::open(dir.path(), "me", Sizes::WITHOUT_RESERVE, BootId::default()).err().unwrap();
+        let error = Spool::open(dir.path(), "me", Sizes::WITHOUT_RESERVE).err().unwrap();
         assert!(matches!(&error, OpenError::Format { found, .. } if found == "2"), "{error}");
     }
 
@@ -606,7 +601,7 @@ mod tests {
         fs::write(dir.path().join("format"), "").unwrap();
         fs::create_dir(dir.path().join("store")).unwrap();
         fs::write(dir.path().join("store/conf"), "half").unwrap();
-        let opened = Spool::open(dir.path(), "me", Sizes::WITHOUT_RESERVE, BootId::default()).ok().unwrap();
+        let opened = Spool::open(dir.path(), "me", Sizes::WITHOUT_RESERVE).ok().unwrap();
         assert!(dir.path().join("ready").exists());
         opened.spool.mark_clean().unwrap();
     }
@@ -614,11 +609,11 @@ mod tests {
     #[test]
     fn an_old_store_whose_successor_got_lost_is_taken_back() {
         let dir = tempfile::tempdir().unwrap();
-        drop(Spool::open(dir.path(), "me", Sizes::WITHOUT_RESERVE, BootId::default()).ok().unwrap());
+        drop(Spool::open(dir.path(), "me", Sizes::WITHOUT_RESERVE).ok().unwrap());
         fs::write(dir.path().join("store/mine"), "promised").unwrap();
         fs::rename(dir.path().join("store"), dir.path().join(STORE_OLD)).unwrap();
         fs::create_dir(dir.path().join(STORE_NEW)).unwrap();
-        drop(Spool::open(dir.path(), "me", Sizes::WITHOUT_RESERVE, BootId::default()).ok().unwrap());
+        drop(Spool::open(dir.path(), "me", Sizes::WITHOUT_RESERVE).ok().unwrap());
         assert!(dir.path().join("store/mine").exists());
         assert!(!dir.path().join(STORE_OLD).exists() && !dir.path().join(STORE_NEW).exists());
     }
@@ -626,12 +621,12 @@ mod tests {
     #[test]
     fn a_spool_whose_mark_got_lost_is_not_started_over() {
         let dir = tempfile::tempdir().unwrap();
-        let opened = Spool::open(dir.path(), "me", Sizes::WITHOUT_RESERVE, BootId::default()).ok().unwrap();
+        let opened = Spool::open(dir.path(), "me", Sizes::WITHOUT_RESERVE).ok().unwrap();
         opened.spool.mark_clean().unwrap();
         drop(opened);
         fs::write(dir.path().join("payloads/kept"), "promised").unwrap();
         fs::remove_file(dir.path().join("ready")).unwrap();
-        let opened = Spool::open(dir.path(), "me", Sizes::WITHOUT_RESERVE, BootId::default()).ok().unwrap();
+        let opened = Spool::open(dir.path(), "me", Sizes::WITHOUT_RESERVE).ok().unwrap();
         assert!(opened.spool.asks_for_check());
         assert!(dir.path().join("ready").exists() && dir.path().join("payloads/kept").exists());
     }
@@ -639,10 +634,8 @@ mod tests {
     #[test]
     fn a_second_open_learns_who_has_it() {
         let dir = tempfile::tempdir().unwrap();
-        let _first = Spool::open(dir.path(), "outboxd, pid 17", Sizes::WITHOUT_RESERVE, BootId::default())
-            .ok()
-            .unwrap();
-        match Spool::open(dir.path(), "me", Sizes::WITHOUT_RESERVE, BootId::default()).err().unwrap() {
+        let _first = Spool::open(dir.path(), "outboxd, pid 17", Sizes::WITHOUT_RESERVE).ok().unwrap();
+        match Spool::open(dir.path(), "me", Sizes::WITHOUT_RESERVE).err().unwrap() {
             OpenError::InUse { holder, .. } => assert_eq!(holder, "outboxd, pid 17"),
             other => panic!("{other}"),
         }
@@ -651,8 +644,7 @@ mod tests {
     #[test]
     fn only_files_that_nothing_names_are_swept() {
         let dir = tempfile::tempdir().unwrap();
-        let spool =
-            Spool::open(dir.path(), "me", Sizes::WITHOUT_RESERVE, BootId::default()).ok().unwrap().spool;
+        let spool = Spool::open(dir.path(), "me", Sizes::WITHOUT_RESERVE).ok().unwrap().spool;
         spool.write_payload([1; 16], b"kept").unwrap();
         spool.write_payload([2; 16], b"orphan").unwrap();
         fs::write(dir.path().join("payloads/cut.part"), b"half").unwrap();

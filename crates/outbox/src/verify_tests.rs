@@ -687,9 +687,8 @@ fn a_damaged_store_is_taken_over_also_where_the_start_that_kept_it_was_cut_short
     bytes[used / 2] ^= 1;
     std::fs::write(&db, bytes).unwrap();
     // It is made anew, and nobody has said so.
-    let boot = config(dir.path()).clock.read().boot;
     let sizes = crate::engine::Sizes::WITHOUT_RESERVE;
-    drop(crate::spool::Spool::open(dir.path(), "dying", sizes, boot).ok().unwrap());
+    drop(crate::spool::Spool::open(dir.path(), "dying", sizes).ok().unwrap());
     let outbox = Outbox::open(config(dir.path())).unwrap();
     assert!(outbox.report().kept.is_some());
     let left = outbox.counters().entries();

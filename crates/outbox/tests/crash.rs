@@ -31,7 +31,7 @@ use std::sync::Mutex;
 use outbox::crash::POINTS;
 
 use damage::{KINDS, Left};
-use judge::{End, Said, judge};
+use judge::{Said, judge};
 use random::Random;
 
 /// Passed in the daemon alone.
@@ -150,7 +150,7 @@ fn judge_in(root: &Path) -> Result<(), String> {
     // Nothing may have been said yet.
     let marks = std::fs::read_to_string(root.join("marks")).unwrap_or_default();
     marks.lines().for_each(|mark| said.hear(mark));
-    judge(&root.join("spool"), &said, End::Kill)
+    judge(&root.join("spool"), &said, None)
 }
 
 #[test]

@@ -14,12 +14,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::FileExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
 
-use outbox::{
-    BootId, Clock, Config, Exported, LeaseRequest, Message, Offline, OpenError, Outbox, Reading, Submit,
-    SystemClock,
-};
+use outbox::{Config, Exported, LeaseRequest, Message, Offline, OpenError, Outbox, Submit};
 
 use support::sent;
 
@@ -336,15 +333,27 @@ fn files_that_are_missing_empty_cut_or_full_of_zeros_are_harmless_or_said() {
     tell("files missing, empty, cut or with a page of zeros", looked);
 }
 
-#[test]
-fn a_flipped_bit_anywhere_is_harmless_or_said() {
-    let flips = std::env::var("OUTBOX_FLIPS").map_or(FLIPS, |flips| flips.parse().unwrap());
+/// What is done to a place of a file.
+type Harm = fn(&mut [u8], usize);
+
+/// One bit flips.
+fn flip(bytes: &mut [u8], at: usize) {
+    bytes[at] ^= 1 << (random(at) % 8);
+}
+
+/// So many bytes are other ones.
+fn smash(bytes: &mut [u8], at: usize) {
+    let end = (at + 16).min(bytes.len());
+    bytes[at..end].iter_mut().for_each(|byte| *byte = !*byte);
+}
+
+/// Harms all files in many places, one at a time; nothing of the store may be missing where `keeps_all`.
+fn harm_anywhere(what: &str, harm: Harm, keeps_all: bool, places: usize) {
     for stopped in [true, false] {
         let files = spool(stopped);
         let bytes: usize = files.values().map(Vec::len).sum();
-        let looked = in_parallel(flips / 2, |number| {
+        let looked = in_parallel(places / 2, |number| {
             let mut at = random(number) % bytes;
-            let bit = random(number + flips) % 8;
             let mut files = files.clone();
             let (path, content) = files
                 .iter_mut()
@@ -355,13 +364,32 @@ fn a_flipped_bit_anywhere_is_harmless_or_said() {
                     }
                 })
                 .unwrap();
-            content[at] ^= 1 << bit;
-            let what = format!("bit {bit} of byte {at} of {}", path.display());
-            look_at(&files, &what)
+            harm(content, at);
+            let what = format!("{what} at {at} of {}", path.display());
+            let is_of_store = path.ends_with("db");
+            let (became, missing) = look_at(&files, &what)?;
+            if is_of_store && keeps_all && missing > 0 {
+                return Err(format!("{what}: {missing} are missing"));
+            }
+            Ok((became, missing))
         });
         let end = if stopped { "stopped in order" } else { "killed" };
-        tell(&format!("flips in the {bytes} bytes of a spool that was {end}"), looked);
+        tell(&format!("times {what} in the {bytes} bytes of a spool that was {end}"), looked);
     }
+}
+
+fn flips() -> usize {
+    std::env::var("OUTBOX_FLIPS").map_or(FLIPS, |flips| flips.parse().unwrap())
+}
+
+#[test]
+fn a_flipped_bit_anywhere_costs_nothing_that_the_store_holds() {
+    harm_anywhere("a flipped bit", flip, true, flips());
+}
+
+#[test]
+fn sixteen_bytes_overwritten_anywhere_are_harmless_or_said() {
+    harm_anywhere("16 bytes overwritten", smash, false, flips() / 2);
 }
 
 /// Messages of a spool whose log has several segments.
@@ -401,7 +429,7 @@ fn missing_of_many(spool: &Path, what: &str) -> (usize, bool) {
 
 #[test]
 fn a_flipped_bit_in_a_store_of_several_segments_costs_no_more_than_what_it_met() {
-    let flips = std::env::var("OUTBOX_FLIPS").map_or(FLIPS, |flips| flips.parse().unwrap()) / 15;
+    let flips = flips() / 15;
     let root = scratch();
     let path = root.path().join("spool");
     // The second start leaves a snapshot behind.
@@ -487,15 +515,9 @@ fn damage_that_is_met_at_work_is_told_and_left_to_the_next_start() {
     assert!(!spool.join("check").exists());
 }
 
-/// A spool that was not closed, and in which boot it is opened again.
-struct Killed {
-    what: &'static str,
-    files: Files,
-    boot: Option<BootId>,
-}
-
-/// A life, ended by a kill behind its last answer, which no seal knows; and by a cut of the power some time later.
-fn killed<A>(life: impl FnOnce(&Outbox) -> A) -> ([Killed; 2], A) {
+/// A life, ended by a kill behind its last answer, which no seal knows, and by a cut of the power some time later; each with what
+/// must be noticed then, wherever it happens.
+fn lives<A>(life: impl FnOnce(&Outbox) -> A) -> ([(&'static str, Files, Harm); 3], A) {
     let root = scratch();
     let path = root.path().join("spool");
     let outbox = Outbox::open(config(&path)).unwrap();
@@ -508,36 +530,31 @@ fn killed<A>(life: impl FnOnce(&Outbox) -> A) -> ([Killed; 2], A) {
     };
     let unsealed = as_it_lies();
     outbox.close();
-    let killed = Killed { what: "killed at once", files: unsealed, boot: None };
-    let boot = Some(BootId([7; 16]));
-    ([killed, Killed { what: "whose power was cut", files: as_it_lies(), boot }], known)
+    let sealed = as_it_lies();
+    let lives = [
+        ("killed at once, a bit flipped", unsealed, flip as Harm),
+        ("cut off, a bit flipped", sealed.clone(), flip),
+        ("cut off, 16 bytes overwritten", sealed, smash),
+    ];
+    (lives, known)
 }
 
-/// The clocks of the machine in another boot.
-struct InBoot(BootId, SystemClock);
-
-impl Clock for InBoot {
-    fn read(&self) -> Reading {
-        Reading { boot: self.0, ..self.1.read() }
-    }
-}
-
-/// Flips bits of a store's file and demands that what is not as `is_right` says was said.
-fn flip_and_judge(what: &str, killed: &Killed, wrong_in: impl Fn(&Outbox) -> usize + Sync) {
+/// Harms a store's file in many places, one at a time, and demands that what is not as it was is said.
+fn harm_and_judge(
+    what: &str,
+    (end, files, harm): &(&str, Files, Harm),
+    wrong_in: impl Fn(&Outbox) -> usize + Sync,
+) {
     let db = Path::new("store/db");
-    let used = killed.files[db].iter().rposition(|byte| *byte != 0).unwrap();
-    let flips = std::env::var("OUTBOX_FLIPS").map_or(FLIPS, |flips| flips.parse().unwrap()) / 5;
-    let found = in_parallel(flips, |number| {
+    let used = files[db].iter().rposition(|byte| *byte != 0).unwrap();
+    let places = flips() / 5;
+    let found = in_parallel(places, |number| {
         let at = random(number) % used;
-        let mut files = killed.files.clone();
-        files.get_mut(db).unwrap()[at] ^= 1 << (random(number + flips) % 8);
+        let mut files = files.clone();
+        harm(files.get_mut(db).unwrap(), at);
         let root = scratch();
         write(root.path(), &files);
-        let mut config = config(root.path());
-        if let Some(boot) = killed.boot {
-            config.clock = Arc::new(InBoot(boot, SystemClock::new()));
-        }
-        let outbox = Outbox::open(config).unwrap_or_else(|error| panic!("byte {at}: {error}"));
+        let outbox = Outbox::open(config(root.path())).unwrap_or_else(|error| panic!("byte {at}: {error}"));
         let wrong = wrong_in(&outbox);
         let report = outbox.report();
         let is_said = report.is_made_anew || report.lost.is_some() || outbox.counters().quarantined > 0;
@@ -545,19 +562,16 @@ fn flip_and_judge(what: &str, killed: &Killed, wrong_in: impl Fn(&Outbox) -> usi
     });
     let said = found.iter().filter(|(_, _, is_said)| *is_said).count();
     let wrong: usize = found.iter().map(|(_, wrong, _)| wrong).sum();
-    println!(
-        "{flips} flips in {what}, {}: {said} said, {wrong} messages missing or older in all",
-        killed.what
-    );
+    println!("{what}, {end}: of {places} places {said} said, {wrong} messages missing or older in all");
     let silent: Vec<_> = found.iter().filter(|(_, wrong, is_said)| *wrong > 0 && !is_said).collect();
-    assert!(silent.is_empty(), "{} of {flips} are not said: {silent:?}", silent.len());
-    assert!(said > flips / 2, "only {said} of {flips} were met");
+    assert!(silent.is_empty(), "{} of {places} are not said: {silent:?}", silent.len());
+    assert!(said > places / 2, "only {said} of {places} were met");
 }
 
 #[test]
-fn a_flipped_bit_in_what_no_seal_knows_is_said() {
+fn damage_in_what_no_seal_knows_is_said() {
     const ACCEPTED: usize = 16_500;
-    let (lives, sent) = killed(|outbox| {
+    let (lives, sent) = lives(|outbox| {
         assert!(outbox.submit_many((0..ACCEPTED).map(one_of_many)).iter().all(Result::is_ok));
         let leases = outbox.lease(LeaseRequest { max: 256, ..LeaseRequest::default() }).wait().unwrap();
         let ids: BTreeSet<String> = leases.iter().map(|lease| lease.msg_id.clone()).collect();
@@ -576,13 +590,13 @@ fn a_flipped_bit_in_what_no_seal_knows_is_said() {
         };
         ACCEPTED - (0..ACCEPTED).filter(is_there).count()
     };
-    lives.iter().for_each(|life| flip_and_judge("a spool of 16,500 messages", life, wrong_in));
+    lives.iter().for_each(|life| harm_and_judge("16,500 messages", life, wrong_in));
 }
 
 #[test]
-fn a_flipped_bit_in_a_segment_before_the_last_is_said() {
+fn damage_in_a_segment_before_the_last_is_said() {
     const HELD: usize = 5_000;
-    let (lives, ()) = killed(|outbox| {
+    let (lives, ()) = lives(|outbox| {
         let id = |number: usize| one_of_many(number).msg_id;
         assert!(outbox.submit_many((0..HELD).map(one_of_many)).iter().all(Result::is_ok));
         let wait = |tickets: Vec<outbox::Ticket<outbox::EntryView>>| {
@@ -598,5 +612,5 @@ fn a_flipped_bit_in_a_segment_before_the_last_is_said() {
         };
         HELD - (0..HELD).filter(is_released).count()
     };
-    lives.iter().for_each(|life| flip_and_judge("a spool of 5,000 messages, once held", life, wrong_in));
+    lives.iter().for_each(|life| harm_and_judge("5,000 messages, once held", life, wrong_in));
 }

@@ -6,9 +6,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use outbox::{Config, Filter, LeaseRequest, Message, Offline, Outbox, State};
+use outbox::{BootId, Config, Filter, LeaseRequest, Message, Offline, Outbox, State};
 
-use crate::workload::{config_behind, payload};
+use crate::workload::{config_in, payload};
 
 /// What was said before the cut.
 #[derive(Default)]
@@ -53,27 +53,16 @@ impl Said {
 /// Receipts that the workloads keep at the least: fewer would be given up by right.
 const RECEIPTS_KEPT: usize = 20;
 
-/// How a life ended.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum End {
-    /// The process died.
-    Kill,
-    /// The power was cut, for the second time at the most.
-    Cut,
-    /// The drive took nothing more, not even the word that it did not: what it took in part may be called damage.
-    Refused,
-}
-
-/// Opens a spool and says what is wrong with it.
-pub(crate) fn judge(spool: &Path, said: &Said, end: End) -> Result<(), String> {
+/// Opens a spool, in this boot or another one, and says what is wrong with it.
+pub(crate) fn judge(spool: &Path, said: &Said, boot: Option<BootId>) -> Result<(), String> {
     if let Some(id) = said.too_late.first() {
         return Err(format!("{id} was acknowledged behind an error of the drive"));
     }
-    let config = config_behind(spool, if end == End::Cut { 2 } else { 0 });
+    let config = config_in(spool, boot);
     let outbox = Outbox::open(Config { sent_max: RECEIPTS_KEPT as u64, ..config })
         .map_err(|error| format!("it does not open: {error}"))?;
     let report = outbox.report();
-    if report.lost.is_some() || report.quarantined > 0 || (report.is_made_anew && end != End::Refused) {
+    if report.lost.is_some() || report.quarantined > 0 || report.is_made_anew {
         return Err(format!("it opens with losses: {report:?}"));
     }
     let known = entries_and_receipts(&outbox, said)?;

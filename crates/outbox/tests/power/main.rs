@@ -22,8 +22,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Mutex;
 
+use outbox::BootId;
+
 use image::{Drive, MODELS, Model};
-use judge::{End, Said, judge};
+use judge::{Said, judge};
 use random::Random;
 use recorder::{Fault, Kind};
 use trace::{Op, Trace, Tree};
@@ -113,7 +115,9 @@ fn cut(name: &str, trace: &Trace, before: &[String], model: Model, count: usize,
         let image_seed = random.next();
         let root = scratch();
         drive.image(&mut Random::new(image_seed)).write(root.path());
-        if let Err(reason) = judge(&root.path().join("spool"), &said, End::Cut) {
+        // A program that plays the cut opens the image in the same boot, a machine in another one.
+        let boot = (image_seed % 2 == 0).then_some(BootId([2; 16]));
+        if let Err(reason) = judge(&root.path().join("spool"), &said, boot) {
             failures.push(format!(
                 "{name}, {}, moment {moment} of {}, seed {image_seed}: {reason}",
                 model.name,
@@ -231,17 +235,16 @@ fn fail(fault: Fault) -> Option<(Failures, bool)> {
     let went_on =
         marks(&trace).skip_while(|mark| !mark.starts_with("unhealthy")).any(|mark| mark.starts_with("well"));
     let mut random = Random::new(fault.from as u64);
-    let died = if fault.for_good { End::Refused } else { End::Kill };
-    let mut left = vec![("left behind", died, Tree::read(root.path()))];
+    let mut left = vec![("left behind", Tree::read(root.path()))];
     for model in MODELS {
         let mut drive = Drive::new(&trace, model);
         drive.go_on_to(trace.ops.len());
-        left.extend((0..2).map(|_| (model.name, End::Cut, drive.image(&mut random))));
+        left.extend((0..2).map(|_| (model.name, drive.image(&mut random))));
     }
-    let judged = left.into_iter().filter_map(|(which, end, tree)| {
+    let judged = left.into_iter().filter_map(|(which, tree)| {
         let root = scratch();
         tree.write(root.path());
-        let reason = judge(&root.path().join("spool"), &said, end).err()?;
+        let reason = judge(&root.path().join("spool"), &said, None).err()?;
         Some(format!("{fault:?}, {which}: {reason}"))
     });
     Some((judged.collect(), went_on))

@@ -59,7 +59,7 @@ impl Marks {
 /// Runs a workload by its name.
 pub(crate) fn run(name: &str, spool: &Path, marks: &Marks) {
     if name == RECOVERY {
-        return Outbox::open(config_behind(spool, 1)).unwrap().close();
+        return Outbox::open(config_in(spool, Some(BootId([1; 16])))).unwrap().close();
     }
     if name == TROUBLE || name == NO_ROOM {
         return trouble(spool, marks, name == NO_ROOM);
@@ -73,22 +73,22 @@ pub(crate) fn config(spool: &Path) -> Config {
     Config { min_free_bytes: 0, reserve_bytes: 1 << 20, ..Config::new(spool) }
 }
 
-/// The clocks of the machine when it has started so many times since.
-struct Restarted(SystemClock, u8);
+/// The clocks of the machine in another boot.
+struct InBoot(BootId, SystemClock);
 
-impl Clock for Restarted {
+impl Clock for InBoot {
     fn read(&self) -> Reading {
-        Reading { boot: BootId([self.1; 16]), ..self.0.read() }
+        Reading { boot: self.0, ..self.1.read() }
     }
 }
 
-/// The configuration behind so many cuts of the power.
-pub(crate) fn config_behind(spool: &Path, cuts: u8) -> Config {
+/// The same in another boot.
+pub(crate) fn config_in(spool: &Path, boot: Option<BootId>) -> Config {
     let config = config(spool);
-    if cuts == 0 {
-        return config;
+    match boot {
+        Some(boot) => Config { clock: Arc::new(InBoot(boot, SystemClock::new())), ..config },
+        None => config,
     }
-    Config { clock: Arc::new(Restarted(SystemClock::new(), cuts)), ..config }
 }
 
 fn open(spool: &Path) -> Outbox {
