@@ -50,8 +50,8 @@ impl Salvage {
             if !lacks_promised(counters_of(&rest).as_ref()) {
                 return Ok(Self { log: rest, is_damaged, end_is_lost: false });
             }
-            // The seal knows what stood there: it was on the drive.
-            return Ok(Self { end_is_lost: lacks_promised(counters.as_ref()), log, is_damaged: true });
+            // The seal knows what stood there: it was on the drive. What of it cannot be read may have changed anything.
+            return Ok(Self { log, is_damaged: true, end_is_lost: true });
         }
         // Without counters nobody can tell what came last.
         let end_is_lost = counters.is_none() || lacks_promised(counters.as_ref());

@@ -639,6 +639,16 @@ mod tests {
     }
 
     #[test]
+    fn a_store_that_somebody_has_open_is_not_called_damaged() {
+        let dir = tempfile::tempdir().unwrap();
+        let _open = Engine::open(dir.path(), SMALL).unwrap();
+        match Engine::open(dir.path(), SMALL).err() {
+            Some(OpenError::Io { source, .. }) => assert_eq!(source.kind(), io::ErrorKind::WouldBlock),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
     fn nothing_is_committed_after_a_sync_that_failed_behind_a_read() {
         let dir = tempfile::tempdir().unwrap();
         let engine = Engine::open(dir.path(), SMALL).unwrap();

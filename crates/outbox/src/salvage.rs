@@ -81,32 +81,27 @@ impl Log {
     /// Reads the log in `db`, and takes of it what stands before the position `until`.
     pub(crate) fn read(db: &Path, segment_bytes: usize, until: u64) -> io::Result<Self> {
         let mut pages: HashMap<u64, Page> = HashMap::new();
-        let (mut tears, mut last_group, mut end) = (Tears::default(), None::<Group>, 0);
-        let mut righted = BTreeMap::new();
-        let file = each_segment(db, segment_bytes, Range::WHOLE, |offset, bytes| {
+        let (mut walked, mut righted) = (Walked::default(), BTreeMap::new());
+        let (file, _) = each_segment(db, segment_bytes, Range::WHOLE, |offset, bytes| {
             let mut segment = Segment::new(bytes, segment_bytes);
             while let Some(message) = segment.next() {
                 if message.position >= until {
                     continue;
                 }
-                end = end.max(message.end());
-                if let Some(group) = segment.group(&message)
-                    && last_group.is_none_or(|last| last.from < group.from)
-                {
-                    last_group = Some(group);
-                } else if message.is_of_a_page() {
+                walked.message(&segment, &message);
+                if message.is_of_a_page() {
                     pages.entry(message.page).or_default().take(&message, segment.body(&message), offset);
                 }
             }
             righted.extend(segment.righted().iter().map(|(at, byte)| (offset + *at as u64, *byte)));
-            tears.add(&segment);
+            walked.segment(&segment);
         })?;
-        let is_needed = needed(&pages, &tears, segment_bytes as u64);
-        let flips =
-            tears.flips.iter().copied().filter(|flip| *flip < until && is_needed(*flip, None)).collect();
-        let torn = tears.found().filter(|tear| tear.position < until && is_needed(tear.position, tear.page));
-        let tears = torn.collect();
+        let is_needed = needed(&pages, walked.newest, segment_bytes as u64);
+        let flips = walked.flips.iter().copied().filter(|flip| *flip < until && is_needed(*flip, None));
+        let torn = walked.torn().filter(|tear| tear.position < until && is_needed(tear.position, tear.page));
+        let (flips, tears) = (flips.collect(), torn.collect());
         drop(is_needed);
+        let Walked { last_group, end, .. } = walked;
         let mut rows: BTreeMap<Vec<u8>, Row> = BTreeMap::new();
         for (key, row) in pages.into_values().flat_map(Page::into_rows) {
             rows.entry(key).and_modify(|known| *known = newer(*known, row)).or_insert(row);
@@ -186,13 +181,13 @@ impl Range {
     pub(crate) const WHOLE: Self = Self { since: 0, bytes_max: u64::MAX };
 }
 
-/// Reads one segment after the other, each with its offset in the file.
+/// Reads one segment after the other, each with its offset in the file; tells whether the limit left out none.
 fn each_segment(
     db: &Path,
     segment_bytes: usize,
     range: Range,
     mut each: impl FnMut(u64, &mut [u8]),
-) -> io::Result<File> {
+) -> io::Result<(File, bool)> {
     let file = File::open(db)?;
     let length = file.metadata()?.len();
     let mut bytes = vec![0; segment_bytes];
@@ -211,55 +206,66 @@ fn each_segment(
         }
         offset += segment_bytes as u64;
     }
-    Ok(file)
+    Ok((file, offset >= length))
 }
 
-/// Whether anything in a log cannot be read as it lies there, although it went on behind that. Keeps nothing of what it reads.
+/// Whether anything in a log cannot be read as it lies there, although it went on behind that, or its last batch lacks something.
+/// Keeps nothing of what it reads.
 pub(crate) fn is_torn(db: &Path, segment_bytes: usize, range: Range) -> io::Result<bool> {
-    let mut tears = Tears::default();
-    each_segment(db, segment_bytes, range, |_, bytes| {
+    let mut walked = Walked::default();
+    let (_, is_all) = each_segment(db, segment_bytes, range, |_, bytes| {
         let mut segment = Segment::new(bytes, segment_bytes);
-        while segment.next().is_some() {}
-        tears.add(&segment);
+        while let Some(message) = segment.next() {
+            walked.message(&segment, &message);
+        }
+        walked.segment(&segment);
     })?;
-    Ok(!tears.flips.is_empty() || tears.found().next().is_some())
+    let lacks_its_end = is_all && walked.last_group.is_some_and(|group| group.to >= walked.end);
+    Ok(lacks_its_end || !walked.flips.is_empty() || walked.torn().next().is_some())
 }
 
-/// What is torn, over all segments.
+/// What a walk over all segments has found.
 #[derive(Default)]
-struct Tears {
-    within: Vec<Tear>,
+struct Walked {
+    torn_within: Vec<Tear>,
     /// By the number of the segment that ends so.
-    at_ends: Vec<(u64, Tear)>,
+    torn_ends: Vec<(u64, Tear)>,
     newest: u64,
     /// Where a bit was righted.
     flips: Vec<u64>,
+    last_group: Option<Group>,
+    end: u64,
 }
 
-impl Tears {
-    fn add(&mut self, segment: &Segment<'_>) {
-        let Some(number) = segment.number() else { return };
-        self.newest = self.newest.max(number);
-        self.at_ends.extend(segment.torn_end().map(|tear| (number, tear)));
-        self.within.extend(segment.torn());
-        self.flips.extend(segment.righted().keys().map(|at| segment.position(*at)).flatten());
+impl Walked {
+    fn message(&mut self, segment: &Segment<'_>, message: &Message) {
+        self.end = self.end.max(message.end());
+        if let Some(group) = segment.group(message)
+            && self.last_group.is_none_or(|last| last.from < group.from)
+        {
+            self.last_group = Some(group);
+        }
     }
 
-    /// The newest segment may end anywhere.
-    fn found(&self) -> impl Iterator<Item = Tear> {
-        let at_ends = self.at_ends.iter().filter(|(number, _)| *number < self.newest);
-        self.within.iter().copied().chain(at_ends.map(|(_, tear)| *tear))
+    fn segment(&mut self, segment: &Segment<'_>) {
+        let Some(number) = segment.number() else { return };
+        self.newest = self.newest.max(number);
+        self.torn_ends.extend(segment.torn_end().map(|tear| (number, tear)));
+        self.torn_within.extend(segment.torn());
+        self.flips.extend(segment.righted().keys().filter_map(|at| segment.position(*at)));
+    }
+
+    /// Where it is torn. The newest segment may end anywhere.
+    fn torn(&self) -> impl Iterator<Item = Tear> {
+        let ends = self.torn_ends.iter().filter(|(number, _)| *number < self.newest);
+        self.torn_within.iter().copied().chain(ends.map(|(_, tear)| *tear))
     }
 }
 
 /// At which positions something may be missing. A segment of which nothing is needed any more is written anew some day, and a cut of
 /// the power may leave it half done.
-fn needed(
-    pages: &HashMap<u64, Page>,
-    tears: &Tears,
-    segment_bytes: u64,
-) -> impl Fn(u64, Option<u64>) -> bool {
-    let mut needed: BTreeSet<u64> = BTreeSet::from([tears.newest]);
+fn needed(pages: &HashMap<u64, Page>, newest: u64, segment_bytes: u64) -> impl Fn(u64, Option<u64>) -> bool {
+    let mut needed: BTreeSet<u64> = BTreeSet::from([newest]);
     for page in pages.values() {
         needed.extend(page.positions().map(|position| position / segment_bytes));
     }
@@ -491,7 +497,7 @@ mod tests {
         let whole = std::fs::read(&db).unwrap();
         let used = whole.iter().rposition(|byte| *byte != 0).unwrap();
         let (mut met, mut count) = (0, 0);
-        for at in (0..used - 16).step_by(397) {
+        for at in (0..used - 16).step_by(131) {
             let mut damaged = whole.clone();
             damaged[at] ^= 4;
             let (rows, is_damaged) = read_with(&db, &damaged);

@@ -206,24 +206,11 @@ impl<'a> Segment<'a> {
     fn right(&mut self, at: usize) -> Option<(Message, u64)> {
         let known = self.number.filter(|_| self.looked_for < RIGHTED_MAX)?;
         self.looked_for += 1;
-        if let Some(Header { body_at, end, .. }) = self.header_at(at).filter(|header| header.number == known)
-        {
-            let body_bytes = end - body_at;
-            let wrong = self.wrong_bits(at, body_at, end)?;
-            let place = match flipped(body_at - at - 4 + body_bytes, wrong)? {
-                Flipped::Sum(byte, mask) => (at + byte, mask),
-                Flipped::Data(byte, mask) if byte < body_bytes => (body_at + byte, mask),
-                Flipped::Data(byte, mask) => (at + 4 + byte - body_bytes, mask),
-            };
-            self.turn(place);
-            return self.message_at(at).or_else(|| {
-                self.turn(place);
-                None
-            });
-        }
-        // A number in the header that is another one: where the message ends is not known then.
+        let place = self.wrong_bit(at, known);
+        // One in the header can change where the message ends: that is not known then.
         let header = at + 4..(at + HEADER_MAX).min(self.bytes.len());
-        for place in header.flat_map(|byte| (0..8).map(move |bit| (byte, 1 << bit))) {
+        let in_header = header.flat_map(|byte| (0..8).map(move |bit| (byte, 1 << bit)));
+        for place in place.into_iter().chain(in_header) {
             self.turn(place);
             let found = self.header_at(at).filter(|header| header.number == known);
             if let Some(message) = found.and_then(|_| self.message_at(at)) {
@@ -232,6 +219,17 @@ impl<'a> Segment<'a> {
             self.turn(place);
         }
         None
+    }
+
+    /// The bit of a message that its checksum calls wrong, if where it ends can be believed.
+    fn wrong_bit(&self, at: usize, known: u64) -> Option<(usize, u8)> {
+        let Header { body_at, end, .. } = self.header_at(at).filter(|header| header.number == known)?;
+        let body_bytes = end - body_at;
+        Some(match flipped(end - at - 4, self.wrong_bits(at, body_at, end)?)? {
+            Flipped::Sum(byte, mask) => (at + byte, mask),
+            Flipped::Data(byte, mask) if byte < body_bytes => (body_at + byte, mask),
+            Flipped::Data(byte, mask) => (at + 4 + byte - body_bytes, mask),
+        })
     }
 
     /// The same for the segment's own header.

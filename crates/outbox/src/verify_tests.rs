@@ -754,3 +754,39 @@ fn what_came_last_is_sealed_once_nothing_more_comes() {
     };
     assert_eq!(seal, outbox.counters());
 }
+
+#[test]
+fn a_last_group_that_the_seal_knows_is_saved_as_far_as_it_can_be_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = |path: &Path| Config { min_free_bytes: 0, ..Config::new(path) };
+    let before = Outbox::open(config(dir.path())).unwrap();
+    let submits = (0..200).map(|number| Submit {
+        msg_id: format!("last-{number}"),
+        account: "default".into(),
+        conversation: format!("to {number}"),
+        message: vec![b'.'; 900],
+        ..Submit::default()
+    });
+    assert!(before.submit_many(submits).iter().all(Result::is_ok));
+    before.close();
+    drop(before);
+    std::fs::remove_file(dir.path().join("clean")).unwrap();
+    let bytes = std::fs::read(dir.path().join("store/db")).unwrap();
+    let used = bytes.iter().rposition(|byte| *byte != 0).unwrap();
+    let mut made_anew = 0;
+    for place in 1..40 {
+        let damaged = tempfile::tempdir().unwrap();
+        copy(dir.path(), damaged.path());
+        let mut bytes = bytes.clone();
+        let at = used - place * 5_000;
+        bytes[at..at + 6].iter_mut().for_each(|byte| *byte = !*byte);
+        std::fs::write(damaged.path().join("store/db"), bytes).unwrap();
+        let outbox = Outbox::open(config(damaged.path())).unwrap();
+        let there = (0..200).filter(|number| outbox.get(&format!("last-{number}")).is_ok()).count();
+        made_anew += usize::from(outbox.report().is_made_anew);
+        assert!(there == 200 || outbox.report().is_made_anew, "{there} of 200 are there, behind {at}");
+        assert!(there > 100, "{there} of 200 are there, behind {at}");
+    }
+    // What the engine tidied up behind the group it does again.
+    assert!(made_anew > 20, "{made_anew} of 39");
+}
