@@ -315,12 +315,12 @@ async fn the_export_of_a_spool_of_format_1_is_what_it_was() {
     assert_eq!(exported.out.as_bytes(), unpacked(&fixture.join("export.ndjson.gz")));
 }
 
-/// Flips a bit in the middle of what is used of a stopped spool's store.
-fn flip_a_bit(spool: &Path) {
+/// Overwrites a little in the middle of what is used of a stopped spool's store.
+fn overwrite_some(spool: &Path) {
     let db = spool.join("store/db");
     let mut bytes = std::fs::read(&db).unwrap();
     let used = bytes.iter().rposition(|byte| *byte != 0).unwrap();
-    bytes[used / 2] ^= 1;
+    bytes[used / 2..used / 2 + 16].iter_mut().for_each(|byte| *byte = !*byte);
     std::fs::write(&db, bytes).unwrap();
 }
 
@@ -335,7 +335,15 @@ async fn what_stands_behind_damage_is_there_after_the_next_start() {
     }
     daemon.term().await;
     let spool = daemon.place.spool.clone();
-    flip_a_bit(&spool);
+    overwrite_some(&spool);
+    let fsck = || {
+        let mut fsck = Command::new(OUTBOXD);
+        fsck.arg("fsck").arg(&spool);
+        run(fsck, "")
+    };
+    let checked = fsck().await;
+    assert_eq!(checked.code, Some(1), "{checked:?}");
+    assert!(checked.out.contains("a part of the store cannot be read as it was written"), "{checked:?}");
     let exported = export(&spool).await;
     assert_eq!(exported.code, Some(1), "{}", exported.err);
     assert!(exported.err.contains("the store is damaged"), "{}", exported.err);
@@ -363,8 +371,6 @@ async fn what_stands_behind_damage_is_there_after_the_next_start() {
     daemon.term().await;
     let again = export(&kept).await;
     assert_eq!(by_id(&again).len(), saved.len(), "as before the engine opened it");
-    let mut fsck = Command::new(OUTBOXD);
-    fsck.arg("fsck").arg(&spool);
-    let checked = run(fsck, "").await;
+    let checked = fsck().await;
     assert_eq!(checked.code, Some(0), "{checked:?}");
 }

@@ -65,6 +65,8 @@ pub struct Check {
     pub bad_payload_ids: Vec<String>,
     /// Receipts whose replacement cannot be read.
     pub bad_data: u64,
+    /// Whether the store has places that the storage engine cannot read; the next open makes it anew of the rest.
+    pub damaged: bool,
     /// Whether everything derived agrees with the records.
     pub derived_agrees: bool,
     /// Whether the mark of the spool's format cannot be read; a daemon does not open it then.
@@ -80,6 +82,7 @@ impl Check {
         self.bad_records == 0
             && self.bad_payloads == 0
             && self.bad_data == 0
+            && !self.damaged
             && self.derived_agrees
             && !self.bad_mark
             && self.lost.is_none()
@@ -127,10 +130,12 @@ impl Offline {
     /// # Errors
     /// [`Error::Unhealthy`] where the store itself can be read no further.
     pub fn is_damaged(&self) -> Result<bool> {
-        let unhealthy = |error: OpenError| Error::Unhealthy { reason: error.to_string() };
+        Ok(self.has_torn_places()? || verify::lost(self.spool.seal().as_ref(), &self.disk)?.is_some())
+    }
+
+    fn has_torn_places(&self) -> Result<bool> {
         let damaged = anew::damaged(&self.spool, SEGMENT_BYTES, Range::WHOLE);
-        let damaged = damaged.map_err(unhealthy)?;
-        Ok(damaged.is_some() || verify::lost(self.spool.seal().as_ref(), &self.disk)?.is_some())
+        Ok(damaged.map_err(|error| Error::Unhealthy { reason: error.to_string() })?.is_some())
     }
 
     fn over(spool: Spool, copy: Scratch, disk: Disk) -> std::result::Result<Self, OpenError> {
@@ -217,6 +222,7 @@ impl Offline {
             check.set_aside += 1;
         }
         check.lost = verify::lost(self.spool.seal().as_ref(), &self.disk)?;
+        check.damaged = self.has_torn_places()?;
         check.derived_agrees = check.bad_records == 0 && verify::agrees(&self.disk, &self.counters)?;
         Ok(check)
     }

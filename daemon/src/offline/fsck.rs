@@ -4,9 +4,9 @@
 //! Never: changes one without `--repair`, removes a record: what cannot be read is set aside.
 
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use outbox::{Check, Offline};
+use outbox::{Check, Offline, OpenError};
 use serde_json::{Value, json};
 
 use super::{Failure, Verdict, open};
@@ -20,11 +20,17 @@ pub(super) fn check(spool: &Path, as_json: bool, out: impl Write) -> Result<Verd
 pub(super) fn repair(config: &Config, as_json: bool, out: impl Write) -> Result<Verdict, Failure> {
     let spool = &config.spool.path;
     // Nothing is made where there is nothing: a typing error must not leave an empty spool behind.
-    let offline = Offline::open(spool)?;
-    let before = offline.check()?;
-    offline.mend_mark()?;
-    // It keeps everybody else out.
-    drop(offline);
+    let set_aside_before = match Offline::open(spool) {
+        Ok(offline) => {
+            let before = offline.check()?;
+            offline.mend_mark()?;
+            // It keeps everybody else out, so it ends here.
+            before.set_aside
+        }
+        // What the engine cannot open, an open makes anew.
+        Err(OpenError::Corrupt { .. }) => 0,
+        Err(error) => return Err(error.into()),
+    };
     let outbox = open(config)?;
     let report = outbox.report().clone();
     outbox.close();
@@ -33,7 +39,8 @@ pub(super) fn repair(config: &Config, as_json: bool, out: impl Write) -> Result<
     }
     drop(outbox);
     let after = Offline::open(spool)?.check()?;
-    let done = Done { set_aside: after.set_aside.saturating_sub(before.set_aside), rebuilt: report.rebuilt };
+    let set_aside = after.set_aside.saturating_sub(set_aside_before);
+    let done = Done { set_aside, rebuilt: report.rebuilt, made_anew: report.is_made_anew, kept: report.kept };
     tell(spool, &after, Some(&done), as_json, out)
 }
 
@@ -41,6 +48,9 @@ pub(super) fn repair(config: &Config, as_json: bool, out: impl Write) -> Result<
 struct Done {
     set_aside: u64,
     rebuilt: bool,
+    made_anew: bool,
+    /// Where the damaged store is kept.
+    kept: Option<PathBuf>,
 }
 
 fn tell(
@@ -63,13 +73,18 @@ fn as_value(spool: &Path, check: &Check, done: Option<&Done>) -> Value {
             "messages": missing(lost.from_seq, lost.next_seq), "events": missing(lost.from_event, lost.next_event),
         })
     });
-    let repair = done.map(|done| json!({"setAside": done.set_aside, "rebuilt": done.rebuilt}));
+    let repair = done.map(|done| {
+        json!({
+            "setAside": done.set_aside, "rebuilt": done.rebuilt, "madeAnew": done.made_anew,
+            "kept": done.kept.as_ref().map(|kept| kept.display().to_string()),
+        })
+    });
     json!({
         "spool": spool.display().to_string(), "sound": check.is_sound(), "clean": check.clean,
         "entries": check.entries, "receipts": check.receipts, "setAside": check.set_aside,
         "badRecords": check.bad_records, "badKeys": check.bad_keys, "badPayloads": check.bad_payloads,
         "badPayloadIds": check.bad_payload_ids, "badData": check.bad_data,
-        "derivedAgrees": check.derived_agrees, "badMark": check.bad_mark, "lost": lost, "repair": repair,
+        "damaged": check.damaged, "derivedAgrees": check.derived_agrees, "badMark": check.bad_mark, "lost": lost, "repair": repair,
     })
 }
 
@@ -82,6 +97,15 @@ fn words(spool: &Path, check: &Check, done: Option<&Done>) -> String {
             done.set_aside,
             if done.rebuilt { "made anew" } else { "left as they were" }
         ));
+        if done.made_anew {
+            let kept = done
+                .kept
+                .as_ref()
+                .map_or("not kept".to_owned(), |kept| format!("kept in {}", kept.display()));
+            lines.push(format!(
+                "the store was made anew of what could be read of it; the damaged one is {kept}"
+            ));
+        }
     }
     if check.set_aside > 0 {
         lines.push(format!(
@@ -106,6 +130,11 @@ fn words(spool: &Path, check: &Check, done: Option<&Done>) -> String {
     }
     if check.bad_mark {
         lines.push("the file `format`, which says that this is a spool, cannot be read".to_owned());
+    }
+    if check.damaged {
+        lines.push(
+            "a part of the store cannot be read as it was written; the next start makes it anew".to_owned(),
+        );
     }
     if !check.derived_agrees {
         lines.push("indices or counts disagree with the records".to_owned());
