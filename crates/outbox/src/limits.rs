@@ -101,6 +101,10 @@ pub const SCAN_BYTES_MAX: u64 = 256 * 1024 * 1024;
 /// engine would have waited for the drive.
 pub const SCAN_TAIL_BYTES_MAX: u64 = 2 * 1024 * 1024 * 1024;
 
+/// Places of a segment at which the one bit is looked for that may have flipped: each costs as much as some hundred checksums, and
+/// where there are more, it is no bits that have flipped.
+pub const RIGHTED_MAX: usize = 32;
+
 /// Damaged stores that are kept as they were: a drive that damages another one every week must not fill up with them.
 pub const KEPT_SPOOLS_MAX: usize = 3;
 

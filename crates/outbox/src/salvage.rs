@@ -15,10 +15,7 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-use crate::segment::{self, BLOB_LINK, Cursor, Group, LINK, Message, NODE, Segment, Tear};
-
-/// As much as the header of a segment takes.
-const HEADER_BYTES: usize = 20;
+use crate::segment::{self, BLOB_LINK, Cursor, Group, LINK, Message, NODE, SEGMENT_HEADER, Segment, Tear};
 
 /// Of a link: a row is set, or removed.
 const SET: u8 = 0;
@@ -194,8 +191,8 @@ fn each_segment(
     let (mut offset, mut read) = (0, 0);
     while offset < length && read < range.bytes_max {
         let here = usize::try_from(length - offset).unwrap_or(segment_bytes).min(segment_bytes);
-        let mut header = [0; HEADER_BYTES];
-        let header_bytes = here.min(HEADER_BYTES);
+        let mut header = [0; SEGMENT_HEADER];
+        let header_bytes = here.min(SEGMENT_HEADER);
         file.read_exact_at(&mut header[..header_bytes], offset)?;
         let end = segment::position_of(&header).map(|position| position.saturating_add(segment_bytes as u64));
         // One whose header cannot be read may be any.
@@ -460,7 +457,7 @@ mod tests {
         let db = dir.path().join("db");
         let whole = std::fs::read(&db).unwrap();
         let (mut before, mut behind, mut beyond) = (0, 0, 0);
-        for at in (HEADER_BYTES..whole.len()).step_by(1_511) {
+        for at in (SEGMENT_HEADER..whole.len()).step_by(1_511) {
             let segment = at / SEGMENT_BYTES_BY_HAND * SEGMENT_BYTES_BY_HAND;
             let Some(position) = segment::position_of(&whole[segment..]) else { continue };
             let mut damaged = whole.clone();

@@ -11,15 +11,14 @@
 
 use std::collections::BTreeMap;
 
-const SEGMENT_HEADER: usize = 20;
+use crate::limits::RIGHTED_MAX;
+
+/// As much as a segment's own header takes.
+pub(crate) const SEGMENT_HEADER: usize = 20;
 /// Checksum and kind.
 const FIXED_HEADER: usize = 5;
 /// Where less than this is left of a segment, no message begins.
 const HEADER_MAX: usize = 32;
-/// Places of a segment at which one bit is looked for: each costs as much as some hundred checksums, and where there are more, it
-/// is no bits that have flipped.
-const RIGHTED_MAX: usize = 32;
-
 const CAP: u8 = 2;
 const BATCH: u8 = 3;
 pub(crate) const FREE: u8 = 4;

@@ -85,12 +85,13 @@ fn checked_leaf(spool: &Path, random: &mut Random) {
     fs::write(spool.join("check"), b"check\n").unwrap();
 }
 
-/// A bit of the engine's log.
+/// Some bytes of the engine's log.
 fn log(spool: &Path, random: &mut Random) {
     let db = spool.join("store/db");
     let mut bytes = fs::read(&db).unwrap();
     let used = bytes.iter().rposition(|byte| *byte != 0).unwrap();
-    bytes[random.below(used as u64) as usize] ^= 1 << random.below(8);
+    let at = random.below(used as u64 - 16) as usize;
+    bytes[at..at + 16].iter_mut().for_each(|byte| *byte = !*byte);
     fs::write(db, bytes).unwrap();
 }
 
