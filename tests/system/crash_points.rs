@@ -28,7 +28,7 @@ use crate::harness::{Daemon, OUTBOXD, Place, QUICK, SOON, http_toml, run, servic
 use crate::messages::{Order, typed};
 
 /// Places that this life does not lead past: leases of an app, an import, a rate of a group, a person's word, damage.
-const ELSEWHERE: [&str; 19] = [
+const ELSEWHERE: [&str; 20] = [
     "extend",
     "take back",
     "put off",
@@ -44,7 +44,8 @@ const ELSEWHERE: [&str; 19] = [
     "make anew",
     "keep store",
     "name kept",
-    "say kept",
+    "write anew",
+    "say anew",
     "write check",
     "sweep",
     "recover",

@@ -103,6 +103,7 @@ pub(crate) fn make(spool: &Spool, salvage: &Salvage, sizes: Sizes) -> Result<(),
     let made = crash::around("make anew", || {
         salvage.write(&spool.begin_rewrite()?, sizes)?;
         spool.ask_for_check().map_err(io_error("asking for a check of", spool.path()))?;
+        crash::around("write anew", || spool::write_file(&spool.path().join(spool::ANEW), b"anew\n"))?;
         spool.finish_rewrite()
     });
     made.inspect_err(|_| spool.drop_rewrite())?;
@@ -173,14 +174,23 @@ fn next_number(kept: &[PathBuf]) -> u32 {
     kept.iter().filter_map(|kept| number(kept)).max().unwrap_or(0).saturating_add(1)
 }
 
-/// A damaged store that is kept, and of which no start has said so yet.
-pub(crate) fn unsaid(spool: &Spool) -> Option<PathBuf> {
+/// Whether the store was made anew, and no start has said so yet.
+pub(crate) fn is_unsaid(spool: &Spool) -> bool {
+    spool.path().join(spool::ANEW).exists()
+}
+
+/// The damaged store of which that is true, if it is kept.
+pub(crate) fn kept_and_unsaid(spool: &Spool) -> Option<PathBuf> {
     kept(&spool.path().join(spool::QUARANTINE)).into_iter().find(|kept| kept.join(UNSAID).exists())
 }
 
 /// A start says so.
-pub(crate) fn say(kept: &Path) -> Result<(), OpenError> {
-    let unsaid = kept.join(UNSAID);
-    crash::around("say kept", || fs::remove_file(&unsaid)).map_err(io_error("removing", &unsaid))?;
-    sync_path(kept)
+pub(crate) fn say(spool: &Spool, kept: Option<&Path>) -> Result<(), OpenError> {
+    for folder in [kept.map(|kept| (kept, UNSAID)), is_unsaid(spool).then(|| (spool.path(), spool::ANEW))] {
+        let Some((folder, name)) = folder else { continue };
+        let mark = folder.join(name);
+        crash::around("say anew", || fs::remove_file(&mark)).map_err(io_error("removing", &mark))?;
+        sync_path(folder)?;
+    }
+    Ok(())
 }

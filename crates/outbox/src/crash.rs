@@ -7,7 +7,7 @@
 //! gets a line for each passing.
 
 /// Everything that a kill may come before, and behind.
-pub const POINTS: [&str; 59] = [
+pub const POINTS: [&str; 60] = [
     // Verbs: carried out and not committed; durable and not answered.
     "submit",
     "lease",
@@ -64,7 +64,8 @@ pub const POINTS: [&str; 59] = [
     "make anew",
     "keep store",
     "name kept",
-    "say kept",
+    "write anew",
+    "say anew",
     "write quarantine",
     // The daemon.
     "attempt",

@@ -135,8 +135,8 @@ impl Outbox {
             disk = spool.make_anew(sizes)?;
             lost = verify::lost(seal.as_ref(), &disk).map_err(&corrupt)?;
         }
-        let kept = anew::unsaid(&spool);
-        is_made_anew |= kept.is_some();
+        let kept = anew::kept_and_unsaid(&spool);
+        is_made_anew |= anew::is_unsaid(&spool);
         let (counters, counters_lost) = match read_counters(&disk) {
             Ok(Some(counters)) => (counters, false),
             // A spool in which nothing ever changed has none; one with messages has lost them.
@@ -167,16 +167,15 @@ impl Outbox {
             writer.stop(&shared);
             if is_full { no_room(&path) } else { corrupt(error) }
         })?;
+        let orphans = sweep(&shared.spool, &shared.disk)?;
+        // The last steps: where the open fails before them, the next one finds what this one found.
         if is_made_anew {
             writer::seal(&shared);
-        }
-        if let Some(kept) = &kept {
-            anew::say(kept)?;
         }
         if !shared.disk.engine.has_met_damage() {
             shared.spool.checked().map_err(crate::disk::io_error("ending the check of", &path))?;
         }
-        let orphans = sweep(&shared.spool, &shared.disk)?;
+        anew::say(&shared.spool, kept.as_deref())?;
         let quarantined = shared.snapshot().quarantined;
         let rebuilt = must_rebuild;
         let report = OpenReport {

@@ -96,7 +96,8 @@ impl Log {
         let is_needed = needed(&pages, walked.newest, segment_bytes as u64);
         let flips = walked.flips.iter().copied().filter(|flip| *flip < until && is_needed(*flip, None));
         let torn = walked.torn().filter(|tear| tear.position < until && is_needed(tear.position, tear.page));
-        let (flips, tears) = (flips.collect(), torn.collect());
+        let missing = walked.missing(segment_bytes as u64).filter(|tear| tear.position < until);
+        let (flips, tears) = (flips.collect(), torn.chain(missing).collect());
         drop(is_needed);
         let Walked { last_group, end, .. } = walked;
         let mut rows: BTreeMap<Vec<u8>, Row> = BTreeMap::new();
@@ -218,7 +219,8 @@ pub(crate) fn is_torn(db: &Path, segment_bytes: usize, range: Range) -> io::Resu
         walked.segment(&segment);
     })?;
     let lacks_its_end = is_all && walked.last_group.is_some_and(|group| group.to >= walked.end);
-    Ok(lacks_its_end || !walked.flips.is_empty() || walked.torn().next().is_some())
+    let is_missing = is_all && walked.missing(segment_bytes as u64).is_some();
+    Ok(lacks_its_end || is_missing || !walked.flips.is_empty() || walked.torn().next().is_some())
 }
 
 /// What a walk over all segments has found.
@@ -228,6 +230,10 @@ struct Walked {
     /// By the number of the segment that ends so.
     torn_ends: Vec<(u64, Tear)>,
     newest: u64,
+    /// Numbers of the segments that are there.
+    there: BTreeSet<u64>,
+    /// Up to here the log was written at the least.
+    written_until: u64,
     /// Where a bit was righted.
     flips: Vec<u64>,
     last_group: Option<Group>,
@@ -247,6 +253,8 @@ impl Walked {
     fn segment(&mut self, segment: &Segment<'_>) {
         let Some(number) = segment.number() else { return };
         self.newest = self.newest.max(number);
+        self.there.insert(number);
+        self.written_until = self.written_until.max(segment.written_until().unwrap_or_default());
         self.torn_ends.extend(segment.torn_end().map(|tear| (number, tear)));
         self.torn_within.extend(segment.torn());
         self.flips.extend(segment.righted().keys().filter_map(|at| segment.position(*at)));
@@ -256,6 +264,14 @@ impl Walked {
     fn torn(&self) -> impl Iterator<Item = Tear> {
         let ends = self.torn_ends.iter().filter(|(number, _)| *number < self.newest);
         self.torn_within.iter().copied().chain(ends.map(|(_, tear)| *tear))
+    }
+
+    /// Where a whole segment is missing: from the one on up to which the log was written, the engine uses none again.
+    fn missing(&self, segment_bytes: u64) -> Option<Tear> {
+        let numbers =
+            self.written_until / segment_bytes..=self.newest.max(self.written_until / segment_bytes);
+        let number = numbers.clone().find(|number| !self.there.is_empty() && !self.there.contains(number))?;
+        Some(Tear { position: number * segment_bytes, page: None })
     }
 }
 

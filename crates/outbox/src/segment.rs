@@ -107,6 +107,14 @@ impl<'a> Segment<'a> {
         segment
     }
 
+    /// Up to where its header says that the log was written, if that can be read.
+    pub(crate) fn written_until(&self) -> Option<u64> {
+        let header: &[u8; SEGMENT_HEADER] = self.bytes.first_chunk()?;
+        position_of(header)?;
+        let until = i64::from_le_bytes(*header[12..].first_chunk()?) ^ i64::MAX;
+        Some(until.max(0).unsigned_abs())
+    }
+
     /// Which one of the log it is.
     pub(crate) const fn number(&self) -> Option<u64> {
         self.number

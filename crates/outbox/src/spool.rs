@@ -6,9 +6,10 @@
 //! ```text
 //! format      "outbox spool 1": written first
 //! lock        held by the one process that has the spool open; says which
-//! store/      sled
+//! store/      sled; store.new/, store.old/, store.damaged/: while another one takes its place
 //! payloads/   payloads and replacements over 16 KiB, one file each
 //! quarantine/ what could not be read, one file each; made when it is needed
+//! check       there while something is mended; anew: until a start has said that the store was made anew
 //! seal        last acknowledged sequence and counts, to notice a loss inside the store
 //! clean       there while nobody has the spool open and the last one closed it in order
 //! ready       written last: without it nothing in the spool was ever promised
@@ -37,6 +38,9 @@ const STORE_NEW: &str = "store.new";
 const STORE_OLD: &str = "store.old";
 const STORE_DAMAGED: &str = "store.damaged";
 
+/// There from the moment on at which a store that was made anew may take its place, until a start has said so.
+pub(crate) const ANEW: &str = "anew";
+
 /// What could not be read, a file each, and damaged stores as they were.
 pub(crate) const QUARANTINE: &str = "quarantine";
 
@@ -44,7 +48,7 @@ pub(crate) const QUARANTINE: &str = "quarantine";
 const WHOLE: &str = "whole";
 
 /// Everything that may lie in a spool. A directory with anything else and no format mark is not ours.
-const NAMES: [&str; 13] = [
+const NAMES: [&str; 14] = [
     "format",
     "lock",
     "ready",
@@ -58,6 +62,7 @@ const NAMES: [&str; 13] = [
     STORE_NEW,
     STORE_OLD,
     STORE_DAMAGED,
+    ANEW,
 ];
 
 /// An open, locked spool directory.
@@ -339,6 +344,10 @@ impl Spool {
         let mut removed = 0;
         for file in fs::read_dir(self.path.join("payloads"))? {
             let file = file?;
+            if !file.file_type()?.is_file() {
+                // No file of ours.
+                continue;
+            }
             let name = file.file_name();
             let known = crate::entry::unhex(&name.to_string_lossy())
                 .and_then(|bytes| <[u8; 16]>::try_from(bytes).ok())
@@ -648,6 +657,7 @@ mod tests {
         spool.write_payload([1; 16], b"kept").unwrap();
         spool.write_payload([2; 16], b"orphan").unwrap();
         fs::write(dir.path().join("payloads/cut.part"), b"half").unwrap();
+        fs::create_dir(dir.path().join("payloads/somebody's")).unwrap();
         assert_eq!(spool.sweep_payloads(|name| name == [1; 16]).unwrap(), 2);
         assert_eq!(spool.read_payload([1; 16], 100).unwrap(), b"kept");
     }

@@ -712,15 +712,22 @@ fn what_is_kept_of_a_damaged_store_gets_its_name_wherever_that_was_cut_short() {
     std::fs::create_dir_all(quarantine.join("spool-1.part")).unwrap();
     copy(damaged.path(), &quarantine.join("spool-2.part"));
     std::fs::write(quarantine.join("spool-2.part/unsaid"), b"").unwrap();
-    let reported = || Outbox::open(config(dir.path())).unwrap().report().kept.clone();
+    let reported = || {
+        let is_unsaid = dir.path().join("anew").exists();
+        let report = Outbox::open(config(dir.path())).unwrap().report().clone();
+        assert_eq!(report.is_made_anew, is_unsaid, "also where it is not kept");
+        report.kept
+    };
+    std::fs::write(dir.path().join("anew"), b"").unwrap();
     assert_eq!(reported(), Some(quarantine.join("spool-2")));
     assert_eq!(reported(), None, "said once");
     assert_eq!(std::fs::read_dir(&quarantine).unwrap().count(), 1);
     // And before any of it, three times over.
     for expected in [Some("spool-3"), Some("spool-4"), None] {
+        std::fs::write(dir.path().join("anew"), b"").unwrap();
         copy(&damaged.path().join("store"), &dir.path().join("store.damaged"));
         assert_eq!(reported(), expected.map(|name| quarantine.join(name)));
-        assert!(!dir.path().join("store.damaged").exists());
+        assert!(!dir.path().join("store.damaged").exists() && !dir.path().join("anew").exists());
     }
 }
 
@@ -785,7 +792,8 @@ fn a_last_group_that_the_seal_knows_is_saved_as_far_as_it_can_be_read() {
         let there = (0..200).filter(|number| outbox.get(&format!("last-{number}")).is_ok()).count();
         made_anew += usize::from(outbox.report().is_made_anew);
         assert!(there == 200 || outbox.report().is_made_anew, "{there} of 200 are there, behind {at}");
-        assert!(there > 100, "{there} of 200 are there, behind {at}");
+        // One node holds at most sixteen leaves of eight messages.
+        assert!(there >= 200 - 128, "{there} of 200 are there, behind {at}");
     }
     // What the engine tidied up behind the group it does again.
     assert!(made_anew > 20, "{made_anew} of 39");

@@ -486,6 +486,35 @@ fn a_stop_leaves_a_damaged_log_to_the_next_start() {
     assert!(found.iter().any(|(_, is_made_anew)| *is_made_anew), "none of them was met");
 }
 
+/// As much as a segment of the log has.
+const SEGMENT_BYTES: usize = 8 * 1024 * 1024;
+
+#[test]
+fn a_segment_that_is_gone_costs_no_more_than_what_stood_in_it() {
+    const ACCEPTED: usize = 12_000;
+    let ([(_, files, _), ..], ()) = lives(|outbox| {
+        assert!(outbox.submit_many((0..ACCEPTED).map(one_of_many)).iter().all(Result::is_ok));
+    });
+    let db = Path::new("store/db");
+    let segments = files[db].len().div_ceil(SEGMENT_BYTES);
+    assert!(segments > 3, "{segments} segments");
+    let missing = in_parallel(segments, |number| {
+        let mut files = files.clone();
+        let content = files.get_mut(db).unwrap();
+        let end = content.len().min((number + 1) * SEGMENT_BYTES);
+        content[number * SEGMENT_BYTES..end].fill(0);
+        let root = scratch();
+        write(root.path(), &files);
+        let outbox = Outbox::open(config(root.path())).unwrap();
+        let is_there = |number: &usize| outbox.get(&one_of_many(*number).msg_id).is_ok();
+        let missing = ACCEPTED - (0..ACCEPTED).filter(is_there).count();
+        let report = outbox.report();
+        (missing, report.is_made_anew || report.lost.is_some() || outbox.counters().quarantined > 0)
+    });
+    println!("one of {segments} segments is gone; missing, and whether that is said: {missing:?}");
+    assert!(missing.iter().all(|(missing, _)| *missing < ACCEPTED / 2), "{missing:?}");
+}
+
 #[test]
 fn damage_that_is_met_at_work_is_told_and_left_to_the_next_start() {
     let root = scratch();

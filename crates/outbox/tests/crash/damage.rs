@@ -19,7 +19,7 @@ type Damage = fn(&Path, &mut Random);
 pub(crate) const KINDS: [(&str, Damage, &[&str]); 4] = [
     ("a leaf", leaf, &["mend", "write quarantine"]),
     ("a leaf that a check finds", checked_leaf, &["rebuild", "quarantine"]),
-    ("the log", log, &["make anew", "keep store", "name kept", "rebuild", "say kept"]),
+    ("the log", log, &["make anew", "keep store", "name kept", "rebuild", "write anew", "say anew"]),
     ("what lies beside", beside, &["set conf aside", "remove snapshot"]),
 ];
 
