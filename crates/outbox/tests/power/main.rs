@@ -116,7 +116,7 @@ fn cut(name: &str, trace: &Trace, before: &[String], model: Model, count: usize,
         let root = scratch();
         drive.image(&mut Random::new(image_seed)).write(root.path());
         // A program that plays the cut opens the image in the same boot, a machine in another one.
-        let boot = (image_seed % 2 == 0).then_some(BootId([2; 16]));
+        let boot = image_seed.is_multiple_of(2).then_some(BootId([2; 16]));
         if let Err(reason) = judge(&root.path().join("spool"), &said, boot) {
             failures.push(format!(
                 "{name}, {}, moment {moment} of {}, seed {image_seed}: {reason}",
