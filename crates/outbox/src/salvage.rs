@@ -96,7 +96,8 @@ impl Log {
         let is_needed = needed(&pages, walked.newest, segment_bytes as u64);
         let flips = walked.flips.iter().copied().filter(|flip| *flip < until && is_needed(*flip, None));
         let torn = walked.torn().filter(|tear| tear.position < until && is_needed(tear.position, tear.page));
-        let missing = walked.missing(segment_bytes as u64).filter(|tear| tear.position < until);
+        let since = db.parent().map_or(0, read_from);
+        let missing = walked.missing(since, segment_bytes as u64).filter(|tear| tear.position < until);
         let (flips, tears) = (flips.collect(), torn.chain(missing).collect());
         drop(is_needed);
         let Walked { last_group, end, .. } = walked;
@@ -219,7 +220,8 @@ pub(crate) fn is_torn(db: &Path, segment_bytes: usize, range: Range) -> io::Resu
         walked.segment(&segment);
     })?;
     let lacks_its_end = is_all && walked.last_group.is_some_and(|group| group.to >= walked.end);
-    let is_missing = is_all && walked.missing(segment_bytes as u64).is_some();
+    let since = db.parent().map_or(0, read_from);
+    let is_missing = is_all && walked.missing(since, segment_bytes as u64).is_some();
     Ok(lacks_its_end || is_missing || !walked.flips.is_empty() || walked.torn().next().is_some())
 }
 
@@ -266,11 +268,12 @@ impl Walked {
         self.torn_within.iter().copied().chain(ends.map(|(_, tear)| *tear))
     }
 
-    /// Where a whole segment is missing: from the one on up to which the log was written, the engine uses none again.
-    fn missing(&self, segment_bytes: u64) -> Option<Tear> {
-        let numbers =
-            self.written_until / segment_bytes..=self.newest.max(self.written_until / segment_bytes);
-        let number = numbers.clone().find(|number| !self.there.is_empty() && !self.there.contains(number))?;
+    /// Where a whole segment is missing: from the one on up to which the log was written, or which the engine reads first, it uses
+    /// none again.
+    fn missing(&self, since: u64, segment_bytes: u64) -> Option<Tear> {
+        let first = self.written_until.max(since) / segment_bytes;
+        let mut numbers = first..=self.newest.max(self.written_until / segment_bytes);
+        let number = numbers.find(|number| !self.there.is_empty() && !self.there.contains(number))?;
         Some(Tear { position: number * segment_bytes, page: None })
     }
 }
