@@ -278,7 +278,7 @@ pub(super) async fn ready(State(context): State<Arc<Context>>, uri: Uri) -> Answ
     if report.is_made_anew {
         let kept = match &report.kept {
             Some(kept) => format!("; the damaged one is kept in {}", kept.display()),
-            None => "; the damaged one is not kept: `quarantine` in the spool has enough of them".to_owned(),
+            None => "; damaged ones that are kept lie in `quarantine` of the spool".to_owned(),
         };
         degraded.push(format!("the store was damaged, and was made anew of what could be read of it{kept}"));
     }
