@@ -269,7 +269,12 @@ fn log_report(outbox: &Outbox) {
     }
     if report.is_made_anew {
         let kept = report.kept.as_ref().map(|kept| kept.display().to_string());
-        tracing::error!(kept, "The store was damaged, and was made anew of what could be read of it.");
+        let missing = report.missing;
+        tracing::error!(
+            kept,
+            missing,
+            "The store was damaged, and was made anew of what could be read of it."
+        );
     }
     if let Some(lost) = report.lost {
         tracing::error!(%lost, "What was acknowledged is missing from the store.");

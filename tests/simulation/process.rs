@@ -69,7 +69,10 @@ pub(crate) fn start(world: &Arc<World>, path: &Path) -> Process {
     let report = outbox.report();
     world.note(&format!("opened: clean {}, interrupted {}", report.clean, report.interrupted));
     world.count("open", if report.clean { "clean" } else { "not clean" });
-    let sound = !report.rebuilt && report.lost.is_none() && report.quarantined == 0;
+    let sound = !report.rebuilt
+        && !report.is_made_anew
+        && report.lost.is_none()
+        && report.missing + report.quarantined == 0;
     if !sound {
         world.accuse(format!("the spool was damaged by its own process: {report:?}"));
     }

@@ -18,7 +18,7 @@ use crate::limits::{KEPT_SPOOLS_MAX, SCAN_BYTES_MAX, SCAN_TAIL_BYTES_MAX};
 use crate::reserve;
 use crate::salvage::{self, Log, Range};
 use crate::spool::{self, Aside, Spool};
-use crate::{keys, record, verify};
+use crate::{keys, record, seal, verify};
 
 /// How the name of a damaged store begins that is kept, and how that of one ends that is not whole yet.
 const KEPT: &str = "spool-";
@@ -31,7 +31,8 @@ const UNSAID: &str = "unsaid";
 pub(crate) struct Salvage {
     log: Log,
     pub(crate) is_damaged: bool,
-    end_is_lost: bool,
+    /// Nobody can tell which rows are those that were committed last.
+    all_may_be_old: bool,
 }
 
 impl Salvage {
@@ -42,25 +43,27 @@ impl Salvage {
         let lacks_promised = |counters: Option<&Counters>| {
             seal.is_some_and(|seal| counters.is_none_or(|counters| verify::is_behind(seal, counters)))
         };
+        let lacks_rows = |log: &Log| log.lacks_rows().map_err(io_error("reading", &db));
         let log = read(u64::MAX)?;
         let counters = counters_of(&log);
         let is_damaged = log.is_damaged();
         if let Some(from) = log.taken_back_from() {
             let rest = read(from)?;
             if !lacks_promised(counters_of(&rest).as_ref()) {
-                return Ok(Self { log: rest, is_damaged, end_is_lost: false });
+                let all_may_be_old = lacks_rows(&rest)?;
+                return Ok(Self { log: rest, is_damaged, all_may_be_old });
             }
             // The seal knows what stood there: it was on the drive. What of it cannot be read may have changed anything.
-            return Ok(Self { log, is_damaged: true, end_is_lost: true });
+            return Ok(Self { log, is_damaged: true, all_may_be_old: true });
         }
         // Without counters nobody can tell what came last.
-        let end_is_lost = counters.is_none() || lacks_promised(counters.as_ref());
-        Ok(Self { log, is_damaged, end_is_lost })
+        let all_may_be_old = counters.is_none() || lacks_promised(counters.as_ref()) || lacks_rows(&log)?;
+        Ok(Self { log, is_damaged, all_may_be_old })
     }
 
     /// Makes a store of it in `dir`, which exists and is empty.
     pub(crate) fn write(&self, dir: &Path, sizes: Sizes) -> Result<Disk, OpenError> {
-        Disk::of_rows(dir, Sizes { reserve_bytes: 0, ..sizes }, &self.log, self.end_is_lost)
+        Disk::of_rows(dir, Sizes { reserve_bytes: 0, ..sizes }, &self.log, self.all_may_be_old)
     }
 }
 
@@ -128,8 +131,10 @@ pub(crate) fn keep(path: &Path, damaged: &Path) -> Result<(), OpenError> {
         // A payload that cannot be linked is told as missing by whoever looks.
         let _ = fs::hard_link(file.path(), part.join("payloads").join(file.file_name()));
     }
-    if let Ok(seal) = fs::read(path.join("seal")) {
-        spool::write_file(&part.join("seal"), &seal)?;
+    for name in seal::NAMES {
+        if let Ok(seal) = fs::read(path.join(name)) {
+            spool::write_file(&part.join(name), &seal)?;
+        }
     }
     spool::write_file(&part.join(UNSAID), b"unsaid\n")?;
     spool::write_marks(&part)?;

@@ -7,7 +7,7 @@
 //! gets a line for each passing.
 
 /// Everything that a kill may come before, and behind.
-pub const POINTS: [&str; 60] = [
+pub const POINTS: [&str; 61] = [
     // Verbs: carried out and not committed; durable and not answered.
     "submit",
     "lease",
@@ -49,6 +49,7 @@ pub const POINTS: [&str; 60] = [
     "remove clean",
     "write seal",
     "rename seal",
+    "write last",
     "write payload",
     "rename payload",
     "remove payload",

@@ -122,12 +122,12 @@ impl Disk {
 
     /// Applies all writes as one batch and returns once they are on the drive.
     pub(crate) fn commit(&self, writes: &Writes) -> Result<(), DiskError> {
-        let (mut batch, mut replaced) = (Batch::with_capacity(writes.len()), Vec::new());
+        let (mut batch, mut replaced) = (Batch::new(), Vec::new());
         let at_hand = self.at_hand();
         let mut left = writes.iter().peekable();
         while let Some((key, value)) = left.next() {
             let Some(max) = keys::leaf_size(key) else {
-                batch.push((key.clone(), value.clone()));
+                batch.insert(key.clone(), value.clone());
                 continue;
             };
             let (found, end) = at_hand.leaf_and_end(key)?;
@@ -135,7 +135,7 @@ impl Disk {
                 && let Some(unread) = self.engine.get(&found.own_key)?
             {
                 // It is about to be written anew: what could not be read is kept.
-                batch.push((keys::set_aside_leaf(&found.own_key), Some(unread)));
+                batch.insert(keys::set_aside_leaf(&found.own_key), Some(unread));
             }
             let mut changes: Vec<Change<'_>> = vec![(key, value.as_deref())];
             while let Some((key, value)) = left.next_if(|(key, _)| ***key < *end) {
@@ -145,19 +145,19 @@ impl Disk {
             let mut own_key = found.own_key.clone();
             let mut parts = Vec::new();
             if leaf.len() == 0 {
-                batch.push((own_key.to_vec(), None));
+                batch.insert(own_key.to_vec(), None);
             } else {
                 for part in leaf.divided(max, appends) {
                     if let (false, Some(first)) = (parts.is_empty(), part.first_key()) {
                         own_key = first.into();
                     }
-                    batch.push((own_key.to_vec(), Some(part.bytes(&own_key).into())));
+                    batch.insert(own_key.to_vec(), Some(part.bytes(&own_key).into()));
                     parts.push((own_key.clone(), part));
                 }
             }
             replaced.push(Replaced { own_key: found.own_key, end, parts });
         }
-        match self.engine.commit(&batch) {
+        match self.engine.commit(batch) {
             Ok(()) => self.leaves_at_hand().replace(replaced),
             Err(error) => {
                 self.leaves_at_hand().clear();
@@ -180,12 +180,12 @@ impl Disk {
             let Salvaged { key, value, may_be_old, .. } = row;
             let value = if may_be_old || all_may_be_old { verify::doubt(key, value) } else { value };
             bytes += key.len() + value.len();
-            batch.push((key.to_vec(), Some(value.into())));
+            batch.insert(key.to_vec(), Some(value.into()));
             if bytes < COPY_PART_BYTES && !is_last {
                 return Ok(());
             }
             bytes = 0;
-            disk.engine.commit(&std::mem::take(&mut batch)).map_err(|error| error.in_open(dir))
+            disk.engine.commit(std::mem::take(&mut batch)).map_err(|error| error.in_open(dir))
         };
         let mut before: Option<Salvaged<'_>> = None;
         for row in log.rows() {
@@ -250,12 +250,12 @@ impl Disk {
         for own_key in own_keys {
             let Some(bytes) = self.engine.get(own_key)? else { continue };
             if Leaf::read(own_key, &bytes).is_err() {
-                batch.push((keys::set_aside_leaf(own_key), Some(bytes)));
-                batch.push((own_key.clone(), None));
+                batch.insert(keys::set_aside_leaf(own_key), Some(bytes));
+                batch.insert(own_key.clone(), None);
             }
         }
         self.leaves_at_hand().clear();
-        self.engine.commit(&batch)
+        self.engine.commit(batch)
     }
 
     /// Where the leaf with this key ends: the key of the next one, or that of the next kind.
@@ -294,9 +294,7 @@ impl Disk {
     #[cfg(test)]
     pub(crate) fn write_raw(&self, rows: Vec<(Vec<u8>, Vec<u8>)>) {
         self.leaves_at_hand().clear();
-        self.engine
-            .commit(&rows.into_iter().map(|(key, value)| (key, Some(value.into()))).collect())
-            .unwrap();
+        self.engine.commit(rows.into_iter().map(|(key, value)| (key, Some(value.into()))).collect()).unwrap();
     }
 
     /// Bytes of the store's main file.

@@ -1,13 +1,14 @@
 //! The storage engine: rows in sled, made durable.
 //!
-//! Owns:  sled (this is its only door), the order batch → flush → sync, the syncs after an open, the copy of all rows
-//!        into a fresh folder, which error of the drive may pass.
+//! Owns:  sled (this is its only door), the order batch → flush → sync, the syncs after an open, the total and the look
+//!        through all rows that is compared with it, the copy of all rows into a fresh folder, which error of the drive may pass.
 //! Never: knows what a row means, is called by more than one thread to change something.
 //!
 //! sled's `flush` hands pages to the kernel and does not wait for the drive: what it flushed can be gone
 //! after a power cut. So each commit ends with a `sync_data` of our own on the file that sled writes, and
 //! nothing is applied between the two. An error of either is final until the store is opened again.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
 use std::ops::Bound;
@@ -17,14 +18,15 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-use crate::crash;
 use crate::error::OpenError;
 use crate::limits::{
     CACHE_BYTES, COPY_PART_BYTES, LOCK_WAIT, READS_UNLOOKED_MAX, SCAN_TAIL_BYTES_MAX, SEGMENT_BYTES,
 };
 use crate::reserve::Reserve;
 use crate::salvage::{self, Log, Range};
+use crate::total::Total;
 use crate::watch::Watch;
+use crate::{crash, keys};
 
 /// The bytes of a value; cheap to clone.
 pub(crate) type Bytes = sled::IVec;
@@ -32,8 +34,8 @@ pub(crate) type Bytes = sled::IVec;
 /// A row.
 pub(crate) type Row = (Bytes, Bytes);
 
-/// Rows to write (`Some`) and to remove (`None`), in any order.
-pub(crate) type Batch = Vec<(Vec<u8>, Option<Bytes>)>;
+/// Rows to write (`Some`) and to remove (`None`).
+pub(crate) type Batch = BTreeMap<Vec<u8>, Option<Bytes>>;
 
 /// A failure of the storage engine, in its words.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -100,6 +102,7 @@ pub(crate) struct Engine {
     /// Reads since it was last looked whether they have written.
     reads: AtomicU32,
     copy: Mutex<Option<Copy>>,
+    totals: Mutex<Totals>,
     /// A flush or sync that failed, also one after a read: nothing is committed after it.
     broken: Mutex<Option<DiskError>>,
     /// A page could not be read since the store was opened.
@@ -127,6 +130,41 @@ impl Drop for Files {
         let db = self.db.take();
         let _ = catch_unwind(AssertUnwindSafe(move || drop(db)));
     }
+}
+
+/// What is known of all rows.
+#[derive(Default)]
+struct Totals {
+    total: Total,
+    /// The store has the row that says so: one of an earlier build, or one that has lost it, has it behind its next commit.
+    is_stored: bool,
+    look: Option<Look>,
+}
+
+/// A look through all rows, which goes on while they change.
+#[derive(Clone)]
+struct Look {
+    /// What comes after this key is still to be looked at.
+    from: Bound<Vec<u8>>,
+    /// Over the rows before it, as they are now.
+    total: Total,
+}
+
+impl Look {
+    fn has_passed(&self, key: &[u8]) -> bool {
+        matches!(&self.from, Bound::Excluded(from) if key <= from.as_slice())
+    }
+}
+
+/// How far a look through all rows has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Looked {
+    /// There is more.
+    Partly,
+    /// The rows are those that were committed last.
+    Right,
+    /// Some are missing, or older than they should be.
+    Wrong,
 }
 
 /// A copy that is being made of everything.
@@ -205,19 +243,85 @@ impl Engine {
         reserve.make_room(dir);
         let files = Files::open(dir, segment_bytes)?;
         reserve.keep(&files.file);
-        Ok(Self {
+        let engine = Self {
             files: RwLock::new(Some(files)),
             dir: dir.into(),
             segment_bytes,
             written_bytes: AtomicU64::new(0),
             reads: AtomicU32::new(0),
             copy: Mutex::new(None),
+            totals: Mutex::default(),
             broken: Mutex::new(None),
             has_met_damage: AtomicBool::new(false),
             #[cfg(test)]
             room_for: AtomicU64::new(u64::MAX),
             reserve,
-        })
+        };
+        engine.learn_total().map_err(|error| error.in_open(dir))?;
+        Ok(engine)
+    }
+
+    /// Reads the total that the store has, or makes one of its rows where there is none that can be read.
+    fn learn_total(&self) -> Result<(), DiskError> {
+        let stored = self.get(keys::TOTAL)?.and_then(|bytes| Total::of_row(&bytes).ok());
+        let mut total = stored.unwrap_or_default();
+        if stored.is_none() {
+            self.scan(Bound::Unbounded, |key, value| {
+                total.add(&key, &value);
+                true
+            })?;
+        }
+        *self.totals() = Totals { total, is_stored: stored.is_some() || total.rows == 0, look: None };
+        Ok(())
+    }
+
+    fn totals(&self) -> MutexGuard<'_, Totals> {
+        self.totals.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether the rows are those that were committed last; `None` where the store does not know.
+    pub(crate) fn adds_up(&self) -> Result<Option<bool>, DiskError> {
+        if !self.totals().is_stored {
+            return Ok(None);
+        }
+        self.begin_look();
+        loop {
+            match self.look_on(usize::MAX)? {
+                Looked::Partly => {}
+                Looked::Right => return Ok(Some(true)),
+                Looked::Wrong => return Ok(Some(false)),
+            }
+        }
+    }
+
+    /// Begins a look through all rows. What is committed meanwhile is followed.
+    pub(crate) fn begin_look(&self) {
+        self.totals().look = Some(Look { from: Bound::Unbounded, total: Total::default() });
+    }
+
+    /// Looks at the next rows, of about so many bytes. Nothing may be committed while it does.
+    pub(crate) fn look_on(&self, bytes_max: usize) -> Result<Looked, DiskError> {
+        let look = self.totals().look.take();
+        let Some(Look { from, mut total }) = look else { return Ok(Looked::Right) };
+        let (mut bytes, mut last) = (0, None);
+        self.scan(bound_of(&from), |key, value| {
+            bytes += key.len() + value.len();
+            total.add(&key, &value);
+            last = Some(key);
+            bytes < bytes_max
+        })?;
+        let mut totals = self.totals();
+        if bytes >= bytes_max
+            && let Some(last) = last
+        {
+            totals.look = Some(Look { from: Bound::Excluded(last.to_vec()), total });
+            return Ok(Looked::Partly);
+        }
+        if total == totals.total {
+            return Ok(Looked::Right);
+        }
+        self.has_met_damage.store(true, Ordering::Relaxed);
+        Ok(Looked::Wrong)
     }
 
     /// The commit behind so many finds no room.
@@ -350,8 +454,8 @@ impl Engine {
         Ok(())
     }
 
-    /// Applies all rows as one batch and returns once they are on the drive.
-    pub(crate) fn commit(&self, rows: &Batch) -> Result<(), DiskError> {
+    /// Applies all rows as one batch, with the total behind it, and returns once they are on the drive.
+    pub(crate) fn commit(&self, mut rows: Batch) -> Result<(), DiskError> {
         let bytes: usize =
             rows.iter().map(|(key, value)| key.len() + value.as_ref().map_or(0, |v| v.len())).sum();
         self.written_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
@@ -361,11 +465,13 @@ impl Engine {
             if let Some(error) = &*self.broken() {
                 return Err(error.clone());
             }
+            let followed = self.totals().follow(files, &mut rows)?;
             self.sync_reads(files)?;
-            crash::around("apply", || files.apply(rows))?;
+            crash::around("apply", || files.apply(&rows))?;
             // Before the sync: what these reads write is durable with it, and asks for none of its own.
-            crash::around("let go", || files.let_go(rows))?;
+            crash::around("let go", || files.let_go(&rows))?;
             crash::around("sync", || files.sync(&self.dir))?;
+            *self.totals() = followed;
             self.reserve.keep(&files.file);
             Ok(())
         })?;
@@ -373,7 +479,7 @@ impl Engine {
         // A copy that cannot follow is given up: only the store itself must not fail.
         if copy
             .as_ref()
-            .is_some_and(|copy| copy.files.apply(rows).and_then(|()| copy.files.let_go(rows)).is_err())
+            .is_some_and(|copy| copy.files.apply(&rows).and_then(|()| copy.files.let_go(&rows)).is_err())
         {
             *copy = None;
         }
@@ -412,10 +518,10 @@ impl Engine {
                 return false;
             }
             bytes += key.len() + value.len();
-            rows.push((key.to_vec(), Some(value)));
+            rows.insert(key.to_vec(), Some(value));
             true
         })?;
-        *from = rows.last().map_or(start, |(key, _)| Bound::Excluded(key.clone()));
+        *from = rows.last_key_value().map_or(start, |(key, _)| Bound::Excluded(key.clone()));
         files.apply(&rows)?;
         files.let_go(&rows)?;
         Ok(more)
@@ -461,7 +567,28 @@ impl Engine {
         self.reserve.keep(&opened.file);
         self.written_bytes.store(0, Ordering::Relaxed);
         *self.broken() = None;
-        Ok(())
+        drop(files);
+        self.learn_total().map_err(|error| error.in_open(&self.dir))
+    }
+}
+
+impl Totals {
+    /// What they are behind these rows, of which the total's own becomes one.
+    fn follow(&self, files: &Files, rows: &mut Batch) -> Result<Self, DiskError> {
+        let Self { mut total, ref look, .. } = *self;
+        let mut look = look.clone();
+        rows.remove(keys::TOTAL);
+        for (key, new) in rows.iter() {
+            let old = files.db()?.get(key).map_err(engine)?;
+            let (old, new) = (old.as_deref(), new.as_deref());
+            total.change(key, old, new);
+            if let Some(look) = look.as_mut().filter(|look| look.has_passed(key)) {
+                look.total.change(key, old, new);
+            }
+        }
+        let row = total.to_row().map_err(|error| DiskError::new(error.to_string()))?;
+        rows.insert(keys::TOTAL.to_vec(), Some(row.into()));
+        Ok(Self { total, is_stored: true, look })
     }
 }
 
@@ -628,8 +755,8 @@ mod tests {
     fn a_damaged_conf_keeps_nobody_from_the_rows() {
         let dir = tempfile::tempdir().unwrap();
         let open = || Engine::open(dir.path(), SMALL);
-        let rows = vec![(b"a".to_vec(), Some(b"1".as_slice().into()))];
-        open().unwrap().commit(&rows).unwrap();
+        let rows = Batch::from([(b"a".to_vec(), Some(b"1".as_slice().into()))]);
+        open().unwrap().commit(rows.clone()).unwrap();
         let conf = std::fs::read(dir.path().join("conf")).unwrap();
         for damaged in [b"nonsense".to_vec(), conf[..conf.len() / 2].to_vec(), vec![0; conf.len()]] {
             std::fs::write(dir.path().join("conf"), damaged).unwrap();
@@ -652,11 +779,11 @@ mod tests {
     fn nothing_is_committed_after_a_sync_that_failed_behind_a_read() {
         let dir = tempfile::tempdir().unwrap();
         let engine = Engine::open(dir.path(), SMALL).unwrap();
-        let rows = vec![(b"a".to_vec(), Some(b"1".as_slice().into()))];
-        engine.commit(&rows).unwrap();
+        let rows = Batch::from([(b"a".to_vec(), Some(b"1".as_slice().into()))]);
+        engine.commit(rows.clone()).unwrap();
         let failed = DiskError::new("sync: the drive is gone");
         *engine.broken() = Some(failed.clone());
-        assert_eq!(engine.commit(&rows), Err(failed));
+        assert_eq!(engine.commit(rows.clone()), Err(failed));
         assert!(engine.get(b"a").unwrap().is_some(), "what is there can still be read");
     }
 }

@@ -12,6 +12,7 @@ pub use crate::names::{LaneKey, SendToken};
 pub(crate) use crate::names::{hex, short_hash, unhex};
 pub use crate::numbers::{StoredClass, StoredOutcome, StoredState};
 use crate::record::Stored;
+use crate::total::Total;
 
 /// What never changes of a message from submit to receipt.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -530,6 +531,9 @@ impl Stored for StoredPayload {
 impl Stored for StoredEvent {
     const KIND: u8 = 7;
 }
+impl Stored for Total {
+    const KIND: u8 = 8;
+}
 
 impl Delivery {
     /// The moment at which something must happen to this entry by itself, if any.
@@ -561,6 +565,11 @@ impl Counters {
     #[must_use]
     pub const fn entries(&self) -> u64 {
         self.waiting + self.held + self.sending + self.uncertain + self.failed + self.expired
+    }
+
+    /// Messages of which something is known: entries and receipts.
+    pub(crate) const fn messages(&self) -> u64 {
+        self.entries() + self.receipts
     }
 
     /// Waiting entries behind the head of their lane.

@@ -13,6 +13,7 @@ use crate::clock::{BootId, ClockMark, Timestamp, WallTime};
 use crate::entry::*;
 use crate::outcome::{Class, Outcome};
 use crate::state::State;
+use crate::total::Total;
 
 const KEY: &[u8] = b"key";
 const GOLDEN: &str = include_str!("../tests/golden/records-v1.txt");
@@ -264,6 +265,10 @@ fn every_record_is_written_and_read_as_it_was_pinned() {
         StoredPayload { msg_id: "144115-1".into(), message: b"{\"a\":1}".to_vec(), web_message_instance };
     pin(&mut text, "payload", &payload);
     pin(&mut text, "event", &event());
+    let mut total = Total::default();
+    total.add(b"a", b"1");
+    total.add(b"b", b"2");
+    pin(&mut text, "total", &total);
     println!("{text}");
     assert!(text == GOLDEN, "tests/golden/records-v1.txt is not what is printed above");
 }

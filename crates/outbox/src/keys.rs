@@ -21,6 +21,7 @@
 //! | `b` name | | payload and replacement files that belong to an entry or receipt |
 //! | `z` key | a record that could not be read; `#` before the key: a leaf | set aside, kept for a person |
 //! | `c` | counters | |
+//! | `t` | total over all other rows | the engine's own |
 //!
 //! Numbers are big-endian, so that the order of keys is the order of numbers. Accounts, conversations and
 //! foreign ids stand as 128-bit hashes, because keys are short and names are not.
@@ -75,6 +76,8 @@ fn join(prefix: u8, parts: &[&[u8]]) -> Vec<u8> {
 }
 
 pub(crate) const COUNTERS: &[u8] = b"c";
+
+pub(crate) const TOTAL: &[u8] = b"t";
 
 /// Bytes of a foreign id's text in its key: in Tencent's ids that is the user, the second and the random part.
 const ORDERED_BYTES: usize = 40;

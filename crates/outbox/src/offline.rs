@@ -65,8 +65,11 @@ pub struct Check {
     pub bad_payload_ids: Vec<String>,
     /// Receipts whose replacement cannot be read.
     pub bad_data: u64,
-    /// Whether the store has places that the storage engine cannot read; the next open makes it anew of the rest.
+    /// Whether the store has places that the storage engine cannot read, or lacks something; the next open makes it anew of the
+    /// rest, and that is what the check has looked at.
     pub damaged: bool,
+    /// Messages that are counted and of which no record can be read.
+    pub missing: u64,
     /// Whether everything derived agrees with the records.
     pub derived_agrees: bool,
     /// Whether the mark of the spool's format cannot be read; a daemon does not open it then.
@@ -83,6 +86,7 @@ impl Check {
             && self.bad_payloads == 0
             && self.bad_data == 0
             && !self.damaged
+            && self.missing == 0
             && self.derived_agrees
             && !self.bad_mark
             && self.lost.is_none()
@@ -97,48 +101,54 @@ pub struct Offline {
     spool: Spool,
     counters: Counters,
     clean: bool,
+    is_damaged: bool,
 }
 
 impl Offline {
-    /// Copies the store of the spool in `path` into the system's folder for temporary files and opens the
-    /// copy. No other process can open the spool for writing until this is dropped.
+    /// Copies the store of the spool in `path` into the system's folder for temporary files and opens the copy. Of one that is
+    /// damaged, reads what it can out of the bytes of its file, also where the storage engine would not, and makes a store of that,
+    /// as an open of the spool does. No other process can open the spool for writing until this is dropped.
     ///
     /// # Errors
     /// [`OpenError`], whose `hint` says what to do.
     pub fn open(path: &Path) -> std::result::Result<Self, OpenError> {
         let spool = Spool::look(path)?;
+        if let Some(salvage) = anew::damaged(&spool, SEGMENT_BYTES, Range::WHOLE)? {
+            return Self::of_damaged(spool, &salvage);
+        }
         let copy = Scratch::copy_of(&spool.store())?;
-        let disk = Disk::open(&copy.path, Sizes::WITHOUT_RESERVE)?;
-        Self::over(spool, copy, disk)
+        match Disk::open(&copy.path, Sizes::WITHOUT_RESERVE) {
+            // Where there is no file, nothing can be read out of it.
+            Ok(disk) if !spool.store().join("db").exists() || !lacks_rows(&spool, &disk)? => {
+                return Self::over(spool, copy, disk, false);
+            }
+            Ok(_) | Err(OpenError::Corrupt { .. }) => {}
+            Err(error) => return Err(error),
+        }
+        drop(copy);
+        let salvage = Salvage::of(&spool.store(), SEGMENT_BYTES, spool.seal().as_ref())?;
+        Self::of_damaged(spool, &salvage)
     }
 
-    /// The same, but of a store that is damaged: reads what it can out of the bytes of its file, also where the storage engine
-    /// would not, and makes a store of that. What may have been changed since by something that cannot be read is taken for
-    /// attempted: it may have arrived.
-    ///
-    /// # Errors
-    /// [`OpenError`], whose `hint` says what to do.
-    pub fn salvage(path: &Path) -> std::result::Result<Self, OpenError> {
-        let spool = Spool::look(path)?;
+    fn of_damaged(spool: Spool, salvage: &Salvage) -> std::result::Result<Self, OpenError> {
         let copy = Scratch::new()?;
-        let disk = salvage_of(&spool)?.write(&copy.path, Sizes::WITHOUT_RESERVE)?;
-        Self::over(spool, copy, disk)
+        let disk = salvage.write(&copy.path, Sizes::WITHOUT_RESERVE)?;
+        Self::over(spool, copy, disk, true)
     }
 
-    /// Whether the store has places that the storage engine cannot read, or lacks messages: then [`Self::salvage`] may read more.
-    ///
-    /// # Errors
-    /// [`Error::Unhealthy`] where the store itself can be read no further.
-    pub fn is_damaged(&self) -> Result<bool> {
-        Ok(self.has_torn_places()? || verify::lost(self.spool.seal().as_ref(), &self.disk)?.is_some())
+    /// Whether the store has places that the storage engine cannot read, or lacks something: this is what can be read of it, and
+    /// what may have been changed since by something that cannot be read is taken for attempted.
+    #[must_use]
+    pub const fn is_damaged(&self) -> bool {
+        self.is_damaged
     }
 
-    fn has_torn_places(&self) -> Result<bool> {
-        let damaged = anew::damaged(&self.spool, SEGMENT_BYTES, Range::WHOLE);
-        Ok(damaged.map_err(|error| Error::Unhealthy { reason: error.to_string() })?.is_some())
-    }
-
-    fn over(spool: Spool, copy: Scratch, disk: Disk) -> std::result::Result<Self, OpenError> {
+    fn over(
+        spool: Spool,
+        copy: Scratch,
+        disk: Disk,
+        is_damaged: bool,
+    ) -> std::result::Result<Self, OpenError> {
         let path = spool.path().to_owned();
         let corrupt = |error: Error| OpenError::Corrupt { path: path.clone(), reason: error.to_string() };
         let counters = match read_counters(&disk) {
@@ -148,7 +158,7 @@ impl Offline {
             Err(error) => return Err(corrupt(error)),
         };
         let clean = spool.is_clean();
-        Ok(Self { disk, _copy: copy, spool, counters, clean })
+        Ok(Self { disk, _copy: copy, spool, counters, clean, is_damaged })
     }
 
     /// Writes the mark of the spool's format anew, where it cannot be read and everything else can.
@@ -222,7 +232,8 @@ impl Offline {
             check.set_aside += 1;
         }
         check.lost = verify::lost(self.spool.seal().as_ref(), &self.disk)?;
-        check.damaged = self.has_torn_places()?;
+        check.damaged = self.is_damaged;
+        check.missing = self.counters.messages().saturating_sub(check.entries + check.receipts);
         check.derived_agrees = check.bad_records == 0 && verify::agrees(&self.disk, &self.counters)?;
         Ok(check)
     }
@@ -266,8 +277,12 @@ impl Offline {
     }
 }
 
-fn salvage_of(spool: &Spool) -> std::result::Result<Salvage, OpenError> {
-    Salvage::of(&spool.store(), SEGMENT_BYTES, spool.seal().as_ref())
+/// Whether a store that the engine can read lacks something all the same.
+fn lacks_rows(spool: &Spool, disk: &Disk) -> std::result::Result<bool, OpenError> {
+    let lacks =
+        || Ok(disk.engine.adds_up()? == Some(false) || verify::lost(spool.seal().as_ref(), disk)?.is_some());
+    lacks()
+        .map_err(|error: Error| OpenError::Corrupt { path: spool.path().into(), reason: error.to_string() })
 }
 
 /// Moves all moments of an entry's schedule to another time line.

@@ -27,7 +27,7 @@ use crate::verbs::{
 use crate::verify::{self, Lost};
 use crate::view::{self, EntryView, Message, Payload, SentPage};
 use crate::writer::{Kind, Shared, Ticket, Writer, read_counters};
-use crate::{anew, crash, keys, spool, writer};
+use crate::{anew, crash, keys, seal, spool};
 
 /// An open outbox. Cheap to clone; the last clone to go closes it.
 #[derive(Clone)]
@@ -56,6 +56,8 @@ pub struct OpenReport {
     pub quarantined: u64,
     /// What was acknowledged and is missing.
     pub lost: Option<Lost>,
+    /// Messages that were counted and of which no record can be read, neither of their way nor of their end.
+    pub missing: u64,
     /// Payload files that no record named, removed.
     pub orphans: u64,
     /// The store was damaged, and was made anew of what could be read of it.
@@ -123,25 +125,27 @@ impl Outbox {
     fn open_store(config: Config) -> std::result::Result<Self, OpenError> {
         let sizes = sizes(&config);
         let opened = Spool::open(&config.path, &config.holder, sizes)?;
-        let Opened { spool, mut disk, clean, mut is_made_anew } = opened;
+        let Opened { spool, mut disk, clean, mut is_made_anew, is_looked_through } = opened;
         let path = config.path.clone();
         let corrupt = |error: Error| OpenError::Corrupt { path: path.clone(), reason: error.to_string() };
-        let seal = spool.seal();
-        let mut lost = verify::lost(seal.as_ref(), &disk).map_err(&corrupt)?;
-        if lost.is_some() && !is_made_anew {
-            // Where the end is missing and nobody can tell how much, any row may be an old one.
+        let sealed = spool.seal();
+        let mut lost = verify::lost(sealed.as_ref(), &disk).map_err(&corrupt)?;
+        let adds_up = if is_looked_through { disk.engine.adds_up() } else { Ok(Some(true)) };
+        let adds_up = adds_up.map_err(|error| corrupt(error.into()))?;
+        if (lost.is_some() || adds_up == Some(false)) && !is_made_anew {
+            // Where something is missing and nobody can tell what, any row may be an old one.
             drop(disk);
             is_made_anew = true;
             disk = spool.make_anew(sizes)?;
-            lost = verify::lost(seal.as_ref(), &disk).map_err(&corrupt)?;
+            lost = verify::lost(sealed.as_ref(), &disk).map_err(&corrupt)?;
         }
         let kept = anew::kept_and_unsaid(&spool);
         is_made_anew |= anew::is_unsaid(&spool);
         let (counters, counters_lost) = match read_counters(&disk) {
             Ok(Some(counters)) => (counters, false),
             // A spool in which nothing ever changed has none; one with messages has lost them.
-            Ok(None) => (first_counters(seal), has_messages(&disk).map_err(&corrupt)?),
-            Err(Error::BadRecord { .. }) => (first_counters(seal), true),
+            Ok(None) => (first_counters(sealed), has_messages(&disk).map_err(&corrupt)?),
+            Err(Error::BadRecord { .. }) => (first_counters(sealed), true),
             Err(error) => return Err(corrupt(error)),
         };
         let mark = (counters.clock.time > Timestamp(0)).then_some(counters.clock);
@@ -149,7 +153,7 @@ impl Outbox {
         let before = Before { clean, boot: counters.clock.boot };
         // A process that is killed loses nothing that it gave to the system, and the engine takes back a group that is
         // there in part. Only a stop of the whole machine can leave more than that, or something that went wrong.
-        let asked = spool.asks_for_check();
+        let asked = spool.asks_for_check() || adds_up.is_none();
         let checked = asked || (!clean && before.boot != clock.boot());
         let must_rebuild = counters_lost
             || !verify::looks_right(&disk, &counters).map_err(&corrupt)?
@@ -160,6 +164,10 @@ impl Outbox {
             path: path.clone(),
             source,
         })?;
+        let missing = match counters_lost {
+            false => counters.messages().saturating_sub(shared.snapshot().messages()),
+            true => 0,
+        };
         let interrupted = settle_in(&shared, &writer, before).map_err(|error| {
             let is_full = shared.is_stuck();
             // What was not put right must not be marked as closed in order: the next open checks it again.
@@ -170,7 +178,7 @@ impl Outbox {
         let orphans = sweep(&shared.spool, &shared.disk)?;
         // The last steps: where the open fails before them, the next one finds what this one found.
         if is_made_anew {
-            writer::seal(&shared);
+            seal::begin_anew(&shared);
         }
         if !shared.disk.engine.has_met_damage() {
             shared.spool.checked().map_err(crate::disk::io_error("ending the check of", &path))?;
@@ -185,6 +193,7 @@ impl Outbox {
             rebuilt,
             quarantined,
             lost,
+            missing,
             orphans,
             is_made_anew,
             kept,

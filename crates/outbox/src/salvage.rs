@@ -15,7 +15,9 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
+use crate::keys;
 use crate::segment::{self, BLOB_LINK, Cursor, Group, LINK, Message, NODE, SEGMENT_HEADER, Segment, Tear};
+use crate::total::Total;
 
 /// Of a link: a row is set, or removed.
 const SET: u8 = 0;
@@ -131,6 +133,18 @@ impl Log {
         self.last_group.map_or(0, |group| group.from)
     }
 
+    /// Whether nothing tells that rows are missing or older than they should be, and they are: the store knows their total.
+    pub(crate) fn lacks_rows(&self) -> io::Result<bool> {
+        let stored = self.value(keys::TOTAL).and_then(|bytes| Total::of_row(&bytes).ok());
+        let Some(stored) = stored.filter(|_| self.tears.is_empty()) else { return Ok(false) };
+        let mut total = Total::default();
+        for row in self.rows() {
+            let row = row?;
+            total.add(row.key, &row.value);
+        }
+        Ok(total != stored)
+    }
+
     /// A row's value.
     pub(crate) fn value(&self, key: &[u8]) -> Option<Vec<u8>> {
         self.read_at(self.rows.get(key)?.at?).ok()
@@ -178,6 +192,10 @@ pub(crate) struct Range {
 impl Range {
     /// All of it.
     pub(crate) const WHOLE: Self = Self { since: 0, bytes_max: u64::MAX };
+
+    pub(crate) const fn is_whole(&self) -> bool {
+        self.since == 0 && self.bytes_max == u64::MAX
+    }
 }
 
 /// Reads one segment after the other, each with its offset in the file; tells whether the limit left out none.
@@ -449,7 +467,9 @@ mod tests {
             let dir = tempfile::tempdir().unwrap();
             let db = dir.path().join("db");
             std::fs::write(&db, &bytes).unwrap();
-            for (key, value) in salvaged(&Log::read(&db, SEGMENT_BYTES_BY_HAND, u64::MAX).unwrap()) {
+            let mut found = salvaged(&Log::read(&db, SEGMENT_BYTES_BY_HAND, u64::MAX).unwrap());
+            found.remove(keys::TOTAL);
+            for (key, value) in found {
                 // A key may be read with the prefix of another node; the row's own checksum, which covers it, tells.
                 let group = usize::from(value[0]);
                 let number = (value.len() - 40) / 17;

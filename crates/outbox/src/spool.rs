@@ -26,7 +26,7 @@ use crate::disk::{Disk, Sizes, forget_cached, io_error, sync_path};
 use crate::entry::{Counters, hex};
 use crate::error::OpenError;
 use crate::limits::{COPY_PART_BYTES, LOCK_WAIT};
-use crate::{keys, record};
+use crate::seal::{self, Seal};
 
 /// The format that this program writes.
 pub(crate) const FORMAT: u32 = 1;
@@ -48,12 +48,10 @@ pub(crate) const QUARANTINE: &str = "quarantine";
 const WHOLE: &str = "whole";
 
 /// Everything that may lie in a spool. A directory with anything else and no format mark is not ours.
-const NAMES: [&str; 14] = [
+const NAMES: [&str; 12] = [
     "format",
     "lock",
     "ready",
-    "seal",
-    "seal.new",
     "store",
     "payloads",
     "clean",
@@ -72,6 +70,7 @@ pub(crate) struct Spool {
     lock: File,
     /// The mark of the format can be read.
     has_mark: bool,
+    pub(crate) seal: Seal,
 }
 
 /// What a fresh open found.
@@ -82,6 +81,8 @@ pub(crate) struct Opened {
     pub(crate) clean: bool,
     /// The store was damaged, and was made anew.
     pub(crate) is_made_anew: bool,
+    /// The whole log was looked through.
+    pub(crate) is_looked_through: bool,
 }
 
 /// What becomes of a store that another one takes the place of.
@@ -119,7 +120,7 @@ impl Spool {
         }
         let clean_mark = path.join("clean");
         let clean = is_ready && clean_mark.exists();
-        let spool = Self { path: path.clone(), lock, has_mark: true };
+        let spool = Self { path: path.clone(), lock, has_mark: true, seal: Seal::of(path) };
         let mut is_made_anew = false;
         let range = anew::range(&store, spool.asks_for_check());
         if is_ready && let Some(salvage) = anew::damaged(&spool, sizes.segment_bytes, range)? {
@@ -142,7 +143,8 @@ impl Spool {
             removed.map_err(io_error("removing", &clean_mark))?;
         }
         sync_path(path)?;
-        Ok(Opened { spool, disk, clean: clean || !is_ready, is_made_anew })
+        let is_looked_through = range.is_whole();
+        Ok(Opened { spool, disk, clean: clean || !is_ready, is_made_anew, is_looked_through })
     }
 
     /// Makes the store anew, which nobody has open, of what can be read of it without the engine.
@@ -177,7 +179,7 @@ impl Spool {
         };
         let lock = lock.map_err(io_error("opening", &file_path))?;
         match lock.try_lock_shared() {
-            Ok(()) => Ok(Self { path, lock, has_mark }),
+            Ok(()) => Ok(Self { seal: Seal::of(&path), path, lock, has_mark }),
             Err(fs::TryLockError::WouldBlock) => Err(OpenError::InUse { path, holder: holder_of(&lock) }),
             Err(fs::TryLockError::Error(source)) => {
                 Err(OpenError::Io { action: "locking", path: file_path, source })
@@ -213,18 +215,9 @@ impl Spool {
         self.lock.unlock()
     }
 
-    /// Replaces the seal.
-    pub(crate) fn write_seal(&self, bytes: &[u8]) -> io::Result<()> {
-        let fresh = self.path.join("seal.new");
-        crash::around("write seal", || write_synced(&fresh, bytes))?;
-        crash::around("rename seal", || fs::rename(&fresh, self.path.join("seal")))?;
-        File::open(&self.path)?.sync_all()
-    }
-
-    /// The seal, if there is one that can be read.
+    /// What was acknowledged last, if anything that can be read says so.
     pub(crate) fn seal(&self) -> Option<Counters> {
-        let bytes = fs::read(self.path.join("seal")).ok()?;
-        record::decode(keys::SEAL, &bytes).ok()
+        self.seal.read()
     }
 
     /// Bytes that the file system has left for this process.
@@ -470,7 +463,7 @@ fn check_ours(path: &Path, is_ready: bool) -> Result<(), OpenError> {
     // No mark yet: new, or a power cut came while it was made. Then there are only names of ours.
     for entry in fs::read_dir(path).map_err(io_error("reading", path))? {
         let entry = entry.map_err(io_error("reading", path))?;
-        if !NAMES.iter().any(|name| entry.file_name() == *name) {
+        if !NAMES.iter().chain(&seal::NAMES).any(|name| entry.file_name() == *name) {
             return Err(OpenError::NotASpool { path: path.into() });
         }
     }
@@ -513,7 +506,7 @@ fn holder_of(lock: &File) -> String {
 /// Whether the spool was finished once: by its mark, or, should that have got lost, by what is only written behind it.
 /// Whoever took such a spool for one that is being made would throw away what was promised.
 fn was_finished(path: &Path) -> bool {
-    ["ready", "seal", "seal.new", "clean"].iter().any(|name| path.join(name).exists())
+    ["ready", "clean"].iter().chain(&seal::NAMES).any(|name| path.join(name).exists())
 }
 
 /// Begins a spool: nothing that lies here was ever promised.
@@ -570,7 +563,7 @@ pub(crate) fn write_file(path: &Path, bytes: &[u8]) -> Result<(), OpenError> {
     write_synced(path, bytes).map_err(io_error("writing", path))
 }
 
-fn write_synced(path: &Path, bytes: &[u8]) -> io::Result<()> {
+pub(crate) fn write_synced(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut options = File::options();
     options.write(true).create(true).truncate(true);
     #[cfg(unix)]

@@ -399,7 +399,7 @@ fn a_store_that_has_lost_everything_says_so() {
     {
         let disk = Disk::open(&dir.path().join("store"), crate::engine::Sizes::WITHOUT_RESERVE).unwrap();
         let gone = disk.raw_rows(b"").into_iter().map(|(key, _)| (key, None)).collect();
-        disk.engine.commit(&gone).unwrap();
+        disk.engine.commit(gone).unwrap();
     }
     assert_eq!(crate::Offline::open(dir.path()).unwrap().check().unwrap().lost, all);
     let outbox = Outbox::open(config(dir.path())).unwrap();

@@ -1,7 +1,7 @@
 //! The writer: one thread changes the store; what has gathered is committed as one group. A simulation does
 //! without the thread and commits by hand, with the same code.
 //!
-//! Owns:  the queue of verbs, group commit, the seal, the health of the store.
+//! Owns:  the queue of verbs, group commit, the health of the store.
 //! Never: answers before the drive has the group, goes on after a failed flush or sync (`stuck.rs` opens the store again
 //!        where there was no room).
 
@@ -14,22 +14,23 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crate::chance::Chance;
-use crate::clock::{SpoolClock, Stopwatch, Timestamp};
+use crate::clock::{SpoolClock, Stopwatch};
 use crate::config::{Committer, Config};
-use crate::disk::{Disk, DiskError, Writes, is_full, panic_text};
+use crate::disk::{Disk, DiskError, Writes, panic_text};
 use crate::entry::Counters;
 use crate::error::{Error, Result};
 use crate::limits::{
     CHECKPOINT_BYTES_MIN, GATHER_WAIT_MAX, GROUP_BYTES_MAX, GROUP_VERBS_MAX, OPEN_ROOM_BYTES,
-    QUEUE_VERBS_MAX, REWRITE_AFTER_IDLE, RUN_WAIT_MAX, SEAL_AFTER_IDLE, SEAL_EVERY,
+    QUEUE_VERBS_MAX, REWRITE_AFTER_IDLE, RUN_WAIT_MAX, SEAL_AFTER_IDLE,
 };
 use crate::notice::Notices;
 use crate::rewrite::{Compacted, Reply, Rewriter};
+use crate::seal::Sealer;
 use crate::spool::Spool;
 use crate::stuck::Stuck;
 use crate::tx::Tx;
 use crate::verify::{self, Rebuild};
-use crate::{crash, keys, quarantine, record};
+use crate::{crash, keys, quarantine, seal};
 
 /// Why the store takes no more changes.
 #[derive(Clone)]
@@ -313,9 +314,7 @@ struct Committing {
     queue: Queue,
     /// What the drive had no room for.
     stuck: Option<Stuck>,
-    sealed_at: Timestamp,
-    /// What the seal knows.
-    sealed: Option<Counters>,
+    sealer: Sealer,
     /// For damage that was met.
     has_asked_for_check: bool,
     /// Records that had been set aside when it was last looked at; `None` where nobody has looked.
@@ -370,8 +369,7 @@ impl Writer {
         let mut committing = Committing {
             queue: Queue { jobs: queue, waiting: VecDeque::new() },
             stuck: None,
-            sealed_at: shared.clock.now().time,
-            sealed: shared.spool.seal(),
+            sealer: Sealer::new(shared),
             has_asked_for_check: false,
             quarantined: None,
             last_verbs: 1,
@@ -473,7 +471,7 @@ impl Committing {
                 Err(RecvTimeoutError::Timeout) if self.rewriter.is_under_way() => {
                     self.rewrite(shared, |rewriter| rewriter.go_on(shared));
                 }
-                Err(RecvTimeoutError::Timeout) if !self.is_sealed(shared) => self.seal(shared),
+                Err(RecvTimeoutError::Timeout) if !self.sealer.is_done(shared) => self.sealer.seal(shared),
                 Err(RecvTimeoutError::Timeout) => {
                     self.rewrite(shared, |rewriter| rewriter.begin(shared, None))
                 }
@@ -482,7 +480,7 @@ impl Committing {
         }
         self.rewriter.give_up(shared, &Error::Closed);
         self.leave_damage_to_the_next_open(shared);
-        close(shared);
+        self.close(shared);
     }
 
     /// Until the store takes changes again, or never will, or a stop is asked for; tells the last.
@@ -511,7 +509,7 @@ impl Committing {
         }
         let wait = match shared.committer {
             Committer::ByHand { .. } => None,
-            Committer::Thread if !self.is_sealed(shared) => Some(SEAL_AFTER_IDLE),
+            Committer::Thread if !self.sealer.is_done(shared) => Some(SEAL_AFTER_IDLE),
             Committer::Thread => self.rewriter.is_worth_it(shared).then_some(REWRITE_AFTER_IDLE),
         };
         self.queue.next(wait)
@@ -539,8 +537,8 @@ impl Committing {
             self.rewrite(shared, |rewriter| rewriter.go_on(shared));
         }
         self.put_right(shared);
-        if shared.clock.now().time >= self.sealed_at.plus(SEAL_EVERY) {
-            self.seal(shared);
+        if self.sealer.is_due(shared) {
+            self.sealer.seal(shared);
         }
         stop
     }
@@ -551,19 +549,6 @@ impl Committing {
             // If it cannot be written, the next group tries again.
             self.has_asked_for_check = shared.spool.ask_for_check().is_ok();
         }
-    }
-
-    /// Seals what is there, unless the store failed.
-    fn seal(&mut self, shared: &Shared) {
-        self.sealed = Some(*shared.snapshot());
-        self.sealed_at = shared.clock.now().time;
-        if shared.failure().is_none() {
-            seal(shared);
-        }
-    }
-
-    fn is_sealed(&self, shared: &Shared) -> bool {
-        self.sealed.as_ref() == Some(&*shared.snapshot())
     }
 
     /// Mends what could not be read, and moves what was set aside out of the store. Where it fails, the store does.
@@ -581,17 +566,17 @@ impl Committing {
             self.stuck.get_or_insert_with(Stuck::without_group);
         }
     }
-}
 
-/// Closes the spool in order, unless the store failed.
-fn close(shared: &Shared) {
-    if shared.failure().is_none() {
-        seal(shared);
-        checkpoint(shared);
-        if shared.failure().is_none()
-            && let Err(error) = shared.spool.mark_clean()
-        {
-            shared.fail(format!("closing the spool: {error}"));
+    /// Closes the spool in order, unless the store failed.
+    fn close(&mut self, shared: &Shared) {
+        if shared.failure().is_none() {
+            self.sealer.seal(shared);
+            checkpoint(shared);
+            if shared.failure().is_none()
+                && let Err(error) = shared.spool.mark_clean()
+            {
+                shared.fail(format!("closing the spool: {error}"));
+            }
         }
     }
 }
@@ -750,7 +735,7 @@ impl Group {
     ) -> std::result::Result<(), DiskError> {
         shared.disk.commit(&self.writes)?;
         *committed = self.counters;
-        Ok(())
+        seal::follow(shared, &self.counters)
     }
 
     /// What is left to do behind a commit.
@@ -838,23 +823,6 @@ fn one_group<T>(shared: &Shared, change: impl FnOnce(&mut Tx<'_>) -> Result<T>) 
 fn remove_files(shared: &Shared, names: Vec<[u8; 16]>) {
     for name in names {
         shared.spool.remove_payload(name);
-    }
-}
-
-/// Writes the last acknowledged sequence and counts beside the store.
-pub(crate) fn seal(shared: &Shared) {
-    let counters = *shared.snapshot();
-    let written = match record::encode(keys::SEAL, &counters) {
-        Ok(bytes) => shared.spool.write_seal(&bytes),
-        Err(error) => Err(std::io::Error::other(error)),
-    };
-    match written {
-        // The old one stays and says less, until there is room.
-        Err(error) if is_full(&error) => {}
-        Err(error) => {
-            shared.fail(format!("writing the seal: {error}"));
-        }
-        Ok(()) => {}
     }
 }
 

@@ -1,19 +1,18 @@
 //! `outboxd export SPOOL`: every message of a spool, one a line.
 //!
-//! Owns:  the order (receipts, then entries as they were accepted), the count of what could not be read, the choice to read a
-//!        damaged store without its engine.
+//! Owns:  the order (receipts, then entries as they were accepted), the count of what could not be read.
 //! Never: changes the spool.
 
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
-use outbox::{Exported, Offline, OpenError};
+use outbox::{Exported, Offline};
 
 use super::line::{self, Line};
 use super::{Failure, Verdict};
 
 pub(super) fn run(spool: &Path, out: impl Write) -> Result<Verdict, Failure> {
-    let (offline, salvaged) = open(spool)?;
+    let offline = Offline::open(spool)?;
     let mut out = BufWriter::new(out);
     let (mut entries, mut receipts, mut without) = (0_u64, 0_u64, 0_u64);
     let bad = offline.export(|exported| {
@@ -32,7 +31,7 @@ pub(super) fn run(spool: &Path, out: impl Write) -> Result<Verdict, Failure> {
     })?;
     out.flush().map_err(Failure::Write)?;
     let mut said = format!("{entries} messages and {receipts} receipts");
-    if salvaged {
+    if offline.is_damaged() {
         said += "; the store is damaged: this is what could be read out of its file";
     }
     for (count, what) in [(bad, "records could not be read"), (without, "messages have lost their payload")] {
@@ -42,19 +41,7 @@ pub(super) fn run(spool: &Path, out: impl Write) -> Result<Verdict, Failure> {
     }
     // Beside the lines; a script counts them by itself.
     let _ = writeln!(io::stderr().lock(), "outboxd: {said}");
-    Ok(if bad + without == 0 && !salvaged { Verdict::Good } else { Verdict::Bad })
-}
-
-/// A spool whose store is whole, or what can be read of one that is damaged; tells which.
-fn open(spool: &Path) -> Result<(Offline, bool), Failure> {
-    match Offline::open(spool) {
-        Ok(offline) if !offline.is_damaged()? => return Ok((offline, false)),
-        // Nobody else may have it open, not even for a look.
-        Ok(offline) => drop(offline),
-        Err(OpenError::Corrupt { .. }) => {}
-        Err(error) => return Err(error.into()),
-    }
-    Ok((Offline::salvage(spool)?, true))
+    Ok(if bad + without == 0 && !offline.is_damaged() { Verdict::Good } else { Verdict::Bad })
 }
 
 fn write(out: &mut impl Write, line: &Line) -> Result<(), Failure> {

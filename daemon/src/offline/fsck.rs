@@ -4,9 +4,9 @@
 //! Never: changes one without `--repair`, removes a record: what cannot be read is set aside.
 
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use outbox::{Check, Offline, OpenError};
+use outbox::{Check, Offline, OpenReport};
 use serde_json::{Value, json};
 
 use super::{Failure, Verdict, open};
@@ -20,17 +20,11 @@ pub(super) fn check(spool: &Path, as_json: bool, out: impl Write) -> Result<Verd
 pub(super) fn repair(config: &Config, as_json: bool, out: impl Write) -> Result<Verdict, Failure> {
     let spool = &config.spool.path;
     // Nothing is made where there is nothing: a typing error must not leave an empty spool behind.
-    let set_aside_before = match Offline::open(spool) {
-        Ok(offline) => {
-            let before = offline.check()?;
-            offline.mend_mark()?;
-            // It keeps everybody else out, so it ends here.
-            before.set_aside
-        }
-        // What the engine cannot open, an open makes anew.
-        Err(OpenError::Corrupt { .. }) => 0,
-        Err(error) => return Err(error.into()),
-    };
+    let offline = Offline::open(spool)?;
+    let set_aside_before = offline.check()?.set_aside;
+    offline.mend_mark()?;
+    // It keeps everybody else out.
+    drop(offline);
     let outbox = open(config)?;
     let report = outbox.report().clone();
     outbox.close();
@@ -40,17 +34,13 @@ pub(super) fn repair(config: &Config, as_json: bool, out: impl Write) -> Result<
     drop(outbox);
     let after = Offline::open(spool)?.check()?;
     let set_aside = after.set_aside.saturating_sub(set_aside_before);
-    let done = Done { set_aside, rebuilt: report.rebuilt, made_anew: report.is_made_anew, kept: report.kept };
-    tell(spool, &after, Some(&done), as_json, out)
+    tell(spool, &after, Some(&Done { set_aside, report }), as_json, out)
 }
 
 /// What a repair did.
 struct Done {
     set_aside: u64,
-    rebuilt: bool,
-    made_anew: bool,
-    /// Where the damaged store is kept.
-    kept: Option<PathBuf>,
+    report: OpenReport,
 }
 
 fn tell(
@@ -75,8 +65,8 @@ fn as_value(spool: &Path, check: &Check, done: Option<&Done>) -> Value {
     });
     let repair = done.map(|done| {
         json!({
-            "setAside": done.set_aside, "rebuilt": done.rebuilt, "madeAnew": done.made_anew,
-            "kept": done.kept.as_ref().map(|kept| kept.display().to_string()),
+            "setAside": done.set_aside, "rebuilt": done.report.rebuilt, "madeAnew": done.report.is_made_anew,
+            "missing": done.report.missing, "kept": done.report.kept.as_ref().map(|kept| kept.display().to_string()),
         })
     });
     json!({
@@ -84,7 +74,7 @@ fn as_value(spool: &Path, check: &Check, done: Option<&Done>) -> Value {
         "entries": check.entries, "receipts": check.receipts, "setAside": check.set_aside,
         "badRecords": check.bad_records, "badKeys": check.bad_keys, "badPayloads": check.bad_payloads,
         "badPayloadIds": check.bad_payload_ids, "badData": check.bad_data,
-        "damaged": check.damaged, "derivedAgrees": check.derived_agrees, "badMark": check.bad_mark, "lost": lost, "repair": repair,
+        "damaged": check.damaged, "missing": check.missing, "derivedAgrees": check.derived_agrees, "badMark": check.bad_mark, "lost": lost, "repair": repair,
     })
 }
 
@@ -95,15 +85,22 @@ fn words(spool: &Path, check: &Check, done: Option<&Done>) -> String {
         lines.push(format!(
             "repaired: {} records set aside, indices {}",
             done.set_aside,
-            if done.rebuilt { "made anew" } else { "left as they were" }
+            if done.report.rebuilt { "made anew" } else { "left as they were" }
         ));
-        if done.made_anew {
+        if done.report.is_made_anew {
             let kept = done
+                .report
                 .kept
                 .as_ref()
                 .map_or("not kept".to_owned(), |kept| format!("kept in {}", kept.display()));
             lines.push(format!(
                 "the store was made anew of what could be read of it; the damaged one is {kept}"
+            ));
+        }
+        if done.report.missing > 0 {
+            lines.push(format!(
+                "{} messages and receipts were lost with what could not be read",
+                done.report.missing
             ));
         }
     }
@@ -125,6 +122,9 @@ fn words(spool: &Path, check: &Check, done: Option<&Done>) -> String {
     bad(check.bad_records, "records cannot be read", &check.bad_keys);
     bad(check.bad_payloads, "messages have lost their payload", &check.bad_payload_ids);
     bad(check.bad_data, "receipts have lost their replacement", &[]);
+    if check.missing > 0 {
+        lines.push(format!("{} messages and receipts are counted and cannot be read", check.missing));
+    }
     if let Some(lost) = check.lost {
         lines.push(format!("acknowledged and missing: {lost}"));
     }
@@ -133,7 +133,8 @@ fn words(spool: &Path, check: &Check, done: Option<&Done>) -> String {
     }
     if check.damaged {
         lines.push(
-            "a part of the store cannot be read as it was written; the next start makes it anew".to_owned(),
+            "the store is damaged; this is what can be read of it, and the next start makes it anew of that"
+                .to_owned(),
         );
     }
     if !check.derived_agrees {

@@ -282,6 +282,9 @@ pub(super) async fn ready(State(context): State<Arc<Context>>, uri: Uri) -> Answ
         };
         degraded.push(format!("the store was damaged, and was made anew of what could be read of it{kept}"));
     }
+    if report.missing > 0 {
+        degraded.push(format!("{} messages and receipts could not be read, and are gone", report.missing));
+    }
     if context.outbox.has_met_damage() {
         degraded.push(
             "a part of the store cannot be read; a restart of outboxd makes the store anew of the rest"

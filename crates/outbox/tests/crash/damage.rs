@@ -190,7 +190,7 @@ fn quarantine(spool: &Path) -> Result<BTreeSet<String>, String> {
     for file in fs::read_dir(spool.join("quarantine")).into_iter().flatten() {
         let path = file.unwrap().path();
         if path.is_dir() {
-            let salvaged = Offline::salvage(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+            let salvaged = Offline::open(&path).map_err(|error| format!("{}: {error}", path.display()))?;
             let is_read = salvaged.export(|_| Ok::<(), outbox::Error>(()));
             is_read.map_err(|error| format!("{}: {error}", path.display()))?;
         }

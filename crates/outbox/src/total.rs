@@ -1,0 +1,115 @@
+//! The total: how many rows there are, and a sum over all of them. It stands among them and changes with each batch.
+//!
+//! Owns:  a row's share of the sum, how the total follows changes, the row that it stands in.
+//! Never: reads or writes the store, knows what a row means.
+//!
+//! Where a part of the engine's file is gone, the engine may find older rows in its place, each of them whole: no checksum
+//! of a row tells that. The total does.
+
+use serde::{Deserialize, Serialize};
+
+use crate::keys;
+use crate::record::{self, RecordError};
+
+/// Of all rows but its own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Total {
+    pub(crate) rows: u64,
+    sum: u64,
+}
+
+impl Total {
+    /// Counts a row.
+    pub(crate) fn add(&mut self, key: &[u8], value: &[u8]) {
+        if key != keys::TOTAL {
+            self.rows = self.rows.wrapping_add(1);
+            self.sum = self.sum.wrapping_add(share(key, value));
+        }
+    }
+
+    /// Counts it no more.
+    pub(crate) fn take(&mut self, key: &[u8], value: &[u8]) {
+        if key != keys::TOTAL {
+            self.rows = self.rows.wrapping_sub(1);
+            self.sum = self.sum.wrapping_sub(share(key, value));
+        }
+    }
+
+    /// Follows the change of a row.
+    pub(crate) fn change(&mut self, key: &[u8], old: Option<&[u8]>, new: Option<&[u8]>) {
+        if let Some(old) = old {
+            self.take(key, old);
+        }
+        if let Some(new) = new {
+            self.add(key, new);
+        }
+    }
+
+    /// The value of its row.
+    pub(crate) fn to_row(self) -> Result<Vec<u8>, RecordError> {
+        record::encode(keys::TOTAL, &self)
+    }
+
+    /// The total in its row.
+    pub(crate) fn of_row(bytes: &[u8]) -> Result<Self, RecordError> {
+        record::decode(keys::TOTAL, bytes)
+    }
+}
+
+/// Sums do not depend on the order of rows. The checksum's bits are spread, so that what two rows gain and lose does not
+/// cancel out.
+fn share(key: &[u8], value: &[u8]) -> u64 {
+    let mut sum = crc32fast::Hasher::new();
+    sum.update(&(key.len() as u64).to_le_bytes());
+    sum.update(key);
+    sum.update(value);
+    spread(u64::from(sum.finalize()) | (value.len() as u64) << 32)
+}
+
+/// Each bit that goes in changes about half of those that come out; no two numbers become the same (the constants are those of
+/// SplitMix64).
+const fn spread(number: u64) -> u64 {
+    let number = (number ^ (number >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let number = (number ^ (number >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    number ^ (number >> 31)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(rows: &[(&[u8], &[u8])]) -> Total {
+        let mut total = Total::default();
+        rows.iter().for_each(|(key, value)| total.add(key, value));
+        total
+    }
+
+    #[test]
+    fn a_total_is_that_of_its_rows_however_they_came() {
+        let mut total = of(&[(b"b", b"old"), (b"c", b"3")]);
+        total.change(b"b", Some(b"old"), Some(b"2"));
+        total.change(b"c", Some(b"3"), None);
+        total.change(b"a", None, Some(b"1"));
+        assert_eq!(total, of(&[(b"a", b"1"), (b"b", b"2")]));
+        assert_eq!(Total::of_row(&total.to_row().unwrap()), Ok(total));
+    }
+
+    #[test]
+    fn a_row_that_is_missing_another_or_older_makes_a_difference() {
+        let total = of(&[(b"a", b"1"), (b"b", b"2")]);
+        let others: [&[(&[u8], &[u8])]; 6] = [
+            &[(b"a", b"1")],
+            &[(b"a", b"1"), (b"b", b"1")],
+            &[(b"a", b"2"), (b"b", b"1")],
+            &[(b"a1", b""), (b"b", b"2")],
+            &[(b"a", b"1"), (b"b", b"2"), (b"c", b"")],
+            &[(b"a", b"1"), (b"b", b"2"), (b"b", b"2")],
+        ];
+        others.iter().for_each(|other| assert_ne!(of(other), total, "{other:?}"));
+        assert_eq!(
+            of(&[(keys::TOTAL, b"9"), (b"a", b"1"), (b"b", b"2")]),
+            total,
+            "its own row is none of them"
+        );
+    }
+}
