@@ -9,7 +9,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::at_hand::{AtHand, Found, Replaced};
-use crate::engine::{Batch, Engine, Row};
+use crate::engine::{Batch, Engine, Row, Write};
 pub(crate) use crate::engine::{
     Bytes, DiskError, Sizes, forget_cached, io_error, is_full, panic_text, sync_path,
 };
@@ -19,6 +19,7 @@ use crate::leaf::{Change, Leaf};
 use crate::leaves::ByWriter;
 use crate::limits::COPY_PART_BYTES;
 use crate::salvage::{Log, Salvaged};
+use crate::total::Share;
 use crate::{record, verify};
 
 /// Rows to write (`Some`) and to remove (`None`).
@@ -127,15 +128,19 @@ impl Disk {
         let mut left = writes.iter().peekable();
         while let Some((key, value)) = left.next() {
             let Some(max) = keys::leaf_size(key) else {
-                batch.insert(key.clone(), value.clone());
+                batch.insert(key.clone(), Write::of(key, value.clone()));
                 continue;
             };
             let (found, end) = at_hand.leaf_and_end(key)?;
+            let mut old = found.leaf.share;
             if found.leaf.len() == 0
                 && let Some(unread) = self.engine.get(&found.own_key)?
             {
                 // It is about to be written anew: what could not be read is kept.
-                batch.insert(keys::set_aside_leaf(&found.own_key), Some(unread));
+                old = Some(Share::of(&found.own_key, &unread));
+                let kept = keys::set_aside_leaf(&found.own_key);
+                let write = Write::of(&kept, Some(unread));
+                batch.insert(kept, write);
             }
             let mut changes: Vec<Change<'_>> = vec![(key, value.as_deref())];
             while let Some((key, value)) = left.next_if(|(key, _)| ***key < *end) {
@@ -145,13 +150,17 @@ impl Disk {
             let mut own_key = found.own_key.clone();
             let mut parts = Vec::new();
             if leaf.len() == 0 {
-                batch.insert(own_key.to_vec(), None);
+                batch.insert(own_key.to_vec(), Write::of(&own_key, None).in_place_of(old));
             } else {
-                for part in leaf.divided(max, appends) {
+                for mut part in leaf.divided(max, appends) {
                     if let (false, Some(first)) = (parts.is_empty(), part.first_key()) {
                         own_key = first.into();
                     }
-                    batch.insert(own_key.to_vec(), Some(part.bytes(&own_key).into()));
+                    // Only the first has the place of the old one.
+                    let write =
+                        Write::of(&own_key, Some(part.bytes(&own_key).into())).in_place_of(old.take());
+                    part.share = write.share();
+                    batch.insert(own_key.to_vec(), write);
                     parts.push((own_key.clone(), part));
                 }
             }
@@ -180,7 +189,7 @@ impl Disk {
             let Salvaged { key, value, may_be_old, .. } = row;
             let value = if may_be_old || all_may_be_old { verify::doubt(key, value) } else { value };
             bytes += key.len() + value.len();
-            batch.insert(key.to_vec(), Some(value.into()));
+            batch.insert(key.to_vec(), Write::of(key, Some(value.into())));
             if bytes < COPY_PART_BYTES && !is_last {
                 return Ok(());
             }
@@ -250,8 +259,10 @@ impl Disk {
         for own_key in own_keys {
             let Some(bytes) = self.engine.get(own_key)? else { continue };
             if Leaf::read(own_key, &bytes).is_err() {
-                batch.insert(keys::set_aside_leaf(own_key), Some(bytes));
-                batch.insert(own_key.clone(), None);
+                let kept = keys::set_aside_leaf(own_key);
+                let write = Write::of(&kept, Some(bytes));
+                batch.insert(kept, write);
+                batch.insert(own_key.clone(), Write::of(own_key, None));
             }
         }
         self.leaves_at_hand().clear();
@@ -294,7 +305,11 @@ impl Disk {
     #[cfg(test)]
     pub(crate) fn write_raw(&self, rows: Vec<(Vec<u8>, Vec<u8>)>) {
         self.leaves_at_hand().clear();
-        self.engine.commit(rows.into_iter().map(|(key, value)| (key, Some(value.into()))).collect()).unwrap();
+        let write = |(key, value): (Vec<u8>, Vec<u8>)| {
+            let write = Write::of(&key, Some(value.into()));
+            (key, write)
+        };
+        self.engine.commit(rows.into_iter().map(write).collect()).unwrap();
     }
 
     /// Bytes of the store's main file.

@@ -24,7 +24,7 @@ use crate::limits::{
 };
 use crate::reserve::Reserve;
 use crate::salvage::{self, Log, Range};
-use crate::total::Total;
+use crate::total::{Share, Total};
 use crate::watch::Watch;
 use crate::{crash, keys};
 
@@ -34,8 +34,34 @@ pub(crate) type Bytes = sled::IVec;
 /// A row.
 pub(crate) type Row = (Bytes, Bytes);
 
-/// Rows to write (`Some`) and to remove (`None`).
-pub(crate) type Batch = BTreeMap<Vec<u8>, Option<Bytes>>;
+/// What becomes of rows.
+pub(crate) type Batch = BTreeMap<Vec<u8>, Write>;
+
+/// What becomes of a row.
+#[derive(Clone)]
+pub(crate) struct Write {
+    /// `None` for one that goes.
+    new: Option<(Bytes, Share)>,
+    /// Its share in the total until now, where that is known: then it need not be read.
+    old: Option<Option<Share>>,
+}
+
+impl Write {
+    /// The row is written, or goes.
+    pub(crate) fn of(key: &[u8], new: Option<Bytes>) -> Self {
+        Self { new: new.map(|new| (new.clone(), Share::of(key, &new))), old: None }
+    }
+
+    /// The row had this share until now, or was not there.
+    pub(crate) fn in_place_of(self, old: Option<Share>) -> Self {
+        Self { old: Some(old), ..self }
+    }
+
+    /// The row's share from now on.
+    pub(crate) fn share(&self) -> Option<Share> {
+        self.new.as_ref().map(|(_, share)| *share)
+    }
+}
 
 /// A failure of the storage engine, in its words.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -267,7 +293,7 @@ impl Engine {
         let mut total = stored.unwrap_or_default();
         if stored.is_none() {
             self.scan(Bound::Unbounded, |key, value| {
-                total.add(&key, &value);
+                total.add_row(&key, &value);
                 true
             })?;
         }
@@ -306,7 +332,7 @@ impl Engine {
         let (mut bytes, mut last) = (0, None);
         self.scan(bound_of(&from), |key, value| {
             bytes += key.len() + value.len();
-            total.add(&key, &value);
+            total.add_row(&key, &value);
             last = Some(key);
             bytes < bytes_max
         })?;
@@ -457,7 +483,7 @@ impl Engine {
     /// Applies all rows as one batch, with the total behind it, and returns once they are on the drive.
     pub(crate) fn commit(&self, mut rows: Batch) -> Result<(), DiskError> {
         let bytes: usize =
-            rows.iter().map(|(key, value)| key.len() + value.as_ref().map_or(0, |v| v.len())).sum();
+            rows.iter().map(|(key, write)| key.len() + write.new.as_ref().map_or(0, |(v, _)| v.len())).sum();
         self.written_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
         self.with(|files| {
             #[cfg(test)]
@@ -518,7 +544,7 @@ impl Engine {
                 return false;
             }
             bytes += key.len() + value.len();
-            rows.insert(key.to_vec(), Some(value));
+            rows.insert(key.to_vec(), Write::of(&key, Some(value)));
             true
         })?;
         *from = rows.last_key_value().map_or(start, |(key, _)| Bound::Excluded(key.clone()));
@@ -578,16 +604,18 @@ impl Totals {
         let Self { mut total, ref look, .. } = *self;
         let mut look = look.clone();
         rows.remove(keys::TOTAL);
-        for (key, new) in rows.iter() {
-            let old = files.db()?.get(key).map_err(engine)?;
-            let (old, new) = (old.as_deref(), new.as_deref());
-            total.change(key, old, new);
+        for (key, write) in rows.iter() {
+            let old = match write.old {
+                Some(old) => old,
+                None => files.db()?.get(key).map_err(engine)?.map(|old| Share::of(key, &old)),
+            };
+            total.change(old, write.share());
             if let Some(look) = look.as_mut().filter(|look| look.has_passed(key)) {
-                look.total.change(key, old, new);
+                look.total.change(old, write.share());
             }
         }
         let row = total.to_row().map_err(|error| DiskError::new(error.to_string()))?;
-        rows.insert(keys::TOTAL.to_vec(), Some(row.into()));
+        rows.insert(keys::TOTAL.to_vec(), Write::of(keys::TOTAL, Some(row.into())));
         Ok(Self { total, is_stored: true, look })
     }
 }
@@ -606,9 +634,9 @@ fn nudge(db: &sled::Db) {
 
 fn batch_of(rows: &Batch) -> sled::Batch {
     let mut batch = sled::Batch::default();
-    for (key, value) in rows {
-        match value {
-            Some(value) => batch.insert(key.as_slice(), value),
+    for (key, write) in rows {
+        match &write.new {
+            Some((value, _)) => batch.insert(key.as_slice(), value),
             None => batch.remove(key.as_slice()),
         }
     }
@@ -755,7 +783,7 @@ mod tests {
     fn a_damaged_conf_keeps_nobody_from_the_rows() {
         let dir = tempfile::tempdir().unwrap();
         let open = || Engine::open(dir.path(), SMALL);
-        let rows = Batch::from([(b"a".to_vec(), Some(b"1".as_slice().into()))]);
+        let rows = Batch::from([(b"a".to_vec(), Write::of(b"a", Some(b"1".as_slice().into())))]);
         open().unwrap().commit(rows.clone()).unwrap();
         let conf = std::fs::read(dir.path().join("conf")).unwrap();
         for damaged in [b"nonsense".to_vec(), conf[..conf.len() / 2].to_vec(), vec![0; conf.len()]] {
@@ -779,7 +807,7 @@ mod tests {
     fn nothing_is_committed_after_a_sync_that_failed_behind_a_read() {
         let dir = tempfile::tempdir().unwrap();
         let engine = Engine::open(dir.path(), SMALL).unwrap();
-        let rows = Batch::from([(b"a".to_vec(), Some(b"1".as_slice().into()))]);
+        let rows = Batch::from([(b"a".to_vec(), Write::of(b"a", Some(b"1".as_slice().into())))]);
         engine.commit(rows.clone()).unwrap();
         let failed = DiskError::new("sync: the drive is gone");
         *engine.broken() = Some(failed.clone());

@@ -266,8 +266,8 @@ fn every_record_is_written_and_read_as_it_was_pinned() {
     pin(&mut text, "payload", &payload);
     pin(&mut text, "event", &event());
     let mut total = Total::default();
-    total.add(b"a", b"1");
-    total.add(b"b", b"2");
+    total.add_row(b"a", b"1");
+    total.add_row(b"b", b"2");
     pin(&mut text, "total", &total);
     println!("{text}");
     assert!(text == GOLDEN, "tests/golden/records-v1.txt is not what is printed above");

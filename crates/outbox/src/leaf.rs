@@ -16,6 +16,7 @@
 //! ```
 
 use crate::disk::Bytes;
+use crate::total::Share;
 
 /// The only layout there is.
 const VERSION: u8 = 1;
@@ -40,6 +41,8 @@ pub(crate) struct Leaf {
     /// Keys and values, one after the other.
     text: Vec<u8>,
     places: Vec<Place>,
+    /// In the total, of the bytes that stand in the store; `None` where it does not stand there, or not like this.
+    pub(crate) share: Option<Share>,
 }
 
 /// A leaf's bytes are not those that were written, or not of this layout.
@@ -61,7 +64,8 @@ impl Leaf {
         if head[..4] != checksum(own_key, head[4], body).to_le_bytes() || head[4] != VERSION {
             return Err(Damaged);
         }
-        let mut leaf = Self { text: Vec::with_capacity(body.len() * 2), places: Vec::new() };
+        let share = Some(Share::of(own_key, bytes));
+        let mut leaf = Self { text: Vec::with_capacity(body.len() * 2), places: Vec::new(), share };
         let mut rest = body;
         while !rest.is_empty() {
             rest = leaf.read_row(own_key, rest).ok_or(Damaged)?;
@@ -159,8 +163,11 @@ impl Leaf {
             .map(|(key, value)| value.map_or(0, |value| key.len() + value.len()))
             .sum::<usize>();
         let rows = self.len() + changes.len();
-        let mut new =
-            Self { text: Vec::with_capacity(self.text.len() + added), places: Vec::with_capacity(rows) };
+        let mut new = Self {
+            text: Vec::with_capacity(self.text.len() + added),
+            places: Vec::with_capacity(rows),
+            share: None,
+        };
         let mut old = self.rows_from(0).peekable();
         let mut appends = true;
         for (key, value) in changes {
@@ -202,7 +209,8 @@ impl Leaf {
 
     fn part(&self, places: &[Place]) -> Self {
         let bytes = places.iter().map(|place| place.key + place.value).sum();
-        let mut part = Self { text: Vec::with_capacity(bytes), places: Vec::with_capacity(places.len()) };
+        let mut part =
+            Self { text: Vec::with_capacity(bytes), places: Vec::with_capacity(places.len()), share: None };
         for place in places {
             let (key, value) = self.row(*place);
             part.push(key, value);

@@ -140,7 +140,7 @@ impl Log {
         let mut total = Total::default();
         for row in self.rows() {
             let row = row?;
-            total.add(row.key, &row.value);
+            total.add_row(row.key, &row.value);
         }
         Ok(total != stored)
     }

@@ -18,30 +18,37 @@ pub(crate) struct Total {
     sum: u64,
 }
 
+/// What a row adds to the sum.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Share(u64);
+
 impl Total {
     /// Counts a row.
-    pub(crate) fn add(&mut self, key: &[u8], value: &[u8]) {
-        if key != keys::TOTAL {
-            self.rows = self.rows.wrapping_add(1);
-            self.sum = self.sum.wrapping_add(share(key, value));
-        }
+    pub(crate) fn add(&mut self, Share(share): Share) {
+        self.rows = self.rows.wrapping_add(1);
+        self.sum = self.sum.wrapping_add(share);
     }
 
     /// Counts it no more.
-    pub(crate) fn take(&mut self, key: &[u8], value: &[u8]) {
-        if key != keys::TOTAL {
-            self.rows = self.rows.wrapping_sub(1);
-            self.sum = self.sum.wrapping_sub(share(key, value));
-        }
+    fn take(&mut self, Share(share): Share) {
+        self.rows = self.rows.wrapping_sub(1);
+        self.sum = self.sum.wrapping_sub(share);
     }
 
     /// Follows the change of a row.
-    pub(crate) fn change(&mut self, key: &[u8], old: Option<&[u8]>, new: Option<&[u8]>) {
+    pub(crate) fn change(&mut self, old: Option<Share>, new: Option<Share>) {
         if let Some(old) = old {
-            self.take(key, old);
+            self.take(old);
         }
         if let Some(new) = new {
-            self.add(key, new);
+            self.add(new);
+        }
+    }
+
+    /// Counts a row that was read; not its own.
+    pub(crate) fn add_row(&mut self, key: &[u8], value: &[u8]) {
+        if key != keys::TOTAL {
+            self.add(Share::of(key, value));
         }
     }
 
@@ -56,14 +63,16 @@ impl Total {
     }
 }
 
-/// Sums do not depend on the order of rows. The checksum's bits are spread, so that what two rows gain and lose does not
-/// cancel out.
-fn share(key: &[u8], value: &[u8]) -> u64 {
-    let mut sum = crc32fast::Hasher::new();
-    sum.update(&(key.len() as u64).to_le_bytes());
-    sum.update(key);
-    sum.update(value);
-    spread(u64::from(sum.finalize()) | (value.len() as u64) << 32)
+impl Share {
+    /// Sums do not depend on the order of rows. The checksum's bits are spread, so that what two rows gain and lose does not
+    /// cancel out.
+    pub(crate) fn of(key: &[u8], value: &[u8]) -> Self {
+        let mut sum = crc32fast::Hasher::new();
+        sum.update(&(key.len() as u64).to_le_bytes());
+        sum.update(key);
+        sum.update(value);
+        Self(spread(u64::from(sum.finalize()) | (value.len() as u64) << 32))
+    }
 }
 
 /// Each bit that goes in changes about half of those that come out; no two numbers become the same (the constants are those of
@@ -80,16 +89,17 @@ mod tests {
 
     fn of(rows: &[(&[u8], &[u8])]) -> Total {
         let mut total = Total::default();
-        rows.iter().for_each(|(key, value)| total.add(key, value));
+        rows.iter().for_each(|(key, value)| total.add_row(key, value));
         total
     }
 
     #[test]
     fn a_total_is_that_of_its_rows_however_they_came() {
         let mut total = of(&[(b"b", b"old"), (b"c", b"3")]);
-        total.change(b"b", Some(b"old"), Some(b"2"));
-        total.change(b"c", Some(b"3"), None);
-        total.change(b"a", None, Some(b"1"));
+        let share = |key: &[u8], value: &[u8]| Some(Share::of(key, value));
+        total.change(share(b"b", b"old"), share(b"b", b"2"));
+        total.change(share(b"c", b"3"), None);
+        total.change(None, share(b"a", b"1"));
         assert_eq!(total, of(&[(b"a", b"1"), (b"b", b"2")]));
         assert_eq!(Total::of_row(&total.to_row().unwrap()), Ok(total));
     }

@@ -398,7 +398,11 @@ fn a_store_that_has_lost_everything_says_so() {
     let all = Some(Lost { from_seq: 1, next_seq: next, from_event: 1, next_event });
     {
         let disk = Disk::open(&dir.path().join("store"), crate::engine::Sizes::WITHOUT_RESERVE).unwrap();
-        let gone = disk.raw_rows(b"").into_iter().map(|(key, _)| (key, None)).collect();
+        let gone = disk
+            .raw_rows(b"")
+            .into_iter()
+            .map(|(key, _)| (key.clone(), crate::engine::Write::of(&key, None)))
+            .collect();
         disk.engine.commit(gone).unwrap();
     }
     assert_eq!(crate::Offline::open(dir.path()).unwrap().check().unwrap().lost, all);
