@@ -191,6 +191,8 @@ pub(crate) enum Looked {
     Right,
     /// Some are missing, or older than they should be.
     Wrong,
+    /// The store was opened again meanwhile.
+    Interrupted,
 }
 
 /// A copy that is being made of everything.
@@ -311,13 +313,7 @@ impl Engine {
             return Ok(None);
         }
         self.begin_look();
-        loop {
-            match self.look_on(usize::MAX)? {
-                Looked::Partly => {}
-                Looked::Right => return Ok(Some(true)),
-                Looked::Wrong => return Ok(Some(false)),
-            }
-        }
+        Ok(Some(self.look_on(usize::MAX)? == Looked::Right))
     }
 
     /// Begins a look through all rows. What is committed meanwhile is followed.
@@ -328,7 +324,7 @@ impl Engine {
     /// Looks at the next rows, of about so many bytes. Nothing may be committed while it does.
     pub(crate) fn look_on(&self, bytes_max: usize) -> Result<Looked, DiskError> {
         let look = self.totals().look.take();
-        let Some(Look { from, mut total }) = look else { return Ok(Looked::Right) };
+        let Some(Look { from, mut total }) = look else { return Ok(Looked::Interrupted) };
         let (mut bytes, mut last) = (0, None);
         self.scan(bound_of(&from), |key, value| {
             bytes += key.len() + value.len();
@@ -346,7 +342,7 @@ impl Engine {
         if total == totals.total {
             return Ok(Looked::Right);
         }
-        self.has_met_damage.store(true, Ordering::Relaxed);
+        self.meet_damage();
         Ok(Looked::Wrong)
     }
 
@@ -354,6 +350,22 @@ impl Engine {
     #[cfg(test)]
     pub(crate) fn have_room_for(&self, commits: u64) {
         self.room_for.store(commits, Ordering::Relaxed);
+    }
+
+    /// Changes a row as damage would: the first one from a key on.
+    #[cfg(test)]
+    pub(crate) fn write_past_the_total(&self, from: &[u8], value: Option<&[u8]>) {
+        let (key, _) = self.first(Bound::Included(from)).unwrap().unwrap();
+        self.with(|files| {
+            let db = files.db()?;
+            match value {
+                Some(value) => db.insert(key, value),
+                None => db.remove(key),
+            }
+            .map_err(engine)?;
+            files.sync(&self.dir)
+        })
+        .unwrap();
     }
 
     #[cfg(test)]
@@ -375,7 +387,7 @@ impl Engine {
         match &*self.files.read().unwrap_or_else(PoisonError::into_inner) {
             Some(files) => work(files).inspect_err(|error| {
                 if error.is_damage {
-                    self.has_met_damage.store(true, Ordering::Relaxed);
+                    self.meet_damage();
                 }
             }),
             None => Err(DiskError::new("the store could not be opened again")),
@@ -387,7 +399,12 @@ impl Engine {
         self.has_met_damage.load(Ordering::Relaxed)
     }
 
-    /// The same for a read.
+    /// Something was read that is not what was written.
+    pub(crate) fn meet_damage(&self) {
+        self.has_met_damage.store(true, Ordering::Relaxed);
+    }
+
+    /// Reads with `work`; what reads have written is made durable now and then.
     fn read<T>(&self, work: impl FnOnce(&Files) -> Result<T, DiskError>) -> Result<T, DiskError> {
         self.with(|files| {
             let answer = work(files)?;

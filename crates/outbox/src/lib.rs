@@ -54,6 +54,7 @@ mod leaves;
 mod lifecycle;
 pub mod limits;
 mod list;
+mod looker;
 mod names;
 mod notice;
 mod numbers;

@@ -101,6 +101,15 @@ pub const SCAN_BYTES_MAX: u64 = 256 * 1024 * 1024;
 /// engine would have waited for the drive.
 pub const SCAN_TAIL_BYTES_MAX: u64 = 2 * 1024 * 1024 * 1024;
 
+/// How often all rows are read while the store is open: rot that is a day old is told before its copies elsewhere are gone.
+pub const LOOK_EVERY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Bytes of rows that are read at a time: others wait for one part, some milliseconds.
+pub const LOOK_PART_BYTES: usize = 512 * 1024;
+
+/// The time between two parts: a GiB takes half an hour, a thousandth of a core, and one wake-up a second.
+pub const LOOK_PAUSE: Duration = Duration::from_secs(1);
+
 /// Places of a segment at which the one bit is looked for that may have flipped: each costs as much as some hundred checksums, and
 /// where there are more, it is no bits that have flipped.
 pub const RIGHTED_MAX: usize = 32;

@@ -15,6 +15,7 @@ use crate::error::{Error, OpenError, Result};
 use crate::events::{self, EventPage};
 use crate::limits::{INLINE_BYTES_MAX, LIST_SCAN_MAX, SEGMENT_BYTES, SEGMENT_BYTES_BY_HAND};
 use crate::list::{self, Filter, Matching, Page};
+use crate::looker::Looker;
 use crate::outcome::Report;
 use crate::rewrite::Compacted;
 use crate::spool::{Opened, Spool};
@@ -38,6 +39,7 @@ pub struct Outbox {
 struct Inner {
     shared: Arc<Shared>,
     writer: Writer,
+    looker: Looker,
     report: OpenReport,
 }
 
@@ -104,6 +106,7 @@ impl Drop for Inner {
     fn drop(&mut self) {
         // By hand, only what was asked for is done.
         if matches!(self.shared.committer, Committer::Thread) {
+            self.looker.stop();
             self.writer.stop(&self.shared);
         }
     }
@@ -198,12 +201,22 @@ impl Outbox {
             is_made_anew,
             kept,
         };
-        Ok(Self { inner: Arc::new(Inner { shared, writer, report }) })
+        let looker = match shared.committer {
+            Committer::Thread => Looker::start(&shared, is_looked_through),
+            Committer::ByHand { .. } => Ok(Looker::idle()),
+        };
+        let looker = looker.map_err(crate::disk::io_error("starting the looker of", &path))?;
+        Ok(Self { inner: Arc::new(Inner { shared, writer, looker, report }) })
     }
 
     #[cfg(test)]
     pub(crate) fn disk(&self) -> &Disk {
         &self.inner.shared.disk
+    }
+
+    #[cfg(test)]
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.inner.shared
     }
 
     /// What the open found and did.
@@ -239,6 +252,7 @@ impl Outbox {
 
     /// Carries out what is queued and closes the spool in order. Verbs that come later are refused.
     pub fn close(&self) {
+        self.inner.looker.stop();
         self.inner.writer.stop(&self.inner.shared);
     }
 

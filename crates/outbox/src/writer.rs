@@ -791,6 +791,7 @@ fn set_aside(shared: &Shared, damaged: &[Vec<u8>]) -> Result<()> {
         }
         Ok(())
     })?;
+    let _nobody_reads = shared.exclusive().unwrap_or_else(PoisonError::into_inner);
     crash::around("mend", || shared.disk.set_aside_leaves(damaged)).map_err(|error| shared.fail_by(error))
 }
 
