@@ -297,6 +297,11 @@ async fn a_damaged_mark_keeps_a_daemon_out_and_nothing_from_being_saved() {
         daemon.start_again().await;
         daemon.kill9().await;
     }
+    // The same where the store is damaged, too.
+    overwrite_some(&daemon.place.spool);
+    std::fs::write(daemon.place.spool.join("format"), "").unwrap();
+    let repaired = outboxd(&["fsck", "--repair", &spool], "").await;
+    assert!(repaired.code == Some(0) && repaired.out.contains("was made anew"), "{repaired:?}");
     std::fs::write(daemon.place.spool.join("format"), "outbox spool 2\n").unwrap();
     for command in [vec!["fsck", &spool], vec!["fsck", "--repair", &spool], vec!["export", &spool]] {
         let refused = outboxd(&command, "").await;
@@ -343,11 +348,15 @@ async fn what_stands_behind_damage_is_there_after_the_next_start() {
     };
     let checked = fsck().await;
     assert_eq!(checked.code, Some(1), "{checked:?}");
-    assert!(checked.out.contains("a part of the store cannot be read as it was written"), "{checked:?}");
+    assert!(checked.out.contains("the store is damaged; this is what can be read of it"), "{checked:?}");
     let exported = export(&spool).await;
     assert_eq!(exported.code, Some(1), "{}", exported.err);
     assert!(exported.err.contains("the store is damaged"), "{}", exported.err);
     let saved = by_id(&exported);
+    let checked = outboxd(&["fsck", "--json", spool.to_str().unwrap()], "").await;
+    let checked: Value = serde_json::from_str(&checked.out).unwrap();
+    assert_eq!(checked["entries"], saved.len(), "what a start would make of it: {checked}");
+    assert_eq!((&checked["missing"], &checked["lost"]), (&json!(MESSAGES - saved.len()), &Value::Null));
     assert!(saved.len() + 20 > MESSAGES, "a message of the log is lost, and the rows in it: {}", saved.len());
     daemon.start_again().await;
     // Where the damage met payloads, the export says that these messages have none, and a start sets them aside.
@@ -364,6 +373,9 @@ async fn what_stands_behind_damage_is_there_after_the_next_start() {
     let says_so = daemon.client.status().await.unwrap().spool.quarantined >= without.len() as u64;
     assert!(says_so, "{} messages without payload", without.len());
     let degraded = daemon.get("/v1/health/ready").await.json()["degraded"].to_string();
+    let missing = MESSAGES - (saved.len() - without.len());
+    let is_counted = degraded.contains(&format!("{missing} messages and receipts cannot be read any more"));
+    assert!(is_counted == (missing > 0), "{missing} are missing: {degraded}");
     let kept = "the damaged one is kept in ";
     let at = degraded.find(kept).unwrap_or_else(|| panic!("{degraded}")) + kept.len();
     let kept = PathBuf::from(degraded[at..].split('"').next().unwrap());

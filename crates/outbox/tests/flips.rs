@@ -489,32 +489,84 @@ fn a_stop_leaves_a_damaged_log_to_the_next_start() {
 /// As much as a segment of the log has.
 const SEGMENT_BYTES: usize = 8 * 1024 * 1024;
 
-#[test]
-fn a_segment_that_is_gone_costs_no_more_than_what_stood_in_it() {
-    const ACCEPTED: usize = 12_000;
-    let ([(_, files, _), ..], ()) = lives(|outbox| {
-        assert!(outbox.submit_many((0..ACCEPTED).map(one_of_many)).iter().all(Result::is_ok));
-    });
+/// What becomes of a segment: its number in the file, and its content.
+type OfSegment<'a> = &'a (dyn Fn(usize, &mut [u8]) + Sync);
+
+/// Of each segment for itself: how many messages are wrong where this became of it, and whether that is said.
+fn with_each_segment(
+    files: &Files,
+    becomes: OfSegment<'_>,
+    wrong_in: &(dyn Fn(&Outbox) -> usize + Sync),
+) -> Vec<(usize, bool)> {
     let db = Path::new("store/db");
     let segments = files[db].len().div_ceil(SEGMENT_BYTES);
     assert!(segments > 3, "{segments} segments");
-    let missing = in_parallel(segments, |number| {
+    in_parallel(segments, |number| {
         let mut files = files.clone();
         let content = files.get_mut(db).unwrap();
         let end = content.len().min((number + 1) * SEGMENT_BYTES);
-        content[number * SEGMENT_BYTES..end].fill(0);
+        becomes(number, &mut content[number * SEGMENT_BYTES..end]);
         let root = scratch();
         write(root.path(), &files);
         let outbox = Outbox::open(config(root.path())).unwrap();
-        let is_there = |number: &usize| outbox.get(&one_of_many(*number).msg_id).is_ok();
-        let missing = ACCEPTED - (0..ACCEPTED).filter(is_there).count();
+        let wrong = wrong_in(&outbox);
         let report = outbox.report();
-        (missing, report.is_made_anew || report.lost.is_some() || outbox.counters().quarantined > 0)
+        (wrong, report.is_made_anew || report.lost.is_some() || outbox.counters().quarantined > 0)
+    })
+}
+
+#[test]
+fn a_segment_that_is_gone_costs_no_more_than_what_stood_in_it() {
+    const ACCEPTED: usize = 12_000;
+    let (lives, ()) = lives(|outbox| {
+        assert!(outbox.submit_many((0..ACCEPTED).map(one_of_many)).iter().all(Result::is_ok));
     });
-    let silent = missing.iter().filter(|(missing, is_said)| *missing > 0 && !is_said).count();
-    println!("one of {segments} segments is gone; missing, and whether that is said: {missing:?}");
-    assert!(missing.iter().all(|(missing, _)| *missing < ACCEPTED / 2), "{missing:?}");
-    assert_eq!(silent, 0, "not said: {missing:?}");
+    let missing_in = |outbox: &Outbox| {
+        (0..ACCEPTED).filter(|number| outbox.get(&one_of_many(*number).msg_id).is_err()).count()
+    };
+    let [(_, killed, _), _, _, _, (_, cut_off_later, _)] = &lives;
+    for (end, files) in [("killed at once", killed), ("cut off later", cut_off_later)] {
+        let missing = with_each_segment(files, &|_, segment| segment.fill(0), &missing_in);
+        println!("{end}, one segment is gone; missing, and whether that is said: {missing:?}");
+        assert!(missing.iter().all(|(missing, _)| *missing < ACCEPTED / 2), "{end}: {missing:?}");
+        assert!(missing.iter().all(|(missing, is_said)| *missing == 0 || *is_said), "{end}: {missing:?}");
+    }
+}
+
+#[test]
+fn a_segment_that_is_as_it_was_before_is_told() {
+    const HELD: usize = 6_000;
+    let mut earlier = Vec::new();
+    let ([(_, files, _), ..], ()) = lives(|outbox| {
+        let id = |number: usize| one_of_many(number).msg_id;
+        assert!(outbox.submit_many((0..HELD).map(one_of_many)).iter().all(Result::is_ok));
+        for part in 0..6 {
+            earlier.push(std::fs::read(outbox.config().path.join("store/db")).unwrap());
+            let numbers = (0..HELD).filter(|number| number % 6 == part);
+            let held: Vec<_> = numbers.map(|number| outbox.hold(id(number), None)).collect();
+            assert!(held.into_iter().map(outbox::Ticket::wait).all(|view| view.is_ok()));
+        }
+    });
+    let wrong_in = |outbox: &Outbox| {
+        let is_held = |number: &usize| {
+            matches!(outbox.get(&one_of_many(*number).msg_id), Ok(Message::Entry(view))
+                if view.state == outbox::State::Held)
+        };
+        HELD - (0..HELD).filter(is_held).count()
+    };
+    let mut all = Vec::new();
+    for before in &earlier {
+        let become_as_before = |number: usize, segment: &mut [u8]| {
+            let before = before.get(number * SEGMENT_BYTES..).unwrap_or_default();
+            let same = before.len().min(segment.len());
+            segment[..same].copy_from_slice(&before[..same]);
+            segment[same..].fill(0);
+        };
+        all.extend(with_each_segment(&files, &become_as_before, &wrong_in));
+    }
+    println!("one segment is as it was before; wrong, and whether that is said: {all:?}");
+    assert!(all.iter().any(|(wrong, _)| *wrong > 0), "none of them made a difference");
+    assert!(all.iter().all(|(wrong, is_said)| *wrong == 0 || *is_said), "{all:?}");
 }
 
 #[test]
@@ -545,9 +597,12 @@ fn damage_that_is_met_at_work_is_told_and_left_to_the_next_start() {
     assert!(!spool.join("check").exists());
 }
 
-/// A life, ended by a kill behind its last answer, which no seal knows, and by a cut of the power some time later; each with what
-/// must be noticed then, wherever it happens.
-fn lives<A>(life: impl FnOnce(&Outbox) -> A) -> ([(&'static str, Files, Harm); 3], A) {
+/// How a life ended, what lay there then, and what must be noticed wherever it happens to that.
+type Ended = (&'static str, Files, Harm);
+
+/// A life, ended by a kill behind its last answer, by a cut of the power at the same moment, which no seal knows, and by one some
+/// time later.
+fn lives<A>(life: impl FnOnce(&Outbox) -> A) -> ([Ended; 5], A) {
     let root = scratch();
     let path = root.path().join("spool");
     let outbox = Outbox::open(config(&path)).unwrap();
@@ -558,23 +613,24 @@ fn lives<A>(life: impl FnOnce(&Outbox) -> A) -> ([(&'static str, Files, Harm); 3
         files.remove(Path::new("clean"));
         files
     };
-    let unsealed = as_it_lies();
+    let killed = as_it_lies();
+    let mut cut = killed.clone();
+    assert!(cut.remove(Path::new("seal.last")).is_some());
     outbox.close();
-    let sealed = as_it_lies();
+    let mut sealed = as_it_lies();
+    sealed.remove(Path::new("seal.last"));
     let lives = [
-        ("killed at once, a bit flipped", unsealed, flip as Harm),
-        ("cut off, a bit flipped", sealed.clone(), flip),
-        ("cut off, 16 bytes overwritten", sealed, smash),
+        ("killed at once, a bit flipped", killed.clone(), flip as Harm),
+        ("killed at once, 16 bytes overwritten", killed, smash),
+        ("cut off at once, a bit flipped", cut, flip),
+        ("cut off later, a bit flipped", sealed.clone(), flip),
+        ("cut off later, 16 bytes overwritten", sealed, smash),
     ];
     (lives, known)
 }
 
 /// Harms a store's file in many places, one at a time, and demands that what is not as it was is said.
-fn harm_and_judge(
-    what: &str,
-    (end, files, harm): &(&str, Files, Harm),
-    wrong_in: impl Fn(&Outbox) -> usize + Sync,
-) {
+fn harm_and_judge(what: &str, (end, files, harm): &Ended, wrong_in: impl Fn(&Outbox) -> usize + Sync) {
     let db = Path::new("store/db");
     let used = files[db].iter().rposition(|byte| *byte != 0).unwrap();
     let places = flips() / 5;

@@ -98,10 +98,7 @@ fn words(spool: &Path, check: &Check, done: Option<&Done>) -> String {
             ));
         }
         if done.report.missing > 0 {
-            lines.push(format!(
-                "{} messages and receipts were lost with what could not be read",
-                done.report.missing
-            ));
+            lines.push(format!("{} messages and receipts cannot be read any more", done.report.missing));
         }
     }
     if check.set_aside > 0 {

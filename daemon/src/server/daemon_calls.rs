@@ -283,7 +283,7 @@ pub(super) async fn ready(State(context): State<Arc<Context>>, uri: Uri) -> Answ
         degraded.push(format!("the store was damaged, and was made anew of what could be read of it{kept}"));
     }
     if report.missing > 0 {
-        degraded.push(format!("{} messages and receipts could not be read, and are gone", report.missing));
+        degraded.push(format!("{} messages and receipts cannot be read any more", report.missing));
     }
     if context.outbox.has_met_damage() {
         degraded.push(
