@@ -24,7 +24,7 @@ use crate::limits::{
 };
 use crate::reserve::Reserve;
 use crate::salvage::{self, Log, Range};
-use crate::total::{Share, Total};
+use crate::total::{Look, Looked, Share, Total, Totals};
 use crate::watch::Watch;
 use crate::{crash, keys};
 
@@ -158,43 +158,6 @@ impl Drop for Files {
     }
 }
 
-/// What is known of all rows.
-#[derive(Default)]
-struct Totals {
-    total: Total,
-    /// The store has the row that says so: one of an earlier build, or one that has lost it, has it behind its next commit.
-    is_stored: bool,
-    look: Option<Look>,
-}
-
-/// A look through all rows, which goes on while they change.
-#[derive(Clone)]
-struct Look {
-    /// What comes after this key is still to be looked at.
-    from: Bound<Vec<u8>>,
-    /// Over the rows before it, as they are now.
-    total: Total,
-}
-
-impl Look {
-    fn has_passed(&self, key: &[u8]) -> bool {
-        matches!(&self.from, Bound::Excluded(from) if key <= from.as_slice())
-    }
-}
-
-/// How far a look through all rows has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Looked {
-    /// There is more.
-    Partly,
-    /// The rows are those that were committed last.
-    Right,
-    /// Some are missing, or older than they should be.
-    Wrong,
-    /// The store was opened again meanwhile.
-    Interrupted,
-}
-
 /// A copy that is being made of everything.
 struct Copy {
     files: Files,
@@ -292,14 +255,15 @@ impl Engine {
     /// Reads the total that the store has, or makes one of its rows where there is none that can be read.
     fn learn_total(&self) -> Result<(), DiskError> {
         let stored = self.get(keys::TOTAL)?.and_then(|bytes| Total::of_row(&bytes).ok());
-        let mut total = stored.unwrap_or_default();
-        if stored.is_none() {
-            self.scan(Bound::Unbounded, |key, value| {
-                total.add_row(&key, &value);
-                true
-            })?;
-        }
-        *self.totals() = Totals { total, is_stored: stored.is_some() || total.rows == 0, look: None };
+        let totals = match stored {
+            Some(total) => Totals::stored(total),
+            None => {
+                let mut look = Look::begin();
+                self.pass(&mut look, usize::MAX)?;
+                Totals::counted(look)
+            }
+        };
+        *self.totals() = totals;
         Ok(())
     }
 
@@ -309,7 +273,7 @@ impl Engine {
 
     /// Whether the rows are those that were committed last; `None` where the store does not know.
     pub(crate) fn adds_up(&self) -> Result<Option<bool>, DiskError> {
-        if !self.totals().is_stored {
+        if !self.totals().is_stored() {
             return Ok(None);
         }
         self.begin_look();
@@ -318,32 +282,34 @@ impl Engine {
 
     /// Begins a look through all rows. What is committed meanwhile is followed.
     pub(crate) fn begin_look(&self) {
-        self.totals().look = Some(Look { from: Bound::Unbounded, total: Total::default() });
+        self.totals().look = Some(Look::begin());
     }
 
     /// Looks at the next rows, of about so many bytes. Nothing may be committed while it does.
     pub(crate) fn look_on(&self, bytes_max: usize) -> Result<Looked, DiskError> {
         let look = self.totals().look.take();
-        let Some(Look { from, mut total }) = look else { return Ok(Looked::Interrupted) };
-        let (mut bytes, mut last) = (0, None);
-        self.scan(bound_of(&from), |key, value| {
-            bytes += key.len() + value.len();
-            total.add_row(&key, &value);
-            last = Some(key);
-            bytes < bytes_max
-        })?;
-        let mut totals = self.totals();
-        if bytes >= bytes_max
-            && let Some(last) = last
-        {
-            totals.look = Some(Look { from: Bound::Excluded(last.to_vec()), total });
+        let Some(mut look) = look else { return Ok(Looked::Interrupted) };
+        if self.pass(&mut look, bytes_max)? {
+            self.totals().look = Some(look);
             return Ok(Looked::Partly);
         }
-        if total == totals.total {
+        if self.totals().is_of(&look) {
             return Ok(Looked::Right);
         }
         self.meet_damage();
         Ok(Looked::Wrong)
+    }
+
+    /// Lets a look pass the next rows, of about so many bytes; whether there may be more.
+    fn pass(&self, look: &mut Look, bytes_max: usize) -> Result<bool, DiskError> {
+        let mut bytes = 0;
+        let from = look.from();
+        self.scan(from.as_ref().map(|key| &key[..]), |key, value| {
+            bytes += key.len() + value.len();
+            look.pass(key, &value);
+            bytes < bytes_max
+        })?;
+        Ok(bytes >= bytes_max)
     }
 
     /// The commit behind so many finds no room.
@@ -508,7 +474,7 @@ impl Engine {
             if let Some(error) = &*self.broken() {
                 return Err(error.clone());
             }
-            let followed = self.totals().follow(files, &mut rows)?;
+            let followed = self.follow(files, &mut rows)?;
             self.sync_reads(files)?;
             crash::around("apply", || files.apply(&rows))?;
             // Before the sync: what these reads write is durable with it, and asks for none of its own.
@@ -527,6 +493,22 @@ impl Engine {
             *copy = None;
         }
         Ok(())
+    }
+
+    /// The totals behind these rows, of which the total's own becomes one.
+    fn follow(&self, files: &Files, rows: &mut Batch) -> Result<Totals, DiskError> {
+        let mut totals = self.totals().clone();
+        rows.remove(keys::TOTAL);
+        for (key, write) in rows.iter() {
+            let old = match write.old {
+                Some(old) => old,
+                None => files.db()?.get(key).map_err(engine)?.map(|old| Share::of(key, &old)),
+            };
+            totals.change(key, old, write.share());
+        }
+        let row = totals.to_row().map_err(|error| DiskError::new(error.to_string()))?;
+        rows.insert(keys::TOTAL.to_vec(), Write::of(keys::TOTAL, Some(row.into())));
+        Ok(totals)
     }
 
     /// Bytes of the store's main file.
@@ -612,28 +594,6 @@ impl Engine {
         *self.broken() = None;
         drop(files);
         self.learn_total().map_err(|error| error.in_open(&self.dir))
-    }
-}
-
-impl Totals {
-    /// What they are behind these rows, of which the total's own becomes one.
-    fn follow(&self, files: &Files, rows: &mut Batch) -> Result<Self, DiskError> {
-        let Self { mut total, ref look, .. } = *self;
-        let mut look = look.clone();
-        rows.remove(keys::TOTAL);
-        for (key, write) in rows.iter() {
-            let old = match write.old {
-                Some(old) => old,
-                None => files.db()?.get(key).map_err(engine)?.map(|old| Share::of(key, &old)),
-            };
-            total.change(old, write.share());
-            if let Some(look) = look.as_mut().filter(|look| look.has_passed(key)) {
-                look.total.change(old, write.share());
-            }
-        }
-        let row = total.to_row().map_err(|error| DiskError::new(error.to_string()))?;
-        rows.insert(keys::TOTAL.to_vec(), Write::of(keys::TOTAL, Some(row.into())));
-        Ok(Self { total, is_stored: true, look })
     }
 }
 

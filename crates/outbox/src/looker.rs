@@ -11,8 +11,8 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
-use crate::engine::Looked;
 use crate::limits::{LOOK_EVERY, LOOK_PART_BYTES, LOOK_PAUSE};
+use crate::total::Looked;
 use crate::writer::Shared;
 
 /// The thread, until it is stopped.

@@ -1,13 +1,17 @@
 //! The total: how many rows there are, and a sum over all of them. It stands among them and changes with each batch.
 //!
-//! Owns:  a row's share of the sum, how the total follows changes, the row that it stands in.
+//! Owns:  a row's share of the sum, how the total follows changes, the row that it stands in, the look through all rows that is
+//!        compared with it.
 //! Never: reads or writes the store, knows what a row means.
 //!
 //! Where a part of the engine's file is gone, the engine may find older rows in its place, each of them whole: no checksum
 //! of a row tells that. The total does.
 
+use std::ops::Bound;
+
 use serde::{Deserialize, Serialize};
 
+use crate::disk::Bytes;
 use crate::keys;
 use crate::record::{self, RecordError};
 
@@ -53,13 +57,101 @@ impl Total {
     }
 
     /// The value of its row.
-    pub(crate) fn to_row(self) -> Result<Vec<u8>, RecordError> {
+    fn to_row(self) -> Result<Vec<u8>, RecordError> {
         record::encode(keys::TOTAL, &self)
     }
 
     /// The total in its row.
     pub(crate) fn of_row(bytes: &[u8]) -> Result<Self, RecordError> {
         record::decode(keys::TOTAL, bytes)
+    }
+}
+
+/// What is known of all rows of an open store.
+#[derive(Clone, Default)]
+pub(crate) struct Totals {
+    total: Total,
+    /// The store has the row that says so: one of an earlier build, or one that has lost it, has it behind its next commit.
+    is_stored: bool,
+    pub(crate) look: Option<Look>,
+}
+
+impl Totals {
+    /// The store says so.
+    pub(crate) const fn stored(total: Total) -> Self {
+        Self { total, is_stored: true, look: None }
+    }
+
+    /// The store does not say; this look has passed all rows.
+    pub(crate) fn counted(look: Look) -> Self {
+        // Where there are none, there is nothing to be said.
+        Self { total: look.total, is_stored: look.total.rows == 0, look: None }
+    }
+
+    pub(crate) const fn is_stored(&self) -> bool {
+        self.is_stored
+    }
+
+    /// Whether a look that has passed all rows has found what there should be.
+    pub(crate) fn is_of(&self, look: &Look) -> bool {
+        self.total == look.total
+    }
+
+    /// Follows the change of a row that is about to be committed.
+    pub(crate) fn change(&mut self, key: &[u8], old: Option<Share>, new: Option<Share>) {
+        self.total.change(old, new);
+        if let Some(look) = self.look.as_mut().filter(|look| look.has_passed(key)) {
+            look.total.change(old, new);
+        }
+    }
+
+    /// The value of the total's row in this commit.
+    pub(crate) fn to_row(&mut self) -> Result<Vec<u8>, RecordError> {
+        self.is_stored = true;
+        self.total.to_row()
+    }
+}
+
+/// A look through all rows, which may go on while they change.
+#[derive(Clone)]
+pub(crate) struct Look {
+    /// The last row that it has passed.
+    passed: Option<Bytes>,
+    /// Over the rows up to there, as they are now.
+    total: Total,
+}
+
+/// How far a look through all rows has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Looked {
+    /// There is more.
+    Partly,
+    /// The rows are those that were committed last.
+    Right,
+    /// Some are missing, or older than they should be.
+    Wrong,
+    /// The store was opened again meanwhile.
+    Interrupted,
+}
+
+impl Look {
+    pub(crate) fn begin() -> Self {
+        Self { passed: None, total: Total::default() }
+    }
+
+    /// Where it goes on.
+    pub(crate) fn from(&self) -> Bound<Bytes> {
+        self.passed.clone().map_or(Bound::Unbounded, Bound::Excluded)
+    }
+
+    /// Passes the next row.
+    pub(crate) fn pass(&mut self, key: Bytes, value: &[u8]) {
+        self.total.add_row(&key, value);
+        self.passed = Some(key);
+    }
+
+    fn has_passed(&self, key: &[u8]) -> bool {
+        self.passed.as_ref().is_some_and(|passed| *key <= **passed)
     }
 }
 
