@@ -506,7 +506,7 @@ impl Engine {
             };
             totals.change(key, old, write.share());
         }
-        let row = totals.to_row().map_err(|error| DiskError::new(error.to_string()))?;
+        let row = totals.store().map_err(|error| DiskError::new(error.to_string()))?;
         rows.insert(keys::TOTAL.to_vec(), Write::of(keys::TOTAL, Some(row.into())));
         Ok(totals)
     }

@@ -106,7 +106,7 @@ impl Totals {
     }
 
     /// The value of the total's row in this commit.
-    pub(crate) fn to_row(&mut self) -> Result<Vec<u8>, RecordError> {
+    pub(crate) fn store(&mut self) -> Result<Vec<u8>, RecordError> {
         self.is_stored = true;
         self.total.to_row()
     }
