@@ -69,7 +69,7 @@ impl Walk<'_> {
         let (disk, prefix) = (self.disk, &self.prefix);
         let mut rows: Vec<(Vec<u8>, Bytes)> = Vec::with_capacity(WALK_ROWS);
         let mut last = None;
-        disk.engine.scan(self.from.as_ref().map(Vec::as_slice), |key, value| {
+        disk.engine.read_through(self.from.as_ref().map(Vec::as_slice), |key, value| {
             // A leaf that begins before the prefix may reach into it; one that begins after it does not.
             let reaches = in_leaves && key.first() == prefix.first() && *key <= **prefix;
             if !reaches && !key.starts_with(prefix) {

@@ -20,7 +20,8 @@ use std::time::{Duration, Instant};
 
 use crate::error::OpenError;
 use crate::limits::{
-    CACHE_BYTES, COPY_PART_BYTES, LOCK_WAIT, READS_UNLOOKED_MAX, SCAN_TAIL_BYTES_MAX, SEGMENT_BYTES,
+    CACHE_BYTES, COPY_PART_BYTES, LOCK_WAIT, LOOK_PART_BYTES, READS_UNLOOKED_MAX, SCAN_TAIL_BYTES_MAX,
+    SEGMENT_BYTES,
 };
 use crate::reserve::Reserve;
 use crate::salvage::{self, Log, Range};
@@ -197,13 +198,13 @@ impl Files {
         self.db()?.apply_batch(batch_of(rows)).map_err(engine)
     }
 
-    /// Lets the engine free what a batch replaced. It frees a little at every so many calls, and a batch counts as one
-    /// call however many rows it has: without as many calls more, memory grows without end. Reads of the rows
+    /// Lets the engine free what a batch replaced, or what was read. It frees a little at every so many calls, and a batch counts as
+    /// one call however many rows it has: without as many calls more, memory grows without end. Reads of the rows
     /// themselves do more than reads of any other: the cache counts a page only once some dozen accesses have gathered,
     /// and until then keeps what it does not count.
-    fn let_go(&self, rows: &Batch) -> Result<(), DiskError> {
+    fn let_go<'a>(&self, mut keys: impl Iterator<Item = &'a [u8]>) -> Result<(), DiskError> {
         let db = self.db()?;
-        rows.iter().try_for_each(|(key, _)| db.get(key).map(drop)).map_err(engine)
+        keys.try_for_each(|key| db.get(key).map(drop)).map_err(engine)
     }
 
     /// Makes durable what reads have written: the engine merges pages when it finds them nearly empty. What lies in the
@@ -259,7 +260,7 @@ impl Engine {
             Some(total) => Totals::stored(total),
             None => {
                 let mut look = Look::begin();
-                self.pass(&mut look, usize::MAX)?;
+                while self.pass(&mut look, LOOK_PART_BYTES)? {}
                 Totals::counted(look)
             }
         };
@@ -277,7 +278,12 @@ impl Engine {
             return Ok(None);
         }
         self.begin_look();
-        Ok(Some(self.look_on(usize::MAX)? == Looked::Right))
+        loop {
+            match self.look_on(LOOK_PART_BYTES)? {
+                Looked::Partly => {}
+                looked => return Ok(Some(looked == Looked::Right)),
+            }
+        }
     }
 
     /// Begins a look through all rows. What is committed meanwhile is followed.
@@ -304,7 +310,7 @@ impl Engine {
     fn pass(&self, look: &mut Look, bytes_max: usize) -> Result<bool, DiskError> {
         let mut bytes = 0;
         let from = look.from();
-        self.scan(from.as_ref().map(|key| &key[..]), |key, value| {
+        self.read_through(from.as_ref().map(|key| &key[..]), |key, value| {
             bytes += key.len() + value.len();
             look.pass(key, &value);
             bytes < bytes_max
@@ -443,6 +449,20 @@ impl Engine {
         })
     }
 
+    /// The same for whoever goes through everything, a part at a time: what was read need not stay in memory.
+    pub(crate) fn read_through(
+        &self,
+        from: Bound<&[u8]>,
+        mut each: impl FnMut(Bytes, Bytes) -> bool,
+    ) -> Result<(), DiskError> {
+        let mut keys = Vec::new();
+        self.scan(from, |key, value| {
+            keys.push(key.clone());
+            each(key, value)
+        })?;
+        self.with(|files| files.let_go(keys.iter().map(|key| &key[..])))
+    }
+
     /// Whether the log cannot be read where the next open would read it, or nobody can tell.
     pub(crate) fn is_torn(&self) -> bool {
         let range = Range { since: salvage::read_from(&self.dir), bytes_max: SCAN_TAIL_BYTES_MAX };
@@ -478,7 +498,7 @@ impl Engine {
             self.sync_reads(files)?;
             crash::around("apply", || files.apply(&rows))?;
             // Before the sync: what these reads write is durable with it, and asks for none of its own.
-            crash::around("let go", || files.let_go(&rows))?;
+            crash::around("let go", || files.let_go(keys_of(&rows)))?;
             crash::around("sync", || files.sync(&self.dir))?;
             *self.totals() = followed;
             self.reserve.keep(&files.file);
@@ -486,10 +506,9 @@ impl Engine {
         })?;
         let mut copy = self.copy();
         // A copy that cannot follow is given up: only the store itself must not fail.
-        if copy
-            .as_ref()
-            .is_some_and(|copy| copy.files.apply(&rows).and_then(|()| copy.files.let_go(&rows)).is_err())
-        {
+        if copy.as_ref().is_some_and(|copy| {
+            copy.files.apply(&rows).and_then(|()| copy.files.let_go(keys_of(&rows))).is_err()
+        }) {
             *copy = None;
         }
         Ok(())
@@ -537,7 +556,7 @@ impl Engine {
         let (mut rows, mut bytes) = (Batch::new(), 0);
         let mut more = false;
         let start = std::mem::replace(from, Bound::Unbounded);
-        self.scan(bound_of(&start), |key, value| {
+        self.read_through(bound_of(&start), |key, value| {
             more = bytes >= COPY_PART_BYTES;
             if more {
                 return false;
@@ -548,7 +567,7 @@ impl Engine {
         })?;
         *from = rows.last_key_value().map_or(start, |(key, _)| Bound::Excluded(key.clone()));
         files.apply(&rows)?;
-        files.let_go(&rows)?;
+        files.let_go(keys_of(&rows))?;
         Ok(more)
     }
 
@@ -607,6 +626,10 @@ fn nudge(db: &sled::Db) {
     let thread = std::thread::Builder::new().name("outbox-nudge".into());
     // Its answer is that of the other one. Without a thread, the next look tries again.
     let _ = thread.spawn(move || drop(db.flush()));
+}
+
+fn keys_of(rows: &Batch) -> impl Iterator<Item = &[u8]> {
+    rows.keys().map(Vec::as_slice)
 }
 
 fn batch_of(rows: &Batch) -> sled::Batch {
