@@ -8,17 +8,19 @@
 //! cannot, the seal does.
 
 use std::fs;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
 use crate::crash;
-use crate::disk::{Disk, Sizes, io_error, sync_path};
+use crate::disk::{Disk, Sizes, io_error, panic_text, sync_path};
 use crate::entry::Counters;
-use crate::error::OpenError;
+use crate::error::{Error, OpenError, Result};
 use crate::limits::{KEPT_SPOOLS_MAX, SCAN_BYTES_MAX, SCAN_TAIL_BYTES_MAX};
 use crate::reserve;
 use crate::salvage::{self, Log, Range};
 use crate::spool::{self, Aside, Spool};
-use crate::{keys, record, seal, verify};
+use crate::verify::{self, Lost};
+use crate::{keys, record, seal};
 
 /// How the name of a damaged store begins that is kept, and how that of one ends that is not whole yet.
 const KEPT: &str = "spool-";
@@ -37,7 +39,11 @@ pub(crate) struct Salvage {
 
 impl Salvage {
     /// Reads the store in `store`, which nobody has open.
-    pub(crate) fn of(store: &Path, segment_bytes: usize, seal: Option<&Counters>) -> Result<Self, OpenError> {
+    pub(crate) fn of(
+        store: &Path,
+        segment_bytes: usize,
+        seal: Option<&Counters>,
+    ) -> std::result::Result<Self, OpenError> {
         let db = store.join("db");
         let read = |until| Log::read(&db, segment_bytes, until).map_err(io_error("reading", &db));
         let lacks_promised = |counters: Option<&Counters>| {
@@ -62,7 +68,7 @@ impl Salvage {
     }
 
     /// Makes a store of it in `dir`, which exists and is empty.
-    pub(crate) fn write(&self, dir: &Path, sizes: Sizes) -> Result<Disk, OpenError> {
+    pub(crate) fn write(&self, dir: &Path, sizes: Sizes) -> std::result::Result<Disk, OpenError> {
         Disk::of_rows(dir, Sizes { reserve_bytes: 0, ..sizes }, &self.log, self.all_may_be_old)
     }
 }
@@ -80,12 +86,37 @@ pub(crate) fn range(store: &Path, asks_for_check: bool) -> Range {
     Range { since: salvage::read_from(store), bytes_max: SCAN_TAIL_BYTES_MAX }
 }
 
+/// What a store that the engine has opened says of itself.
+pub(crate) struct Looked {
+    /// What the seal knows and it does not.
+    pub(crate) lost: Option<Lost>,
+    /// Whether its rows are those that were committed last; `None` where it does not know, `Some(true)` where nobody asked.
+    pub(crate) adds_up: Option<bool>,
+}
+
+impl Looked {
+    pub(crate) fn is_whole(&self) -> bool {
+        self.lost.is_none() && self.adds_up != Some(false)
+    }
+}
+
+/// Looks whether a store lacks something, or can be read no further: at what stands last, or at all of it.
+pub(crate) fn look(disk: &Disk, seal: Option<&Counters>, all: bool) -> Result<Looked> {
+    let look = || {
+        let adds_up = if all { disk.engine.adds_up()? } else { Some(true) };
+        Ok(Looked { lost: verify::lost(seal, disk)?, adds_up })
+    };
+    // The engine panics on some damage.
+    catch_unwind(AssertUnwindSafe(look))
+        .unwrap_or_else(|panic| Err(Error::Unhealthy { reason: panic_text(panic.as_ref()) }))
+}
+
 /// What can be read of the spool's store, if it is damaged.
 pub(crate) fn damaged(
     spool: &Spool,
     segment_bytes: usize,
     range: Range,
-) -> Result<Option<Salvage>, OpenError> {
+) -> std::result::Result<Option<Salvage>, OpenError> {
     let store = spool.store();
     let db = store.join("db");
     if !db.exists() {
@@ -100,7 +131,7 @@ pub(crate) fn damaged(
 }
 
 /// Puts a store made of what can be read in the place of the spool's own, which nobody has open, and keeps that.
-pub(crate) fn make(spool: &Spool, salvage: &Salvage, sizes: Sizes) -> Result<(), OpenError> {
+pub(crate) fn make(spool: &Spool, salvage: &Salvage, sizes: Sizes) -> std::result::Result<(), OpenError> {
     // What was kept for the damaged one is wanted for its successor.
     reserve::give_back(&spool.store());
     let made = crash::around("make anew", || {
@@ -115,7 +146,7 @@ pub(crate) fn make(spool: &Spool, salvage: &Salvage, sizes: Sizes) -> Result<(),
 
 /// Keeps a damaged store whose successor is in its place, as a spool by itself; but not one too many. Wherever this is cut short, it
 /// can be done again.
-pub(crate) fn keep(path: &Path, damaged: &Path) -> Result<(), OpenError> {
+pub(crate) fn keep(path: &Path, damaged: &Path) -> std::result::Result<(), OpenError> {
     let quarantine = path.join(spool::QUARANTINE);
     finish_parts(&quarantine)?;
     if !damaged.exists() {
@@ -149,7 +180,7 @@ pub(crate) fn keep(path: &Path, damaged: &Path) -> Result<(), OpenError> {
 }
 
 /// Gives what was kept its name, and removes what was only begun.
-fn finish_parts(quarantine: &Path) -> Result<(), OpenError> {
+fn finish_parts(quarantine: &Path) -> std::result::Result<(), OpenError> {
     for entry in fs::read_dir(quarantine).into_iter().flatten().flatten() {
         let part = entry.path();
         if part.extension().is_none_or(|extension| extension != PART) {
@@ -190,7 +221,7 @@ pub(crate) fn kept_and_unsaid(spool: &Spool) -> Option<PathBuf> {
 }
 
 /// A start says so.
-pub(crate) fn say(spool: &Spool, kept: Option<&Path>) -> Result<(), OpenError> {
+pub(crate) fn say(spool: &Spool, kept: Option<&Path>) -> std::result::Result<(), OpenError> {
     for folder in [kept.map(|kept| (kept, UNSAID)), is_unsaid(spool).then(|| (spool.path(), spool::ANEW))] {
         let Some((folder, name)) = folder else { continue };
         let mark = folder.join(name);

@@ -118,11 +118,17 @@ impl Offline {
         }
         let copy = Scratch::copy_of(&spool.store())?;
         match Disk::open(&copy.path, Sizes::WITHOUT_RESERVE) {
-            // Where there is no file, nothing can be read out of it.
-            Ok(disk) if !spool.store().join("db").exists() || !lacks_rows(&spool, &disk)? => {
-                return Self::over(spool, copy, disk, false);
+            Ok(disk) => {
+                let looked = anew::look(&disk, spool.seal().as_ref(), true);
+                if let Some(error) = disk.engine.failure() {
+                    return Err(error.in_open(&copy.path));
+                }
+                // Where there is no file, nothing can be read out of it.
+                if looked.is_ok_and(|looked| looked.is_whole()) || !spool.store().join("db").exists() {
+                    return Self::over(spool, copy, disk, false);
+                }
             }
-            Ok(_) | Err(OpenError::Corrupt { .. }) => {}
+            Err(OpenError::Corrupt { .. }) => {}
             Err(error) => return Err(error),
         }
         drop(copy);
@@ -275,14 +281,6 @@ impl Offline {
     const fn then(&self) -> Moment {
         Moment { time: self.counters.clock.time, wall: self.counters.clock.wall }
     }
-}
-
-/// Whether a store that the engine can read lacks something all the same.
-fn lacks_rows(spool: &Spool, disk: &Disk) -> std::result::Result<bool, OpenError> {
-    let lacks =
-        || Ok(disk.engine.adds_up()? == Some(false) || verify::lost(spool.seal().as_ref(), disk)?.is_some());
-    lacks()
-        .map_err(|error: Error| OpenError::Corrupt { path: spool.path().into(), reason: error.to_string() })
 }
 
 /// Moves all moments of an entry's schedule to another time line.

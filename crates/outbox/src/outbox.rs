@@ -7,6 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::anew::Looked;
 use crate::clock::{Moment, SpoolClock, Timestamp, WallTime};
 use crate::config::{Committer, Config};
 use crate::disk::{Disk, Rows, Sizes, panic_text};
@@ -119,6 +120,16 @@ impl Outbox {
     /// # Errors
     /// [`OpenError`], whose `hint` says what to do.
     pub fn open(config: Config) -> std::result::Result<Self, OpenError> {
+        match Self::try_open(config.clone()) {
+            // A large store was looked at in part: a second try looks at all of it, and saves the rest.
+            Err(OpenError::Corrupt { .. }) if spool::ask_for_check_of_closed(&config.path)? => {
+                Self::try_open(config)
+            }
+            opened => opened,
+        }
+    }
+
+    fn try_open(config: Config) -> std::result::Result<Self, OpenError> {
         let path = config.path.clone();
         // The engine panics on some damage, also after its own open.
         catch_unwind(AssertUnwindSafe(|| Self::open_store(config)))
@@ -132,16 +143,18 @@ impl Outbox {
         let path = config.path.clone();
         let corrupt = |error: Error| OpenError::Corrupt { path: path.clone(), reason: error.to_string() };
         let sealed = spool.seal();
-        let mut lost = verify::lost(sealed.as_ref(), &disk).map_err(&corrupt)?;
-        let adds_up = if is_looked_through { disk.engine.adds_up() } else { Ok(Some(true)) };
-        let adds_up = adds_up.map_err(|error| corrupt(error.into()))?;
-        if (lost.is_some() || adds_up == Some(false)) && !is_made_anew {
+        let mut looked = anew::look(&disk, sealed.as_ref(), is_looked_through);
+        if let Some(error) = disk.engine.failure() {
+            return Err(error.in_open(&path));
+        }
+        if !is_made_anew && !looked.as_ref().is_ok_and(Looked::is_whole) {
             // Where something is missing and nobody can tell what, any row may be an old one.
             drop(disk);
             is_made_anew = true;
             disk = spool.make_anew(sizes)?;
-            lost = verify::lost(sealed.as_ref(), &disk).map_err(&corrupt)?;
+            looked = anew::look(&disk, sealed.as_ref(), is_looked_through);
         }
+        let Looked { lost, adds_up } = looked.map_err(&corrupt)?;
         let kept = anew::kept_and_unsaid(&spool);
         is_made_anew |= anew::is_unsaid(&spool);
         let (counters, counters_lost) = match read_counters(&disk) {

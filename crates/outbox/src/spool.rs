@@ -354,6 +354,17 @@ impl Spool {
     }
 }
 
+/// Asks for a check of a spool that could not be opened; whether nobody had.
+pub(crate) fn ask_for_check_of_closed(path: &Path) -> Result<bool, OpenError> {
+    let check = path.join("check");
+    if check.exists() {
+        return Ok(false);
+    }
+    crash::around("write check", || write_file(&check, b"check\n"))?;
+    sync_path(path)?;
+    Ok(true)
+}
+
 /// With reads and writes: what the system does instead differs from one file system to the other.
 fn copy_file(from: &Path, to: &Path) -> io::Result<()> {
     let (mut from, mut to) = (File::open(from)?, File::create(to)?);
