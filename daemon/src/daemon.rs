@@ -6,6 +6,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use outbox::{EventKind, Gate, OpenError, Outbox};
 use tokio::signal::unix::{SignalKind, signal};
@@ -19,6 +20,9 @@ use crate::net_news;
 use crate::reload;
 use crate::server::{self, Context, InForce, Socket, SocketError};
 use crate::settings::{Settings, SettingsError};
+
+/// How often it is looked whether damage was met: far sooner than anybody restarts the daemon, and no wake-up to speak of.
+const DAMAGE_LOOKED_FOR_EVERY: Duration = Duration::from_secs(30);
 
 /// Why the daemon does not start.
 #[derive(Debug, thiserror::Error)]
@@ -108,6 +112,7 @@ async fn start_parts(config: Config, loaded: Option<config::Loaded>) -> Result<R
     let (engine, handle) =
         Engine::new(Setup { outbox: outbox.clone(), settings: engine, wake: Arc::clone(&wake) });
     let (stop, stopped) = watch::channel(false);
+    tokio::spawn(log_damage(outbox.clone(), stopped.clone()));
     let mut engine_stop = stopped.clone();
     let engine = tokio::spawn(engine.run(async move {
         // The sender never goes before it has said so.
@@ -279,6 +284,19 @@ fn log_report(outbox: &Outbox) {
     if let Some(lost) = report.lost {
         tracing::error!(%lost, "What was acknowledged is missing from the store.");
     }
+}
+
+/// One line where a part of the store cannot be read any more; nobody waits for it, so a look now and then is enough.
+async fn log_damage(outbox: Outbox, mut stopped: watch::Receiver<bool>) {
+    let stop = stopped.wait_for(|stop| *stop);
+    tokio::pin!(stop);
+    while !outbox.has_met_damage() {
+        tokio::select! {
+            _ = &mut stop => return,
+            () = tokio::time::sleep(DAMAGE_LOOKED_FOR_EVERY) => {}
+        }
+    }
+    tracing::error!("A part of the store cannot be read; a restart makes the store anew of the rest.");
 }
 
 /// One line for each change of an entry, without its payload.

@@ -104,6 +104,18 @@ impl Metrics {
             counters.quarantined,
         );
         page.one(
+            "outbox_store_damaged",
+            "gauge",
+            "Whether a part of the store could not be read, at the start or since.",
+            u8::from(spool.is_damaged),
+        );
+        page.one(
+            "outbox_missing",
+            "gauge",
+            "Messages and receipts that the start found missing.",
+            spool.missing,
+        );
+        page.one(
             "outbox_spool_free_bytes",
             "gauge",
             "Free bytes of the spool's file system.",

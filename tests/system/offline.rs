@@ -370,12 +370,17 @@ async fn what_stands_behind_damage_is_there_after_the_next_start() {
     for (id, _) in &without {
         assert!(daemon.client.message(id).await.is_err(), "{id} has nothing that could be sent");
     }
-    let says_so = daemon.client.status().await.unwrap().spool.quarantined >= without.len() as u64;
-    assert!(says_so, "{} messages without payload", without.len());
+    let status = daemon.client.status().await.unwrap().spool;
+    assert!(status.quarantined >= without.len() as u64, "{} messages without payload", without.len());
     let degraded = daemon.get("/v1/health/ready").await.json()["degraded"].to_string();
     let missing = MESSAGES - (saved.len() - without.len());
     let is_counted = degraded.contains(&format!("{missing} messages and receipts cannot be read any more"));
     assert!(is_counted == (missing > 0), "{missing} are missing: {degraded}");
+    assert_eq!((status.damaged, status.missing), (true, missing as u64));
+    let answer = daemon.get("/metrics").await;
+    let metrics = answer.text();
+    assert!(metrics.contains("\noutbox_store_damaged 1\n"), "{metrics}");
+    assert!(metrics.contains(&format!("\noutbox_missing {missing}\n")), "{metrics}");
     let kept = "the damaged one is kept in ";
     let at = degraded.find(kept).unwrap_or_else(|| panic!("{degraded}")) + kept.len();
     let kept = PathBuf::from(degraded[at..].split('"').next().unwrap());

@@ -80,6 +80,10 @@ pub struct SpoolStatus {
     pub free_bytes: u64,
     /// Bytes beside them that are kept for the store.
     pub reserved_bytes: u64,
+    /// A part of the store could not be read since it was opened, or at the open, which has made it anew.
+    pub is_damaged: bool,
+    /// Messages that the open found counted and of which no record can be read.
+    pub missing: u64,
     /// Format of the spool.
     pub format: u32,
     /// When the oldest event that is kept happened.
@@ -740,6 +744,8 @@ impl Outbox {
             store_bytes: shared.disk.size_bytes(),
             free_bytes: shared.spool.free_bytes(),
             reserved_bytes: shared.disk.engine.reserved_bytes(),
+            is_damaged: self.inner.report.is_made_anew || self.has_met_damage(),
+            missing: self.inner.report.missing,
             format: spool::FORMAT,
             oldest_event: is_well.then(|| view::oldest_event(&shared.disk, &snapshot)).transpose()?.flatten(),
             oldest_waiting: is_well.then(|| view::oldest_waiting(&shared.disk)).transpose()?.flatten(),

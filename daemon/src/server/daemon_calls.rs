@@ -156,6 +156,8 @@ fn shown_spool(context: &Context, spool: &SpoolStatus) -> types::SpoolStatus {
         data_dropped: counters.data_dropped,
         data_dropped_since: (counters.data_dropped > 0).then(|| show::time(counters.data_dropped_since)),
         quarantined: counters.quarantined,
+        damaged: spool.is_damaged,
+        missing: spool.missing,
     }
 }
 
@@ -349,6 +351,8 @@ mod tests {
                 store_bytes: 0,
                 free_bytes,
                 reserved_bytes: 0,
+                is_damaged: false,
+                missing: 0,
                 format: 1,
                 oldest_event: None,
                 oldest_waiting: None,
