@@ -124,13 +124,14 @@ impl Outbox {
     /// # Errors
     /// [`OpenError`], whose `hint` says what to do.
     pub fn open(config: Config) -> std::result::Result<Self, OpenError> {
-        match Self::try_open(config.clone()) {
+        let path = config.path.clone();
+        Self::try_open(config.clone()).or_else(|error| match error {
             // A large store was looked at in part: a second try looks at all of it, and saves the rest.
-            Err(OpenError::Corrupt { .. }) if spool::ask_for_check_of_closed(&config.path)? => {
+            OpenError::Corrupt { .. } if spool::ask_for_check_of_closed(&path).unwrap_or(false) => {
                 Self::try_open(config)
             }
-            opened => opened,
-        }
+            error => Err(error),
+        })
     }
 
     fn try_open(config: Config) -> std::result::Result<Self, OpenError> {
