@@ -18,7 +18,7 @@ use crate::error::{Error, OpenError, Result};
 use crate::limits::{KEPT_SPOOLS_MAX, SCAN_BYTES_MAX, SCAN_TAIL_BYTES_MAX};
 use crate::reserve;
 use crate::salvage::{self, Log, Range};
-use crate::spool::{self, Aside, Spool};
+use crate::spool::{self, Aside, Opened, Spool};
 use crate::verify::{self, Lost};
 use crate::{keys, record, seal};
 
@@ -109,6 +109,28 @@ pub(crate) fn look(disk: &Disk, seal: Option<&Counters>, all: bool) -> Result<Lo
     // The engine panics on some damage.
     catch_unwind(AssertUnwindSafe(look))
         .unwrap_or_else(|panic| Err(Error::Unhealthy { reason: panic_text(panic.as_ref()) }))
+}
+
+/// The store that was opened, or one made of what can be read of it where it lacks something or can be read no further.
+pub(crate) fn whole(mut opened: Opened, sizes: Sizes) -> std::result::Result<(Opened, Looked), OpenError> {
+    let seal = opened.spool.seal();
+    let all = opened.is_looked_through;
+    let look = |disk: &Disk| match (look(disk, seal.as_ref(), all), disk.engine.failure()) {
+        // A look writes a little, too; for want of room nothing is made anew.
+        (_, Some(error)) => Err(error.in_open(opened.spool.path())),
+        (looked, None) => Ok(looked),
+    };
+    let mut looked = look(&opened.disk)?;
+    if !opened.is_made_anew && !looked.as_ref().is_ok_and(Looked::is_whole) {
+        drop(opened.disk);
+        opened.disk = opened.spool.make_anew(sizes)?;
+        opened.is_made_anew = true;
+        looked = look(&opened.disk)?;
+    }
+    let reason =
+        |error: Error| OpenError::Corrupt { path: opened.spool.path().into(), reason: error.to_string() };
+    let looked = looked.map_err(reason)?;
+    Ok((opened, looked))
 }
 
 /// What can be read of the spool's store, if it is damaged.

@@ -144,22 +144,11 @@ impl Outbox {
     fn open_store(config: Config) -> std::result::Result<Self, OpenError> {
         let sizes = sizes(&config);
         let opened = Spool::open(&config.path, &config.holder, sizes)?;
-        let Opened { spool, mut disk, clean, mut is_made_anew, is_looked_through } = opened;
+        let (opened, Looked { lost, adds_up }) = anew::whole(opened, sizes)?;
+        let Opened { spool, disk, clean, mut is_made_anew, is_looked_through } = opened;
         let path = config.path.clone();
         let corrupt = |error: Error| OpenError::Corrupt { path: path.clone(), reason: error.to_string() };
         let sealed = spool.seal();
-        let mut looked = anew::look(&disk, sealed.as_ref(), is_looked_through);
-        if let Some(error) = disk.engine.failure() {
-            return Err(error.in_open(&path));
-        }
-        if !is_made_anew && !looked.as_ref().is_ok_and(Looked::is_whole) {
-            // Where something is missing and nobody can tell what, any row may be an old one.
-            drop(disk);
-            is_made_anew = true;
-            disk = spool.make_anew(sizes)?;
-            looked = anew::look(&disk, sealed.as_ref(), is_looked_through);
-        }
-        let Looked { lost, adds_up } = looked.map_err(&corrupt)?;
         let kept = anew::kept_and_unsaid(&spool);
         is_made_anew |= anew::is_unsaid(&spool);
         let (counters, counters_lost) = match read_counters(&disk) {
@@ -185,10 +174,8 @@ impl Outbox {
             path: path.clone(),
             source,
         })?;
-        let missing = match counters_lost {
-            false => counters.messages().saturating_sub(shared.snapshot().messages()),
-            true => 0,
-        };
+        let counted = if counters_lost { 0 } else { counters.messages() };
+        let missing = counted.saturating_sub(shared.snapshot().messages());
         let interrupted = settle_in(&shared, &writer, before).map_err(|error| {
             let is_full = shared.is_stuck();
             // What was not put right must not be marked as closed in order: the next open checks it again.
