@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
+use std::panic::catch_unwind;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -104,6 +105,13 @@ pub(crate) struct Disk {
 impl Disk {
     /// Opens or creates the store in `dir`, which exists.
     pub(crate) fn open(dir: &Path, sizes: Sizes) -> Result<Self, OpenError> {
+        // The engine panics on some damage, also where its own open has come to an end.
+        catch_unwind(|| Self::open_store(dir, sizes)).unwrap_or_else(|panic| {
+            Err(OpenError::Corrupt { path: dir.into(), reason: panic_text(panic.as_ref()) })
+        })
+    }
+
+    fn open_store(dir: &Path, sizes: Sizes) -> Result<Self, OpenError> {
         let disk =
             Self { engine: Engine::open(dir, sizes)?, damaged: Mutex::default(), at_hand: Mutex::default() };
         let corrupt = |error: DiskError| OpenError::Corrupt { path: dir.into(), reason: error.text };

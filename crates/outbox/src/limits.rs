@@ -94,7 +94,8 @@ pub const REWRITE_AFTER_IDLE: Duration = Duration::from_secs(10);
 /// log: it reads some GB a second.
 pub const CHECKPOINT_BYTES_MIN: u64 = 16 * 1024 * 1024;
 
-/// The largest store whose whole log is looked through for damage before it is opened: a quarter of a second.
+/// The largest store whose whole log is looked through for damage before it is opened, and whose rows are compared with their total
+/// behind that: half a second.
 pub const SCAN_BYTES_MAX: u64 = 256 * 1024 * 1024;
 
 /// Of a larger one, only what the engine is about to read is looked through, and no more than this: two seconds, in which the

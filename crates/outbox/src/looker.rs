@@ -60,16 +60,13 @@ fn run(shared: &Shared, stopped: &Receiver<()>, is_looked_through: bool) {
 
 /// Looks at a part; `None` where it cannot be read.
 fn look(shared: &Shared) -> Option<Looked> {
-    let looked = catch_unwind(AssertUnwindSafe(|| {
-        let _nobody_commits = shared.view().ok()?;
-        shared.disk.engine.look_on(LOOK_PART_BYTES).ok()
-    }));
-    let looked = looked.unwrap_or_else(|_| {
-        // The engine panics on some damage.
-        shared.disk.engine.meet_damage();
-        None
-    });
-    if shared.disk.engine.has_met_damage() {
+    let engine = &shared.disk.engine;
+    // A store that has failed may be well again.
+    let Ok(_nobody_commits) = shared.view() else { return Some(Looked::Interrupted) };
+    // The engine panics on some damage, and a drive has other words for it: each part that cannot be read is one.
+    let looked = catch_unwind(AssertUnwindSafe(|| engine.look_on(LOOK_PART_BYTES).ok())).ok().flatten();
+    if (looked.is_none() || looked == Some(Looked::Wrong)) && engine.failure().is_none() {
+        engine.meet_damage();
         // Where it cannot be written, the writer tries again.
         let _ = shared.spool.ask_for_check();
     }
@@ -162,6 +159,18 @@ mod tests {
             db.write_all_at(&[0x55; 64], at).unwrap();
         }
         assert!(!outbox.has_met_damage());
+        assert_eq!(look_through(outbox.shared()), None);
+        assert!(outbox.has_met_damage() && dir.path().join("check").exists());
+    }
+
+    #[test]
+    fn a_read_that_fails_is_told_whatever_the_drive_calls_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let outbox = filled(dir.path(), MESSAGES);
+        let engine = &outbox.shared().disk.engine;
+        let source = std::io::ErrorKind::Other.into();
+        let gone = crate::OpenError::Io { action: "reading", path: dir.path().into(), source };
+        assert!(engine.open_again(|| Err(gone)).is_err());
         assert_eq!(look_through(outbox.shared()), None);
         assert!(outbox.has_met_damage() && dir.path().join("check").exists());
     }

@@ -116,6 +116,12 @@ impl Offline {
         if let Some(salvage) = anew::damaged(&spool, SEGMENT_BYTES, Range::WHOLE)? {
             return Self::of_damaged(spool, &salvage);
         }
+        if !spool.store().join("db").exists() {
+            // Nothing can be read out of what is not there; the seal tells what is missing.
+            let copy = Scratch::new()?;
+            let disk = Disk::open(&copy.path, Sizes::WITHOUT_RESERVE)?;
+            return Self::over(spool, copy, disk, true);
+        }
         let copy = Scratch::copy_of(&spool.store())?;
         match Disk::open(&copy.path, Sizes::WITHOUT_RESERVE) {
             Ok(disk) => {
@@ -123,8 +129,7 @@ impl Offline {
                 if let Some(error) = disk.engine.failure() {
                     return Err(error.in_open(&copy.path));
                 }
-                // Where there is no file, nothing can be read out of it.
-                if looked.is_ok_and(|looked| looked.is_whole()) || !spool.store().join("db").exists() {
+                if looked.is_ok_and(|looked| looked.is_whole()) {
                     return Self::over(spool, copy, disk, false);
                 }
             }

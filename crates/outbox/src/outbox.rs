@@ -149,6 +149,7 @@ impl Outbox {
         let path = config.path.clone();
         let corrupt = |error: Error| OpenError::Corrupt { path: path.clone(), reason: error.to_string() };
         let sealed = spool.seal();
+        seal::hold(&spool);
         let kept = anew::kept_and_unsaid(&spool);
         is_made_anew |= anew::is_unsaid(&spool);
         let (counters, counters_lost) = match read_counters(&disk) {
@@ -185,9 +186,12 @@ impl Outbox {
         })?;
         let orphans = sweep(&shared.spool, &shared.disk)?;
         // The last steps: where the open fails before them, the next one finds what this one found.
-        if is_made_anew {
-            seal::begin_anew(&shared);
-        }
+        let looker = match shared.committer {
+            Committer::Thread => Looker::start(&shared, is_looked_through),
+            Committer::ByHand { .. } => Ok(Looker::idle()),
+        };
+        let looker = looker.map_err(crate::disk::io_error("starting the looker of", &path))?;
+        seal::release(&shared, is_made_anew).map_err(|error| error.in_open(&path))?;
         if !shared.disk.engine.has_met_damage() {
             shared.spool.checked().map_err(crate::disk::io_error("ending the check of", &path))?;
         }
@@ -206,11 +210,6 @@ impl Outbox {
             is_made_anew,
             kept,
         };
-        let looker = match shared.committer {
-            Committer::Thread => Looker::start(&shared, is_looked_through),
-            Committer::ByHand { .. } => Ok(Looker::idle()),
-        };
-        let looker = looker.map_err(crate::disk::io_error("starting the looker of", &path))?;
         Ok(Self { inner: Arc::new(Inner { shared, writer, looker, report }) })
     }
 

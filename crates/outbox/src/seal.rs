@@ -3,20 +3,21 @@
 //! Owns:  its two files, which of them is newer, when the slow one is written.
 //! Never: says of a group what is not on the drive yet.
 //!
-//! `seal.last` is written behind each group and not synced: a process that is killed leaves it, a cut of the power may take it.
+//! Once the open has told what is missing, `seal.last` is written behind each group and not synced: a process that is killed leaves it, a cut of the power may take it.
 //! `seal` is synced, which costs more than a group: it is written when nothing more comes, and now and then while something does.
 
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use crate::clock::Timestamp;
-use crate::disk::{DiskError, is_full};
+use crate::disk::DiskError;
 use crate::entry::Counters;
 use crate::limits::SEAL_EVERY;
-use crate::spool::write_synced;
+use crate::spool::{Spool, write_synced};
 use crate::writer::Shared;
 use crate::{crash, keys, record, verify};
 
@@ -35,11 +36,13 @@ pub(crate) struct Seal {
     path: PathBuf,
     /// `seal.last`, once it was written.
     last: Mutex<Option<File>>,
+    /// It stays as it is: an open has not yet told what it knows and the store does not.
+    is_held: AtomicBool,
 }
 
 impl Seal {
     pub(crate) fn of(path: &Path) -> Self {
-        Self { path: path.into(), last: Mutex::new(None) }
+        Self { path: path.into(), last: Mutex::new(None), is_held: AtomicBool::new(false) }
     }
 
     /// The counters that were acknowledged last, if anything that can be read says so.
@@ -71,7 +74,7 @@ impl Seal {
         File::open(&self.path)?.sync_all()
     }
 
-    fn write_last(&self, record: &[u8]) -> io::Result<()> {
+    pub(crate) fn write_last(&self, record: &[u8]) -> io::Result<()> {
         let length = u32::try_from(record.len()).map_err(io::Error::other)?;
         let bytes = [&length.to_le_bytes(), record].concat();
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
@@ -81,6 +84,11 @@ impl Seal {
         };
         // At once and in place, so that a kill finds the one before or this one whole.
         crash::around("write last", || file.write_all_at(&bytes, 0))
+    }
+
+    fn sync_last(&self) -> io::Result<()> {
+        let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        last.as_ref().map_or(Ok(()), File::sync_all)
     }
 }
 
@@ -94,22 +102,37 @@ fn create(path: &Path) -> io::Result<File> {
 
 /// Says how far the store has come, behind each group.
 pub(crate) fn follow(shared: &Shared, counters: &Counters) -> Result<(), DiskError> {
-    written(counters, |bytes| shared.spool.seal.write_last(bytes))
+    let seal = &shared.spool.seal;
+    if seal.is_held.load(Ordering::Acquire) {
+        return Ok(());
+    }
+    unless_full(written(counters, |bytes| seal.write_last(bytes)))
 }
 
-fn write_synced_for(shared: &Shared, counters: &Counters) {
-    if let Err(error) = written(counters, |bytes| shared.spool.seal.write_synced(bytes)) {
-        shared.fail_by(error);
+/// What it knows is kept until the open has told it.
+pub(crate) fn hold(spool: &Spool) {
+    spool.seal.is_held.store(true, Ordering::Release);
+}
+
+/// The open has told it. Of a store that was made anew, what the old one knew beyond it must not come back with a cut of the power.
+pub(crate) fn release(shared: &Shared, is_made_anew: bool) -> Result<(), DiskError> {
+    let (seal, counters) = (&shared.spool.seal, *shared.snapshot());
+    if is_made_anew {
+        written(&counters, |bytes| seal.write_last(bytes).and_then(|()| seal.sync_last()))?;
+        written(&counters, |bytes| seal.write_synced(bytes))?;
     }
+    seal.is_held.store(false, Ordering::Release);
+    Ok(())
+}
+
+/// The old one stays and says less, until there is room.
+fn unless_full(written: Result<(), DiskError>) -> Result<(), DiskError> {
+    written.or_else(|error| if error.is_full { Ok(()) } else { Err(error) })
 }
 
 fn written(counters: &Counters, write: impl FnOnce(&[u8]) -> io::Result<()>) -> Result<(), DiskError> {
-    match record::encode(keys::SEAL, counters).map_err(io::Error::other).and_then(|bytes| write(&bytes)) {
-        // The old one stays and says less, until there is room.
-        Err(error) if is_full(&error) => Ok(()),
-        Err(error) => Err(DiskError::of_io("writing the seal: ", &error)),
-        Ok(()) => Ok(()),
-    }
+    let bytes = record::encode(keys::SEAL, counters).map_err(io::Error::other);
+    bytes.and_then(|bytes| write(&bytes)).map_err(|error| DiskError::of_io("writing the seal: ", &error))
 }
 
 /// Who writes the synced seal, and when.
@@ -134,23 +157,17 @@ impl Sealer {
         shared.clock.now().time >= self.at.plus(SEAL_EVERY)
     }
 
-    /// Seals what is there, unless the store failed.
+    /// Seals what is there, unless the store failed or an open has not told yet.
     pub(crate) fn seal(&mut self, shared: &Shared) {
+        if shared.failure().is_some() || shared.spool.seal.is_held.load(Ordering::Acquire) {
+            return;
+        }
         let counters = *shared.snapshot();
         *self = Self { at: shared.clock.now().time, known: Some(counters) };
-        if shared.failure().is_none() {
-            write_synced_for(shared, &counters);
+        if let Err(error) = unless_full(written(&counters, |bytes| shared.spool.seal.write_synced(bytes))) {
+            shared.fail_by(error);
         }
     }
-}
-
-/// The seal of a store that was made anew: what the old one knew beyond it was told.
-pub(crate) fn begin_anew(shared: &Shared) {
-    let counters = *shared.snapshot();
-    if let Err(error) = follow(shared, &counters) {
-        shared.fail_by(error);
-    }
-    write_synced_for(shared, &counters);
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@
 //! payloads/   payloads and replacements over 16 KiB, one file each
 //! quarantine/ what could not be read, one file each; made when it is needed
 //! check       there while something is mended; anew: until a start has said that the store was made anew
-//! seal        last acknowledged sequence and counts, to notice a loss inside the store
+//! seal        last acknowledged sequence and counts, to notice a loss inside the store; seal.last: behind each group, not synced
 //! clean       there while nobody has the spool open and the last one closed it in order
 //! ready       written last: without it nothing in the spool was ever promised
 //! ```

@@ -802,3 +802,39 @@ fn a_last_group_that_the_seal_knows_is_saved_as_far_as_it_can_be_read() {
     // What the engine tidied up behind the group it does again.
     assert!(made_anew > 20, "{made_anew} of 39");
 }
+
+#[test]
+fn an_open_that_fails_before_it_has_told_leaves_the_word_to_the_next() {
+    let dir = tempfile::tempdir().unwrap();
+    full_spool(dir.path());
+    let seal = crate::seal::Seal::of(dir.path());
+    let known = seal.read().unwrap();
+    let beyond = Counters { next_seq: known.next_seq + 100, next_event: known.next_event + 9, ..known };
+    seal.write_last(&crate::record::encode(keys::SEAL, &beyond).unwrap()).unwrap();
+    // Its last step finds no folder, once the store was made anew and what is derived as well.
+    let (payloads, away) = (dir.path().join("payloads"), dir.path().join("quarantine-of-test"));
+    std::fs::rename(&payloads, &away).unwrap();
+    std::fs::write(&payloads, b"no folder").unwrap();
+    assert!(Outbox::open(config(dir.path())).is_err());
+    assert_eq!(seal.read(), Some(beyond));
+    std::fs::remove_file(&payloads).unwrap();
+    std::fs::rename(&away, &payloads).unwrap();
+    let outbox = Outbox::open(config(dir.path())).unwrap();
+    let lost = outbox.report().lost.unwrap();
+    assert_eq!((lost.next_seq, lost.next_event), (beyond.next_seq, beyond.next_event));
+    drop(outbox);
+    let outbox = Outbox::open(config(dir.path())).unwrap();
+    assert_eq!(outbox.report().lost, None, "it was told");
+}
+
+#[test]
+fn a_store_without_its_file_is_damaged_and_not_refused_also_with_a_snapshot() {
+    let dir = tempfile::tempdir().unwrap();
+    full_spool(dir.path());
+    drop(Outbox::open(config(dir.path())).unwrap());
+    assert!(crate::salvage::read_from(&dir.path().join("store")) > 0, "there is a snapshot");
+    std::fs::remove_file(dir.path().join("store/db")).unwrap();
+    let check = crate::Offline::open(dir.path()).unwrap().check().unwrap();
+    assert!(check.damaged && check.lost.is_some() && check.entries == 0, "{check:?}");
+    assert!(Outbox::open(config(dir.path())).unwrap().report().lost.is_some());
+}
