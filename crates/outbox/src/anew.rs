@@ -7,7 +7,8 @@
 //! A cut of the power leaves what looks like damage where nothing was promised yet; the log tells the two apart, and where it
 //! cannot, the seal does.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::Read;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
@@ -18,16 +19,23 @@ use crate::error::{Error, OpenError, Result};
 use crate::limits::{KEPT_SPOOLS_MAX, SCAN_BYTES_MAX, SCAN_TAIL_BYTES_MAX};
 use crate::reserve;
 use crate::salvage::{self, Log, Range};
+use crate::seal::{self, Seal};
 use crate::spool::{self, Aside, Opened, Spool};
 use crate::verify::{self, Lost};
-use crate::{keys, record, seal};
+use crate::{keys, record};
 
 /// How the name of a damaged store begins that is kept, and how that of one ends that is not whole yet.
 const KEPT: &str = "spool-";
 const PART: &str = "part";
 
-/// In such a store, until a start has said that there is one.
+/// In a damaged store that is kept, until a start has said that there is one.
 const UNSAID: &str = "unsaid";
+
+/// In a store that was made anew, until a start has said so: how many messages were counted in the damaged one.
+const ANEW: &str = "anew";
+
+/// As much of it as is read: a number.
+const ANEW_BYTES_MAX: u64 = 32;
 
 /// What can be read of a store without the engine.
 pub(crate) struct Salvage {
@@ -35,6 +43,8 @@ pub(crate) struct Salvage {
     pub(crate) is_damaged: bool,
     /// Nobody can tell which rows are those that were committed last.
     all_may_be_old: bool,
+    /// Messages that should be there, where anything that can be read says so.
+    pub(crate) counted: Option<u64>,
 }
 
 impl Salvage {
@@ -42,29 +52,38 @@ impl Salvage {
     pub(crate) fn of(
         store: &Path,
         segment_bytes: usize,
-        seal: Option<&Counters>,
+        seal: &Seal,
     ) -> std::result::Result<Self, OpenError> {
         let db = store.join("db");
+        let sealed = seal.read();
+        let known = sealed.as_ref();
         let read = |until| Log::read(&db, segment_bytes, until).map_err(io_error("reading", &db));
-        let lacks_promised = |counters: Option<&Counters>| {
-            seal.is_some_and(|seal| counters.is_none_or(|counters| verify::is_behind(seal, counters)))
+        let is_older = |log: &Log| {
+            if log.is_torn() {
+                return Ok(false);
+            }
+            let adds_up = log.adds_up().map_err(io_error("reading", &db))?;
+            Ok(!adds_up.unwrap_or(!seal.has_followed()))
         };
-        let lacks_rows = |log: &Log| log.lacks_rows().map_err(io_error("reading", &db));
         let log = read(u64::MAX)?;
-        let counters = counters_of(&log);
         let is_damaged = log.is_damaged();
         if let Some(from) = log.taken_back_from() {
             let rest = read(from)?;
-            if !lacks_promised(counters_of(&rest).as_ref()) {
-                let all_may_be_old = lacks_rows(&rest)?;
-                return Ok(Self { log: rest, is_damaged, all_may_be_old });
+            let counters = counters_of(&rest);
+            if !lacks_promised(counters.as_ref(), known) {
+                let (all_may_be_old, counted) = (is_older(&rest)?, counted(counters.as_ref(), known));
+                return Ok(Self { log: rest, is_damaged, all_may_be_old, counted });
             }
             // The seal knows what stood there: it was on the drive. What of it cannot be read may have changed anything.
-            return Ok(Self { log, is_damaged: true, all_may_be_old: true });
+            let counted = counted(counters_of(&log).as_ref(), known);
+            return Ok(Self { log, is_damaged: true, all_may_be_old: true, counted });
         }
+        let counters = counters_of(&log);
+        let counted = counted(counters.as_ref(), known);
         // Without counters nobody can tell what came last.
-        let all_may_be_old = counters.is_none() || lacks_promised(counters.as_ref()) || lacks_rows(&log)?;
-        Ok(Self { log, is_damaged, all_may_be_old })
+        let all_may_be_old =
+            counters.is_none() || lacks_promised(counters.as_ref(), known) || is_older(&log)?;
+        Ok(Self { log, is_damaged, all_may_be_old, counted })
     }
 
     /// Makes a store of it in `dir`, which exists and is empty.
@@ -77,6 +96,17 @@ fn counters_of(log: &Log) -> Option<Counters> {
     log.value(keys::COUNTERS).and_then(|bytes| record::decode(keys::COUNTERS, &bytes).ok())
 }
 
+/// Whether a store with these counters lacks what the seal knows.
+fn lacks_promised(counters: Option<&Counters>, seal: Option<&Counters>) -> bool {
+    seal.is_some_and(|seal| counters.is_none_or(|counters| verify::is_behind(seal, counters)))
+}
+
+/// How many messages there should be: as the seal says where it knows more.
+fn counted(counters: Option<&Counters>, seal: Option<&Counters>) -> Option<u64> {
+    let known = if lacks_promised(counters, seal) { seal } else { counters };
+    known.map(Counters::messages)
+}
+
 /// How much is looked through for an open: all of a small store, and of a large one what the engine is about to read.
 pub(crate) fn range(store: &Path, asks_for_check: bool) -> Range {
     let is_small = fs::metadata(store.join("db")).is_ok_and(|db| db.len() <= SCAN_BYTES_MAX);
@@ -86,25 +116,27 @@ pub(crate) fn range(store: &Path, asks_for_check: bool) -> Range {
     Range { since: salvage::read_from(store), bytes_max: SCAN_TAIL_BYTES_MAX }
 }
 
-/// What a store that the engine has opened says of itself.
-pub(crate) struct Looked {
+/// What a look at a store that the engine has opened has found.
+pub(crate) struct Findings {
     /// What the seal knows and it does not.
     pub(crate) lost: Option<Lost>,
     /// Whether its rows are those that were committed last; `None` where it does not know, `Some(true)` where nobody asked.
     pub(crate) adds_up: Option<bool>,
 }
 
-impl Looked {
+impl Findings {
     pub(crate) fn is_whole(&self) -> bool {
         self.lost.is_none() && self.adds_up != Some(false)
     }
 }
 
 /// Looks whether a store lacks something, or can be read no further: at what stands last, or at all of it.
-pub(crate) fn look(disk: &Disk, seal: Option<&Counters>, all: bool) -> Result<Looked> {
+pub(crate) fn look(disk: &Disk, seal: &Seal, all: bool) -> Result<Findings> {
     let look = || {
-        let adds_up = if all { disk.engine.adds_up()? } else { Some(true) };
-        Ok(Looked { lost: verify::lost(seal, disk)?, adds_up })
+        let adds_up = if all { disk.engine.adds_up()? } else { disk.engine.knows_total().then_some(true) };
+        // It has lost what it knew.
+        let adds_up = adds_up.or_else(|| seal.has_followed().then_some(false));
+        Ok(Findings { lost: verify::lost(seal.read().as_ref(), disk)?, adds_up })
     };
     // The engine panics on some damage.
     catch_unwind(AssertUnwindSafe(look))
@@ -112,25 +144,27 @@ pub(crate) fn look(disk: &Disk, seal: Option<&Counters>, all: bool) -> Result<Lo
 }
 
 /// The store that was opened, or one made of what can be read of it where it lacks something or can be read no further.
-pub(crate) fn whole(mut opened: Opened, sizes: Sizes) -> std::result::Result<(Opened, Looked), OpenError> {
-    let seal = opened.spool.seal();
+pub(crate) fn whole(mut opened: Opened, sizes: Sizes) -> std::result::Result<(Opened, Findings), OpenError> {
     let all = opened.is_looked_through;
-    let look = |disk: &Disk| match (look(disk, seal.as_ref(), all), disk.engine.failure()) {
+    let look = |disk: &Disk| match (look(disk, &opened.spool.seal, all), disk.engine.failure()) {
         // A look writes a little, too; for want of room nothing is made anew.
         (_, Some(error)) => Err(error.in_open(opened.spool.path())),
-        (looked, None) => Ok(looked),
+        (found, None) => Ok(found),
     };
-    let mut looked = look(&opened.disk)?;
-    if !opened.is_made_anew && !looked.as_ref().is_ok_and(Looked::is_whole) {
+    let mut found = look(&opened.disk)?;
+    // Of one that was made anew and that no start has told of yet, it is known what it lacks.
+    let is_known = |found: &Findings| found.adds_up != Some(false) && is_unsaid(&opened.spool);
+    let is_fine = found.as_ref().is_ok_and(|found| found.is_whole() || is_known(found));
+    if !opened.is_made_anew && !is_fine {
         drop(opened.disk);
         opened.disk = opened.spool.make_anew(sizes)?;
         opened.is_made_anew = true;
-        looked = look(&opened.disk)?;
+        found = look(&opened.disk)?;
     }
     let reason =
         |error: Error| OpenError::Corrupt { path: opened.spool.path().into(), reason: error.to_string() };
-    let looked = looked.map_err(reason)?;
-    Ok((opened, looked))
+    let found = found.map_err(reason)?;
+    Ok((opened, found))
 }
 
 /// What can be read of the spool's store, if it is damaged.
@@ -148,7 +182,7 @@ pub(crate) fn damaged(
     if !salvage::is_torn(&db, segment_bytes, range).map_err(io_error("reading", &db))? {
         return Ok(None);
     }
-    let salvage = Salvage::of(&store, segment_bytes, spool.seal().as_ref())?;
+    let salvage = Salvage::of(&store, segment_bytes, &spool.seal)?;
     Ok(Some(salvage).filter(|salvage| salvage.is_damaged))
 }
 
@@ -157,9 +191,11 @@ pub(crate) fn make(spool: &Spool, salvage: &Salvage, sizes: Sizes) -> std::resul
     // What was kept for the damaged one is wanted for its successor.
     reserve::give_back(&spool.store());
     let made = crash::around("make anew", || {
-        salvage.write(&spool.begin_rewrite()?, sizes)?;
+        let new = spool.begin_rewrite()?;
+        salvage.write(&new, sizes)?;
         spool.ask_for_check().map_err(io_error("asking for a check of", spool.path()))?;
-        crash::around("write anew", || spool::write_file(&spool.path().join(spool::ANEW), b"anew\n"))?;
+        let counted = salvage.counted.map(|counted| format!("{counted}\n")).unwrap_or_default();
+        crash::around("write anew", || spool::write_file(&new.join(ANEW), counted.as_bytes()))?;
         spool.finish_rewrite()
     });
     made.inspect_err(|_| spool.drop_rewrite())?;
@@ -232,23 +268,45 @@ fn next_number(kept: &[PathBuf]) -> u32 {
     kept.iter().filter_map(|kept| number(kept)).max().unwrap_or(0).saturating_add(1)
 }
 
+/// What no start has said yet.
+pub(crate) struct Unsaid {
+    /// The store was made anew.
+    pub(crate) is_made_anew: bool,
+    /// Messages that were counted in the damaged one.
+    pub(crate) counted: Option<u64>,
+    /// The damaged one, if it is kept; the newest, if there are several.
+    pub(crate) kept: Option<PathBuf>,
+}
+
+impl Unsaid {
+    pub(crate) fn of(spool: &Spool) -> Self {
+        let mut counted = String::new();
+        if let Ok(mark) = File::open(spool.store().join(ANEW)) {
+            // Where it cannot be read, the store's own counters are what is left.
+            let _ = mark.take(ANEW_BYTES_MAX).read_to_string(&mut counted);
+        }
+        let newest = unsaid_kept(spool).into_iter().max_by_key(|kept| number(kept));
+        Self { is_made_anew: is_unsaid(spool), counted: counted.trim().parse().ok(), kept: newest }
+    }
+}
+
 /// Whether the store was made anew, and no start has said so yet.
-pub(crate) fn is_unsaid(spool: &Spool) -> bool {
-    spool.path().join(spool::ANEW).exists()
+fn is_unsaid(spool: &Spool) -> bool {
+    spool.store().join(ANEW).exists()
 }
 
-/// The damaged store of which that is true, if it is kept.
-pub(crate) fn kept_and_unsaid(spool: &Spool) -> Option<PathBuf> {
-    kept(&spool.path().join(spool::QUARANTINE)).into_iter().find(|kept| kept.join(UNSAID).exists())
+fn unsaid_kept(spool: &Spool) -> Vec<PathBuf> {
+    let kept = kept(&spool.path().join(spool::QUARANTINE)).into_iter();
+    kept.filter(|kept| kept.join(UNSAID).exists()).collect()
 }
 
-/// A start says so.
-pub(crate) fn say(spool: &Spool, kept: Option<&Path>) -> std::result::Result<(), OpenError> {
-    for folder in [kept.map(|kept| (kept, UNSAID)), is_unsaid(spool).then(|| (spool.path(), spool::ANEW))] {
-        let Some((folder, name)) = folder else { continue };
+/// A start has said it.
+pub(crate) fn say(spool: &Spool) -> std::result::Result<(), OpenError> {
+    let marks = unsaid_kept(spool).into_iter().map(|kept| (kept, UNSAID));
+    for (folder, name) in marks.chain(is_unsaid(spool).then(|| (spool.store(), ANEW))) {
         let mark = folder.join(name);
         crash::around("say anew", || fs::remove_file(&mark)).map_err(io_error("removing", &mark))?;
-        sync_path(folder)?;
+        sync_path(&folder)?;
     }
     Ok(())
 }

@@ -20,8 +20,8 @@ use std::time::{Duration, Instant};
 
 use crate::error::OpenError;
 use crate::limits::{
-    CACHE_BYTES, COPY_PART_BYTES, LOCK_WAIT, LOOK_PART_BYTES, READS_UNLOOKED_MAX, SCAN_TAIL_BYTES_MAX,
-    SEGMENT_BYTES,
+    CACHE_BYTES, COPY_PART_BYTES, LOCK_WAIT, LOOK_PART_BYTES, LOOK_PART_TIME, READS_UNLOOKED_MAX,
+    SCAN_TAIL_BYTES_MAX, SEGMENT_BYTES,
 };
 use crate::reserve::Reserve;
 use crate::salvage::{self, Log, Range};
@@ -43,19 +43,27 @@ pub(crate) type Batch = BTreeMap<Vec<u8>, Write>;
 pub(crate) struct Write {
     /// `None` for one that goes.
     new: Option<(Bytes, Share)>,
-    /// Its share in the total until now, where that is known: then it need not be read.
-    old: Option<Option<Share>>,
+    old: Old,
+}
+
+/// A row's share in the total until now.
+#[derive(Clone, Copy)]
+enum Old {
+    /// It is to be read.
+    Unknown,
+    /// `None` for one that was not there.
+    Known(Option<Share>),
 }
 
 impl Write {
     /// The row is written, or goes.
     pub(crate) fn of(key: &[u8], new: Option<Bytes>) -> Self {
-        Self { new: new.map(|new| (new.clone(), Share::of(key, &new))), old: None }
+        Self { new: new.map(|new| (new.clone(), Share::of(key, &new))), old: Old::Unknown }
     }
 
     /// The row had this share until now, or was not there.
     pub(crate) fn in_place_of(self, old: Option<Share>) -> Self {
-        Self { old: Some(old), ..self }
+        Self { old: Old::Known(old), ..self }
     }
 
     /// The row's share from now on.
@@ -86,6 +94,10 @@ impl DiskError {
         let text =
             if is_full { format!("{what}no space left on the device") } else { format!("{what}{error}") };
         Self { is_full, ..Self::new(text) }
+    }
+
+    pub(crate) fn of_panic(panic: &(dyn std::any::Any + Send)) -> Self {
+        Self::new(format!("the storage engine panicked: {}", panic_text(panic)))
     }
 }
 
@@ -260,7 +272,7 @@ impl Engine {
             Some(total) => Totals::stored(total),
             None => {
                 let mut look = Look::begin();
-                while self.pass(&mut look, LOOK_PART_BYTES)? {}
+                while self.pass(&mut look)? {}
                 Totals::counted(look)
             }
         };
@@ -272,14 +284,19 @@ impl Engine {
         self.totals.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Whether the store knows the total of its rows.
+    pub(crate) fn knows_total(&self) -> bool {
+        self.totals().is_stored()
+    }
+
     /// Whether the rows are those that were committed last; `None` where the store does not know.
     pub(crate) fn adds_up(&self) -> Result<Option<bool>, DiskError> {
-        if !self.totals().is_stored() {
+        if !self.knows_total() {
             return Ok(None);
         }
         self.begin_look();
         loop {
-            match self.look_on(LOOK_PART_BYTES)? {
+            match self.look_on()? {
                 Looked::Partly => {}
                 looked => return Ok(Some(looked == Looked::Right)),
             }
@@ -291,11 +308,11 @@ impl Engine {
         self.totals().look = Some(Look::begin());
     }
 
-    /// Looks at the next rows, of about so many bytes. Nothing may be committed while it does.
-    pub(crate) fn look_on(&self, bytes_max: usize) -> Result<Looked, DiskError> {
+    /// Looks at the next rows: as many as one part has. Nothing may be committed while it does.
+    pub(crate) fn look_on(&self) -> Result<Looked, DiskError> {
         let look = self.totals().look.take();
         let Some(mut look) = look else { return Ok(Looked::Interrupted) };
-        if self.pass(&mut look, bytes_max)? {
+        if self.pass(&mut look)? {
             self.totals().look = Some(look);
             return Ok(Looked::Partly);
         }
@@ -306,16 +323,17 @@ impl Engine {
         Ok(Looked::Wrong)
     }
 
-    /// Lets a look pass the next rows, of about so many bytes; whether there may be more.
-    fn pass(&self, look: &mut Look, bytes_max: usize) -> Result<bool, DiskError> {
-        let mut bytes = 0;
+    /// Lets a look pass the next rows; whether there may be more.
+    fn pass(&self, look: &mut Look) -> Result<bool, DiskError> {
+        let (mut bytes, mut is_at_end, began) = (0, true, Instant::now());
         let from = look.from();
         self.read_through(from.as_ref().map(|key| &key[..]), |key, value| {
             bytes += key.len() + value.len();
             look.pass(key, &value);
-            bytes < bytes_max
+            is_at_end = bytes < LOOK_PART_BYTES && began.elapsed() < LOOK_PART_TIME;
+            is_at_end
         })?;
-        Ok(bytes >= bytes_max)
+        Ok(!is_at_end)
     }
 
     /// The commit behind so many finds no room.
@@ -520,8 +538,8 @@ impl Engine {
         rows.remove(keys::TOTAL);
         for (key, write) in rows.iter() {
             let old = match write.old {
-                Some(old) => old,
-                None => files.db()?.get(key).map_err(engine)?.map(|old| Share::of(key, &old)),
+                Old::Known(old) => old,
+                Old::Unknown => files.db()?.get(key).map_err(engine)?.map(|old| Share::of(key, &old)),
             };
             totals.change(key, old, write.share());
         }

@@ -55,6 +55,7 @@ mod lifecycle;
 pub mod limits;
 mod list;
 mod looker;
+mod merges;
 mod names;
 mod notice;
 mod numbers;

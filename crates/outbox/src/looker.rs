@@ -11,7 +11,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
-use crate::limits::{LOOK_EVERY, LOOK_PART_BYTES, LOOK_PAUSE};
+use crate::limits::{LOOK_EVERY, LOOK_PAUSE};
 use crate::total::Looked;
 use crate::writer::Shared;
 
@@ -64,7 +64,7 @@ fn look(shared: &Shared) -> Option<Looked> {
     // A store that has failed may be well again.
     let Ok(_nobody_commits) = shared.view() else { return Some(Looked::Interrupted) };
     // The engine panics on some damage, and a drive has other words for it: each part that cannot be read is one.
-    let looked = catch_unwind(AssertUnwindSafe(|| engine.look_on(LOOK_PART_BYTES).ok())).ok().flatten();
+    let looked = catch_unwind(AssertUnwindSafe(|| engine.look_on().ok())).ok().flatten();
     if (looked.is_none() || looked == Some(Looked::Wrong)) && engine.failure().is_none() {
         engine.meet_damage();
         // Where it cannot be written, the writer tries again.

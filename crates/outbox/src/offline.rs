@@ -7,7 +7,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::anew::{self, Salvage};
+use crate::anew::{self, Salvage, Unsaid};
 use crate::chance::{SystemChance, fresh_token};
 use crate::clock::{Moment, Timestamp, WallTime};
 use crate::disk::{Disk, Sizes, io_error};
@@ -100,6 +100,8 @@ pub struct Offline {
     _copy: Scratch,
     spool: Spool,
     counters: Counters,
+    /// Messages that there should be.
+    counted: u64,
     clean: bool,
     is_damaged: bool,
 }
@@ -120,31 +122,33 @@ impl Offline {
             // Nothing can be read out of what is not there; the seal tells what is missing.
             let copy = Scratch::new()?;
             let disk = Disk::open(&copy.path, Sizes::WITHOUT_RESERVE)?;
-            return Self::over(spool, copy, disk, true);
+            let counted = spool.seal().map(|seal| seal.messages());
+            return Self::over(spool, copy, disk, true, counted);
         }
         let copy = Scratch::copy_of(&spool.store())?;
         match Disk::open(&copy.path, Sizes::WITHOUT_RESERVE) {
             Ok(disk) => {
-                let looked = anew::look(&disk, spool.seal().as_ref(), true);
+                let looked = anew::look(&disk, &spool.seal, true);
                 if let Some(error) = disk.engine.failure() {
                     return Err(error.in_open(&copy.path));
                 }
                 if looked.is_ok_and(|looked| looked.is_whole()) {
-                    return Self::over(spool, copy, disk, false);
+                    let counted = Unsaid::of(&spool).counted;
+                    return Self::over(spool, copy, disk, false, counted);
                 }
             }
             Err(OpenError::Corrupt { .. }) => {}
             Err(error) => return Err(error),
         }
         drop(copy);
-        let salvage = Salvage::of(&spool.store(), SEGMENT_BYTES, spool.seal().as_ref())?;
+        let salvage = Salvage::of(&spool.store(), SEGMENT_BYTES, &spool.seal)?;
         Self::of_damaged(spool, &salvage)
     }
 
     fn of_damaged(spool: Spool, salvage: &Salvage) -> std::result::Result<Self, OpenError> {
         let copy = Scratch::new()?;
         let disk = salvage.write(&copy.path, Sizes::WITHOUT_RESERVE)?;
-        Self::over(spool, copy, disk, true)
+        Self::over(spool, copy, disk, true, salvage.counted)
     }
 
     /// Whether the store has places that the storage engine cannot read, or lacks something: this is what can be read of it, and
@@ -159,6 +163,7 @@ impl Offline {
         copy: Scratch,
         disk: Disk,
         is_damaged: bool,
+        counted: Option<u64>,
     ) -> std::result::Result<Self, OpenError> {
         let path = spool.path().to_owned();
         let corrupt = |error: Error| OpenError::Corrupt { path: path.clone(), reason: error.to_string() };
@@ -168,8 +173,8 @@ impl Offline {
             Err(Error::BadRecord { .. }) => Counters::default(),
             Err(error) => return Err(corrupt(error)),
         };
-        let clean = spool.is_clean();
-        Ok(Self { disk, _copy: copy, spool, counters, clean, is_damaged })
+        let (clean, counted) = (spool.is_clean(), counted.unwrap_or_else(|| counters.messages()));
+        Ok(Self { disk, _copy: copy, spool, counters, counted, clean, is_damaged })
     }
 
     /// Writes the mark of the spool's format anew, where it cannot be read and everything else can.
@@ -244,7 +249,7 @@ impl Offline {
         }
         check.lost = verify::lost(self.spool.seal().as_ref(), &self.disk)?;
         check.damaged = self.is_damaged;
-        check.missing = self.counters.messages().saturating_sub(check.entries + check.receipts);
+        check.missing = self.counted.saturating_sub(check.entries + check.receipts);
         check.derived_agrees = check.bad_records == 0 && verify::agrees(&self.disk, &self.counters)?;
         Ok(check)
     }

@@ -7,7 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::anew::Looked;
+use crate::anew::{Findings, Unsaid};
 use crate::clock::{Moment, SpoolClock, Timestamp, WallTime};
 use crate::config::{Committer, Config};
 use crate::disk::{Disk, Rows, Sizes, panic_text};
@@ -144,14 +144,13 @@ impl Outbox {
     fn open_store(config: Config) -> std::result::Result<Self, OpenError> {
         let sizes = sizes(&config);
         let opened = Spool::open(&config.path, &config.holder, sizes)?;
-        let (opened, Looked { lost, adds_up }) = anew::whole(opened, sizes)?;
-        let Opened { spool, disk, clean, mut is_made_anew, is_looked_through } = opened;
+        let (opened, Findings { lost, adds_up }) = anew::whole(opened, sizes)?;
+        let Opened { spool, disk, clean, is_looked_through, .. } = opened;
         let path = config.path.clone();
         let corrupt = |error: Error| OpenError::Corrupt { path: path.clone(), reason: error.to_string() };
         let sealed = spool.seal();
         seal::hold(&spool);
-        let kept = anew::kept_and_unsaid(&spool);
-        is_made_anew |= anew::is_unsaid(&spool);
+        let Unsaid { is_made_anew, counted, kept } = Unsaid::of(&spool);
         let (counters, counters_lost) = match read_counters(&disk) {
             Ok(Some(counters)) => (counters, false),
             // A spool in which nothing ever changed has none; one with messages has lost them.
@@ -175,7 +174,7 @@ impl Outbox {
             path: path.clone(),
             source,
         })?;
-        let counted = if counters_lost { 0 } else { counters.messages() };
+        let counted = counted.unwrap_or_else(|| if counters_lost { 0 } else { counters.messages() });
         let missing = counted.saturating_sub(shared.snapshot().messages());
         let interrupted = settle_in(&shared, &writer, before).map_err(|error| {
             let is_full = shared.is_stuck();
@@ -195,7 +194,7 @@ impl Outbox {
         if !shared.disk.engine.has_met_damage() {
             shared.spool.checked().map_err(crate::disk::io_error("ending the check of", &path))?;
         }
-        anew::say(&shared.spool, kept.as_deref())?;
+        anew::say(&shared.spool)?;
         let quarantined = shared.snapshot().quarantined;
         let rebuilt = must_rebuild;
         let report = OpenReport {

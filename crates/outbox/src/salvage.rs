@@ -16,6 +16,7 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use crate::keys;
+use crate::merges::Merges;
 use crate::segment::{self, BLOB_LINK, Cursor, Group, LINK, Message, NODE, SEGMENT_HEADER, Segment, Tear};
 use crate::total::Total;
 
@@ -72,8 +73,9 @@ pub(crate) struct Log {
     end: u64,
     /// Bytes in which a bit was righted, each with its place in the file.
     righted: BTreeMap<u64, u8>,
-    /// Positions in the log of segments, or of what stands in them, that had a bit righted.
-    flips: Vec<u64>,
+    /// Positions in the log of what is not as it was written, although all of it can be read: that had a bit righted, or that says
+    /// what cannot be.
+    contradicted: Vec<u64>,
 }
 
 impl Log {
@@ -99,8 +101,9 @@ impl Log {
         let flips = walked.flips.iter().copied().filter(|flip| *flip < until && is_needed(*flip, None));
         let torn = walked.torn().filter(|tear| tear.position < until && is_needed(tear.position, tear.page));
         let since = db.parent().map_or(0, read_from);
+        let without_end = walked.merges.without_end().filter(|position| *position < until);
         let missing = walked.missing(since, segment_bytes as u64).filter(|tear| tear.position < until);
-        let (flips, tears) = (flips.collect(), torn.chain(missing).collect());
+        let (contradicted, tears) = (flips.chain(without_end).collect(), torn.chain(missing).collect());
         drop(is_needed);
         let Walked { last_group, end, .. } = walked;
         let mut rows: BTreeMap<Vec<u8>, Row> = BTreeMap::new();
@@ -108,7 +111,7 @@ impl Log {
             rows.entry(key).and_modify(|known| *known = newer(*known, row)).or_insert(row);
         }
         rows.retain(|_, row| row.at.is_some());
-        Ok(Self { file, rows, tears, last_group, end, righted, flips })
+        Ok(Self { file, rows, tears, last_group, end, righted, contradicted })
     }
 
     /// Whether something is not as it was on the drive. Each batch is there before the next begins; of the last one, a cut of the
@@ -116,7 +119,7 @@ impl Log {
     pub(crate) fn is_damaged(&self) -> bool {
         let taken_back_from = self.taken_back_from().unwrap_or(u64::MAX);
         self.tears.iter().any(|tear| tear.position < self.durable_until())
-            || self.flips.iter().any(|flip| *flip < taken_back_from)
+            || self.contradicted.iter().any(|position| *position < taken_back_from)
     }
 
     /// From where on the engine takes back what is there in part.
@@ -133,16 +136,21 @@ impl Log {
         self.last_group.map_or(0, |group| group.from)
     }
 
-    /// Whether nothing tells that rows are missing or older than they should be, and they are: the store knows their total.
-    pub(crate) fn lacks_rows(&self) -> io::Result<bool> {
+    /// Whether it has places that cannot be read: these tell which rows may be missing or older than they should be.
+    pub(crate) const fn is_torn(&self) -> bool {
+        !self.tears.is_empty()
+    }
+
+    /// Whether its rows are those that were committed last; `None` where it does not tell their total.
+    pub(crate) fn adds_up(&self) -> io::Result<Option<bool>> {
         let stored = self.value(keys::TOTAL).and_then(|bytes| Total::of_row(&bytes).ok());
-        let Some(stored) = stored.filter(|_| self.tears.is_empty()) else { return Ok(false) };
+        let Some(stored) = stored else { return Ok(None) };
         let mut total = Total::default();
         for row in self.rows() {
             let row = row?;
             total.add_row(row.key, &row.value);
         }
-        Ok(total != stored)
+        Ok(Some(total == stored))
     }
 
     /// A row's value.
@@ -240,7 +248,8 @@ pub(crate) fn is_torn(db: &Path, segment_bytes: usize, range: Range) -> io::Resu
     let lacks_its_end = is_all && walked.last_group.is_some_and(|group| group.to >= walked.end);
     let since = db.parent().map_or(0, read_from);
     let is_missing = is_all && walked.missing(since, segment_bytes as u64).is_some();
-    Ok(lacks_its_end || is_missing || !walked.flips.is_empty() || walked.torn().next().is_some())
+    let is_whole = walked.flips.is_empty() && walked.torn().next().is_none();
+    Ok(lacks_its_end || is_missing || !is_whole || walked.merges.without_end().is_some())
 }
 
 /// What a walk over all segments has found.
@@ -258,10 +267,12 @@ struct Walked {
     flips: Vec<u64>,
     last_group: Option<Group>,
     end: u64,
+    merges: Merges,
 }
 
 impl Walked {
     fn message(&mut self, segment: &Segment<'_>, message: &Message) {
+        self.merges.take(message, segment.body(message));
         self.end = self.end.max(message.end());
         if let Some(group) = segment.group(message)
             && self.last_group.is_none_or(|last| last.from < group.from)

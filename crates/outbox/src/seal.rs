@@ -53,6 +53,11 @@ impl Seal {
         }
     }
 
+    /// Whether a group was ever followed by it: from then on the store knows the total of its rows.
+    pub(crate) fn has_followed(&self) -> bool {
+        self.path.join(LAST).exists()
+    }
+
     fn read_synced(&self) -> Option<Counters> {
         let bytes = fs::read(self.path.join(SEAL)).ok()?;
         record::decode(keys::SEAL, &bytes).ok()

@@ -62,6 +62,12 @@ impl Message {
         self.position + (self.end - self.at) as u64
     }
 
+    /// Bytes that stand before its body.
+    #[cfg(test)]
+    pub(crate) const fn header_bytes(&self) -> usize {
+        self.body_at - self.at
+    }
+
     /// Whether it makes up a page.
     pub(crate) const fn is_of_a_page(&self) -> bool {
         self.kind >= FREE

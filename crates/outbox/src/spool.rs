@@ -6,10 +6,10 @@
 //! ```text
 //! format      "outbox spool 1": written first
 //! lock        held by the one process that has the spool open; says which
-//! store/      sled; store.new/, store.old/, store.damaged/: while another one takes its place
+//! store/      sled, and `anew` until a start has said that it was made anew; store.new/, store.old/, store.damaged/: while another one takes its place
 //! payloads/   payloads and replacements over 16 KiB, one file each
 //! quarantine/ what could not be read, one file each; made when it is needed
-//! check       there while something is mended; anew: until a start has said that the store was made anew
+//! check       there while something is mended
 //! seal        last acknowledged sequence and counts, to notice a loss inside the store; seal.last: behind each group, not synced
 //! clean       there while nobody has the spool open and the last one closed it in order
 //! ready       written last: without it nothing in the spool was ever promised
@@ -38,9 +38,6 @@ const STORE_NEW: &str = "store.new";
 const STORE_OLD: &str = "store.old";
 const STORE_DAMAGED: &str = "store.damaged";
 
-/// There from the moment on at which a store that was made anew may take its place, until a start has said so.
-pub(crate) const ANEW: &str = "anew";
-
 /// What could not be read, a file each, and damaged stores as they were.
 pub(crate) const QUARANTINE: &str = "quarantine";
 
@@ -48,7 +45,7 @@ pub(crate) const QUARANTINE: &str = "quarantine";
 const WHOLE: &str = "whole";
 
 /// Everything that may lie in a spool. A directory with anything else and no format mark is not ours.
-const NAMES: [&str; 12] = [
+const NAMES: [&str; 11] = [
     "format",
     "lock",
     "ready",
@@ -60,7 +57,6 @@ const NAMES: [&str; 12] = [
     STORE_NEW,
     STORE_OLD,
     STORE_DAMAGED,
-    ANEW,
 ];
 
 /// An open, locked spool directory.
@@ -149,7 +145,7 @@ impl Spool {
 
     /// Makes the store anew, which nobody has open, of what can be read of it without the engine.
     pub(crate) fn make_anew(&self, sizes: Sizes) -> Result<Disk, OpenError> {
-        let salvage = Salvage::of(&self.store(), sizes.segment_bytes, self.seal().as_ref())?;
+        let salvage = Salvage::of(&self.store(), sizes.segment_bytes, &self.seal)?;
         anew::make(self, &salvage, sizes)?;
         Disk::open(&self.store(), sizes)
     }

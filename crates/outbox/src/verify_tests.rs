@@ -3,7 +3,7 @@
 //! Owns:  tests of `verify` and `quarantine`, through sled's rows and the public verbs.
 //! Never: sleeps.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -717,21 +717,21 @@ fn what_is_kept_of_a_damaged_store_gets_its_name_wherever_that_was_cut_short() {
     copy(damaged.path(), &quarantine.join("spool-2.part"));
     std::fs::write(quarantine.join("spool-2.part/unsaid"), b"").unwrap();
     let reported = || {
-        let is_unsaid = dir.path().join("anew").exists();
+        let is_unsaid = dir.path().join("store/anew").exists();
         let report = Outbox::open(config(dir.path())).unwrap().report().clone();
         assert_eq!(report.is_made_anew, is_unsaid, "also where it is not kept");
         report.kept
     };
-    std::fs::write(dir.path().join("anew"), b"").unwrap();
+    std::fs::write(dir.path().join("store/anew"), b"").unwrap();
     assert_eq!(reported(), Some(quarantine.join("spool-2")));
     assert_eq!(reported(), None, "said once");
     assert_eq!(std::fs::read_dir(&quarantine).unwrap().count(), 1);
     // And before any of it, three times over.
     for expected in [Some("spool-3"), Some("spool-4"), None] {
-        std::fs::write(dir.path().join("anew"), b"").unwrap();
+        std::fs::write(dir.path().join("store/anew"), b"").unwrap();
         copy(&damaged.path().join("store"), &dir.path().join("store.damaged"));
         assert_eq!(reported(), expected.map(|name| quarantine.join(name)));
-        assert!(!dir.path().join("store.damaged").exists() && !dir.path().join("anew").exists());
+        assert!(!dir.path().join("store.damaged").exists() && !dir.path().join("store/anew").exists());
     }
 }
 
@@ -809,7 +809,8 @@ fn an_open_that_fails_before_it_has_told_leaves_the_word_to_the_next() {
     full_spool(dir.path());
     let seal = crate::seal::Seal::of(dir.path());
     let known = seal.read().unwrap();
-    let beyond = Counters { next_seq: known.next_seq + 100, next_event: known.next_event + 9, ..known };
+    let (next_seq, next_event, waiting) = (known.next_seq + 100, known.next_event + 9, known.waiting + 7);
+    let beyond = Counters { next_seq, next_event, waiting, ..known };
     seal.write_last(&crate::record::encode(keys::SEAL, &beyond).unwrap()).unwrap();
     // Its last step finds no folder, once the store was made anew and what is derived as well.
     let (payloads, away) = (dir.path().join("payloads"), dir.path().join("quarantine-of-test"));
@@ -822,9 +823,30 @@ fn an_open_that_fails_before_it_has_told_leaves_the_word_to_the_next() {
     let outbox = Outbox::open(config(dir.path())).unwrap();
     let lost = outbox.report().lost.unwrap();
     assert_eq!((lost.next_seq, lost.next_event), (beyond.next_seq, beyond.next_event));
+    assert_eq!(outbox.report().missing, 7);
+    let kept = std::fs::read_dir(dir.path().join("quarantine")).unwrap().flatten();
+    let kept: Vec<PathBuf> = kept.map(|kept| kept.path()).filter(|kept| kept.is_dir()).collect();
+    assert_eq!(outbox.report().kept.as_ref(), kept.first());
+    assert_eq!(kept.len(), 1, "it was made anew once");
     drop(outbox);
     let outbox = Outbox::open(config(dir.path())).unwrap();
     assert_eq!(outbox.report().lost, None, "it was told");
+}
+
+#[test]
+fn a_store_that_has_lost_the_total_of_its_rows_is_damaged() {
+    let dir = tempfile::tempdir().unwrap();
+    full_spool(dir.path());
+    let store = dir.path().join("store");
+    let engine = crate::engine::Engine::open(&store, crate::engine::Sizes::WITHOUT_RESERVE).unwrap();
+    engine.write_past_the_total(keys::TOTAL, None);
+    drop(engine);
+    assert!(crate::Offline::open(dir.path()).unwrap().check().unwrap().damaged);
+    let outbox = Outbox::open(config(dir.path())).unwrap();
+    let report = outbox.report();
+    assert!(report.is_made_anew && report.lost.is_none() && report.missing == 0, "{report:?}");
+    drop(outbox);
+    assert!(!Outbox::open(config(dir.path())).unwrap().report().is_made_anew, "it knows it again");
 }
 
 #[test]

@@ -717,8 +717,10 @@ fn commit(
     let stopwatch = Stopwatch::start();
     let committed = {
         let mut committed = shared.committed.write().unwrap_or_else(PoisonError::into_inner);
-        // The failure is known before anybody reads again.
-        group.commit(shared, &mut committed).map_err(|error| shared.fail_by(error))
+        // The failure is known before anybody reads again, also where the engine panics.
+        catch_unwind(AssertUnwindSafe(|| group.commit(shared, &mut committed)))
+            .unwrap_or_else(|panic| Err(DiskError::of_panic(panic.as_ref())))
+            .map_err(|error| shared.fail_by(error))
     };
     match committed {
         Ok(()) => Ok(group.end(shared, stopwatch.read())),
