@@ -13,7 +13,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
 use crate::crash;
-use crate::disk::{Disk, Sizes, io_error, panic_text, sync_path};
+use crate::disk::{Disk, Sizes};
+use crate::drive::{io_error, panic_text, sync_path};
 use crate::entry::Counters;
 use crate::error::{Error, OpenError, Result};
 use crate::limits::{KEPT_SPOOLS_MAX, SCAN_BYTES_MAX, SCAN_TAIL_BYTES_MAX};

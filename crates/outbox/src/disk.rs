@@ -10,10 +10,9 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::at_hand::{AtHand, Found, Replaced};
+use crate::drive::{DiskError, io_error, panic_text};
 use crate::engine::{Batch, Engine, Row, Write};
-pub(crate) use crate::engine::{
-    Bytes, DiskError, Sizes, forget_cached, io_error, is_full, panic_text, sync_path,
-};
+pub(crate) use crate::engine::{Bytes, Sizes};
 use crate::error::OpenError;
 use crate::keys;
 use crate::leaf::{Change, Leaf};

@@ -1,7 +1,7 @@
 //! The storage engine: rows in sled, made durable.
 //!
 //! Owns:  sled (this is its only door), the order batch → flush → sync, the syncs after an open, the total and the look
-//!        through all rows that is compared with it, the copy of all rows into a fresh folder, which error of the drive may pass.
+//!        through all rows that is compared with it, the copy of all rows into a fresh folder.
 //! Never: knows what a row means, is called by more than one thread to change something.
 //!
 //! sled's `flush` hands pages to the kernel and does not wait for the drive: what it flushed can be gone
@@ -18,6 +18,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
+use crate::drive::{DiskError, forget_cached, io_error, panic_text, sync_path};
 use crate::error::OpenError;
 use crate::limits::{
     CACHE_BYTES, COPY_PART_BYTES, LOCK_WAIT, LOOK_PART_BYTES, LOOK_PART_TIME, READS_UNLOOKED_MAX,
@@ -70,51 +71,6 @@ impl Write {
     pub(crate) fn share(&self) -> Option<Share> {
         self.new.as_ref().map(|(_, share)| *share)
     }
-}
-
-/// A failure of the storage engine, in its words.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{text}")]
-pub(crate) struct DiskError {
-    pub(crate) text: String,
-    /// There was no room. That passes: the store can be opened again once there is.
-    pub(crate) is_full: bool,
-    /// What was read is not what was written.
-    is_damage: bool,
-}
-
-impl DiskError {
-    fn new(text: impl Into<String>) -> Self {
-        Self { text: text.into(), is_full: false, is_damage: false }
-    }
-
-    pub(crate) fn of_io(what: &str, error: &io::Error) -> Self {
-        // sled says it in the words of a debugger.
-        let is_full = is_full(error);
-        let text =
-            if is_full { format!("{what}no space left on the device") } else { format!("{what}{error}") };
-        Self { is_full, ..Self::new(text) }
-    }
-
-    pub(crate) fn of_panic(panic: &(dyn std::any::Any + Send)) -> Self {
-        Self::new(format!("the storage engine panicked: {}", panic_text(panic)))
-    }
-}
-
-impl DiskError {
-    /// The same as an error of an open.
-    pub(crate) fn in_open(self, path: &Path) -> OpenError {
-        if self.is_full {
-            let source = io::ErrorKind::StorageFull.into();
-            return OpenError::Io { action: "writing the store in", path: path.into(), source };
-        }
-        OpenError::Corrupt { path: path.into(), reason: self.text }
-    }
-}
-
-/// Whether an error says that there is no room, or none left for this user.
-pub(crate) fn is_full(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
 /// What a store is made with.
@@ -744,15 +700,6 @@ fn not_opened(action: &'static str, dir: &Path, error: sled::Error) -> OpenError
     }
 }
 
-/// What a panic said.
-pub(crate) fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
-    panic
-        .downcast_ref::<String>()
-        .cloned()
-        .or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()))
-        .unwrap_or_else(|| "the storage engine panicked".to_owned())
-}
-
 /// Places at which sled itself can be made to fail.
 #[cfg(feature = "failpoints")]
 pub mod failpoints {
@@ -765,30 +712,6 @@ pub mod failpoints {
     pub fn reset() {
         sled::fail::reset();
     }
-}
-
-/// Lets the system forget what it has in memory of the store's file: after a write that failed it may show what never reached
-/// the drive. A hint; where it is not taken, the store's own check of its log is what is left.
-pub(crate) fn forget_cached(dir: &Path) {
-    #[cfg(target_os = "linux")]
-    if let Ok(file) = File::open(dir.join("db")) {
-        let _ = rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed);
-    }
-    #[cfg(not(target_os = "linux"))]
-    let _ = dir;
-}
-
-/// Makes a file's content, or a directory's entries, durable.
-pub(crate) fn sync_path(path: &Path) -> Result<(), OpenError> {
-    File::open(path).and_then(|file| file.sync_all()).map_err(io_error("syncing", path))
-}
-
-/// Turns an I/O error into an [`OpenError`] that names action and path.
-pub(crate) fn io_error<'a>(
-    action: &'static str,
-    path: &'a Path,
-) -> impl FnOnce(std::io::Error) -> OpenError + use<'a> {
-    move |source| OpenError::Io { action, path: path.into(), source }
 }
 
 #[cfg(test)]

@@ -7,7 +7,8 @@ use std::ops::Bound;
 use std::sync::Arc;
 
 use crate::at_hand::Found;
-use crate::disk::{Bytes, Disk, DiskError, Rows};
+use crate::disk::{Bytes, Disk, Rows};
+use crate::drive::DiskError;
 use crate::keys;
 
 /// Leaves, wherever they are read.

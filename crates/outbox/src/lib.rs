@@ -38,6 +38,7 @@ mod config;
 #[doc(hidden)]
 pub mod crash;
 mod disk;
+mod drive;
 mod engine;
 #[cfg(feature = "failpoints")]
 #[doc(hidden)]
@@ -47,6 +48,7 @@ mod error;
 mod events;
 #[doc(hidden)]
 pub mod fuzzing;
+mod group;
 mod keys;
 mod lanes;
 mod leaf;
@@ -55,14 +57,17 @@ mod lifecycle;
 pub mod limits;
 mod list;
 mod looker;
+mod mend;
 mod merges;
 mod names;
 mod notice;
 mod numbers;
 mod offline;
+mod open;
 mod outbox;
 mod outcome;
 mod quarantine;
+mod queue;
 mod record;
 mod reserve;
 mod retry;
@@ -70,6 +75,7 @@ mod rewrite;
 mod salvage;
 mod seal;
 mod segment;
+mod shared;
 mod spool;
 mod state;
 mod stuck;
@@ -95,8 +101,10 @@ pub use lifecycle::{DedupWindow, OnFailedHead, OnUncertain, Policy};
 pub use list::{Filter, Matching, Page};
 pub use notice::{Event, EventKind, Notices};
 pub use offline::{Check, Exported, Offline, wall_of};
-pub use outbox::{OpenReport, Outbox, PreparedSubmit, SpoolStatus};
+pub use open::OpenReport;
+pub use outbox::{Outbox, PreparedSubmit, SpoolStatus};
 pub use outcome::*;
+pub use queue::Ticket;
 pub use record::RecordError;
 pub use retry::{Delay, RetryPolicy, jittered};
 pub use rewrite::Compacted;
@@ -107,4 +115,3 @@ pub use verbs::{
 };
 pub use verify::Lost;
 pub use view::{EntryView, Message, Payload, SentPage};
-pub use writer::Ticket;

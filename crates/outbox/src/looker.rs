@@ -12,8 +12,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use crate::limits::{LOOK_EVERY, LOOK_PAUSE};
+use crate::shared::Shared;
 use crate::total::Looked;
-use crate::writer::Shared;
 
 /// The thread, until it is stopped.
 pub(crate) struct Looker {

@@ -10,9 +10,11 @@ use std::path::{Path, PathBuf};
 use crate::anew::{self, Salvage, Unsaid};
 use crate::chance::{SystemChance, fresh_token};
 use crate::clock::{Moment, Timestamp, WallTime};
-use crate::disk::{Disk, Sizes, io_error};
+use crate::disk::{Disk, Sizes};
+use crate::drive::io_error;
 use crate::entry::{Counters, Entry, Kept, Phase, Place, Receipt, Unresolved, hex};
 use crate::error::{Error, OpenError, Result};
+use crate::group::read_counters;
 use crate::keys;
 use crate::limits::SEGMENT_BYTES;
 use crate::salvage::Range;
@@ -20,7 +22,6 @@ use crate::spool::{Spool, copy_files};
 use crate::tx::{Record, decode_message, load_message};
 use crate::verify::{self, Lost};
 use crate::view::{self, Payload};
-use crate::writer::read_counters;
 
 /// Keys of records that cannot be read which a check names; more of them are counted.
 const BAD_NAMED_MAX: usize = 100;

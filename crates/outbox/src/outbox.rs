@@ -1,35 +1,35 @@
 //! The outbox: the door of this crate.
 //!
-//! Owns:  opening and closing, and one method for each verb and each view.
+//! Owns:  one method for each verb and each view, closing.
 //! Never: holds state of its own; the store has it all.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::anew::{Findings, Unsaid};
-use crate::clock::{Moment, SpoolClock, Timestamp, WallTime};
+use crate::clock::{Moment, Timestamp, WallTime};
 use crate::config::{Committer, Config};
-use crate::disk::{Disk, Rows, Sizes, panic_text};
+#[cfg(test)]
+use crate::disk::Disk;
 use crate::entry::{Account, Counters, Entry, Receipt};
 use crate::error::{Error, OpenError, Result};
 use crate::events::{self, EventPage};
-use crate::limits::{INLINE_BYTES_MAX, LIST_SCAN_MAX, SEGMENT_BYTES, SEGMENT_BYTES_BY_HAND};
+use crate::limits::{INLINE_BYTES_MAX, LIST_SCAN_MAX};
 use crate::list::{self, Filter, Matching, Page};
 use crate::looker::Looker;
+use crate::open::{self, OpenReport};
 use crate::outcome::Report;
+use crate::queue::{Kind, Ticket};
 use crate::rewrite::Compacted;
-use crate::spool::{Opened, Spool};
+use crate::shared::Shared;
 use crate::state::State;
 use crate::tx::Tx;
 use crate::verbs::{
-    self, Batch, Batched, Before, Cancelled, Changed, GateChange, Lease, LeaseId, LeaseRequest, NewPayload,
+    self, Batch, Batched, Cancelled, Changed, GateChange, Lease, LeaseId, LeaseRequest, NewPayload,
     Overrides, Paused, Resolution, Restored, Scope, Settled, Submit, Submitted, Swept, Ticked,
 };
-use crate::verify::{self, Lost};
 use crate::view::{self, EntryView, Message, Payload, SentPage};
-use crate::writer::{Kind, Shared, Ticket, Writer, read_counters};
-use crate::{anew, crash, keys, seal, spool};
+use crate::writer::{self, Writer};
+use crate::{keys, spool};
 
 /// An open outbox. Cheap to clone; the last clone to go closes it.
 #[derive(Clone)]
@@ -37,36 +37,11 @@ pub struct Outbox {
     inner: Arc<Inner>,
 }
 
-struct Inner {
-    shared: Arc<Shared>,
-    writer: Writer,
-    looker: Looker,
-    report: OpenReport,
-}
-
-/// What an open found and did.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct OpenReport {
-    /// The last process closed the spool in order, or the spool is new.
-    pub clean: bool,
-    /// Everything was looked at: the machine may have stopped under the last process, or something had gone wrong.
-    pub checked: bool,
-    /// Attempts that a dead process left behind.
-    pub interrupted: u64,
-    /// What is derived disagreed with the records and was made anew.
-    pub rebuilt: bool,
-    /// Records set aside because they could not be read, since the spool was made.
-    pub quarantined: u64,
-    /// What was acknowledged and is missing.
-    pub lost: Option<Lost>,
-    /// Messages that were counted and of which no record can be read, neither of their way nor of their end.
-    pub missing: u64,
-    /// Payload files that no record named, removed.
-    pub orphans: u64,
-    /// The store was damaged, and was made anew of what could be read of it.
-    pub is_made_anew: bool,
-    /// As it was, it lies here, a spool by itself; nowhere where too many are kept already.
-    pub kept: Option<std::path::PathBuf>,
+pub(crate) struct Inner {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) writer: Writer,
+    pub(crate) looker: Looker,
+    pub(crate) report: OpenReport,
 }
 
 /// The spool as a whole.
@@ -124,92 +99,7 @@ impl Outbox {
     /// # Errors
     /// [`OpenError`], whose `hint` says what to do.
     pub fn open(config: Config) -> std::result::Result<Self, OpenError> {
-        let path = config.path.clone();
-        Self::try_open(config.clone()).or_else(|error| match error {
-            // A large store was looked at in part: a second try looks at all of it, and saves the rest.
-            OpenError::Corrupt { .. } if spool::ask_for_check_of_closed(&path).unwrap_or(false) => {
-                Self::try_open(config)
-            }
-            error => Err(error),
-        })
-    }
-
-    fn try_open(config: Config) -> std::result::Result<Self, OpenError> {
-        let path = config.path.clone();
-        // The engine panics on some damage, also after its own open.
-        catch_unwind(AssertUnwindSafe(|| Self::open_store(config)))
-            .unwrap_or_else(|panic| Err(OpenError::Corrupt { path, reason: panic_text(panic.as_ref()) }))
-    }
-
-    fn open_store(config: Config) -> std::result::Result<Self, OpenError> {
-        let sizes = sizes(&config);
-        let opened = Spool::open(&config.path, &config.holder, sizes)?;
-        let (opened, Findings { lost, adds_up }) = anew::whole(opened, sizes)?;
-        let Opened { spool, disk, clean, is_looked_through, .. } = opened;
-        let path = config.path.clone();
-        let corrupt = |error: Error| OpenError::Corrupt { path: path.clone(), reason: error.to_string() };
-        let sealed = spool.seal();
-        seal::hold(&spool);
-        let Unsaid { is_made_anew, counted, kept } = Unsaid::of(&spool);
-        let (counters, counters_lost) = match read_counters(&disk) {
-            Ok(Some(counters)) => (counters, false),
-            // A spool in which nothing ever changed has none; one with messages has lost them.
-            Ok(None) => (first_counters(sealed), has_messages(&disk).map_err(&corrupt)?),
-            Err(Error::BadRecord { .. }) => (first_counters(sealed), true),
-            Err(error) => return Err(corrupt(error)),
-        };
-        let mark = (counters.clock.time > Timestamp(0)).then_some(counters.clock);
-        let clock = SpoolClock::resume(Arc::clone(&config.clock), mark);
-        let before = Before { clean, boot: counters.clock.boot };
-        // A process that is killed loses nothing that it gave to the system, and the engine takes back a group that is
-        // there in part. Only a stop of the whole machine can leave more than that, or something that went wrong.
-        let asked = spool.asks_for_check() || adds_up.is_none();
-        let checked = asked || (!clean && before.boot != clock.boot());
-        let must_rebuild = counters_lost
-            || !verify::looks_right(&disk, &counters).map_err(&corrupt)?
-            || (checked && !verify::agrees(&disk, &counters).map_err(&corrupt)?);
-        let shared = Arc::new(Shared::new(disk, spool, clock, config, counters, must_rebuild));
-        let writer = Writer::start(&shared).map_err(|source| OpenError::Io {
-            action: "starting the writer of",
-            path: path.clone(),
-            source,
-        })?;
-        let counted = counted.unwrap_or_else(|| if counters_lost { 0 } else { counters.messages() });
-        let missing = counted.saturating_sub(shared.snapshot().messages());
-        let interrupted = settle_in(&shared, &writer, before).map_err(|error| {
-            let is_full = shared.is_stuck();
-            // What was not put right must not be marked as closed in order: the next open checks it again.
-            shared.fail(error.to_string());
-            writer.stop(&shared);
-            if is_full { no_room(&path) } else { corrupt(error) }
-        })?;
-        let orphans = sweep(&shared.spool, &shared.disk)?;
-        // The last steps: where the open fails before them, the next one finds what this one found.
-        let looker = match shared.committer {
-            Committer::Thread => Looker::start(&shared, is_looked_through),
-            Committer::ByHand { .. } => Ok(Looker::idle()),
-        };
-        let looker = looker.map_err(crate::disk::io_error("starting the looker of", &path))?;
-        seal::release(&shared, is_made_anew).map_err(|error| error.in_open(&path))?;
-        if !shared.disk.engine.has_met_damage() {
-            shared.spool.checked().map_err(crate::disk::io_error("ending the check of", &path))?;
-        }
-        anew::say(&shared.spool)?;
-        let quarantined = shared.snapshot().quarantined;
-        let rebuilt = must_rebuild;
-        let report = OpenReport {
-            clean,
-            checked,
-            interrupted,
-            rebuilt,
-            quarantined,
-            lost,
-            missing,
-            orphans,
-            is_made_anew,
-            kept,
-        };
-        Ok(Self { inner: Arc::new(Inner { shared, writer, looker, report }) })
+        Ok(Self { inner: Arc::new(open::open(config)?) })
     }
 
     #[cfg(test)]
@@ -262,7 +152,7 @@ impl Outbox {
     /// Commits what has gathered as one group, where that is done by hand ([`Committer::ByHand`]); tells
     /// whether there was anything.
     pub fn commit(&self) -> bool {
-        self.inner.shared.commit_by_hand()
+        writer::commit_by_hand(&self.inner.shared)
     }
 
     fn verb<T: Send + 'static>(
@@ -747,60 +637,4 @@ impl Outbox {
         let _snapshot = shared.view()?;
         view::next_wake(&shared.disk, shared.clock.now().time)
     }
-}
-
-fn sizes(config: &Config) -> Sizes {
-    let segment_bytes = match config.committer {
-        Committer::Thread => SEGMENT_BYTES,
-        Committer::ByHand { .. } => SEGMENT_BYTES_BY_HAND,
-    };
-    Sizes { segment_bytes, reserve_bytes: config.reserve_bytes }
-}
-
-/// The counters of a spool that has none: a new one, or one that lost them.
-fn first_counters(seal: Option<Counters>) -> Counters {
-    let known = seal.unwrap_or_default();
-    Counters {
-        // 0 means "from the oldest kept" to a reader of events, so sequences begin at 1.
-        next_seq: known.next_seq.max(1),
-        next_event: known.next_event.max(1),
-        event_floor: known.event_floor.max(1),
-        data_floor: known.data_floor,
-        sent_total: known.sent_total,
-        paused: known.paused,
-        clock: known.clock,
-        ..Counters::default()
-    }
-}
-
-fn has_messages(disk: &Disk) -> Result<bool> {
-    Ok(disk.next(&keys::messages(), &keys::messages())?.is_some())
-}
-
-fn sweep(spool: &Spool, disk: &Disk) -> std::result::Result<u64, OpenError> {
-    let is_named = |name| disk.get(&keys::file(name)).is_ok_and(|row| row.is_some());
-    crash::around("sweep", || spool.sweep_payloads(is_named))
-        .map_err(crate::disk::io_error("sweeping the payloads of", spool.path()))
-}
-
-fn no_room(path: &std::path::Path) -> OpenError {
-    let source = std::io::ErrorKind::StorageFull.into();
-    OpenError::Io { action: "mending", path: path.into(), source }
-}
-
-/// Ends the attempts that a dead process left behind; answers how many.
-fn settle_in(shared: &Arc<Shared>, writer: &Writer, before: Before) -> Result<u64> {
-    let interrupted = shared.snapshot().sending;
-    for part in [verbs::recover, verbs::end_windows] {
-        let mut from = None;
-        loop {
-            from = writer
-                .submit(shared, Kind::Request, "recover", move |tx, _| part(tx, before, from))
-                .wait()?;
-            if from.is_none() {
-                break;
-            }
-        }
-    }
-    Ok(interrupted.saturating_sub(shared.snapshot().sending))
 }

@@ -7,13 +7,12 @@
 //! into both stores; at its end, with no reader in between, the folders change places.
 
 use std::path::PathBuf;
-use std::sync::PoisonError;
 
 use crate::entry::Counters;
 use crate::error::{Error, Result};
 use crate::limits::{REWRITE_BYTES_MIN, REWRITE_SHARE};
+use crate::shared::Shared;
 use crate::spool::Aside;
-use crate::writer::Shared;
 
 /// What a rewrite gave back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -125,7 +124,7 @@ fn prepare(shared: &Shared) -> Result<PathBuf> {
 
 fn exchange(shared: &Shared, under_way: &UnderWay) -> Result<Compacted> {
     // Readers wait: none may look into a store that is being exchanged.
-    let _nobody_reads = shared.exclusive().unwrap_or_else(PoisonError::into_inner);
+    let _nobody_reads = shared.exclusive();
     if let Err(error) = shared.disk.engine.finish_copy(&under_way.dir) {
         shared.spool.drop_rewrite();
         return Err(Error::Unavailable { what: format!("the rewrite: {error}") });

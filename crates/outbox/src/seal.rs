@@ -14,11 +14,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use crate::clock::Timestamp;
-use crate::disk::DiskError;
+use crate::drive::DiskError;
 use crate::entry::Counters;
 use crate::limits::SEAL_EVERY;
+use crate::shared::Shared;
 use crate::spool::{Spool, write_synced};
-use crate::writer::Shared;
 use crate::{crash, keys, record, verify};
 
 const SEAL: &str = "seal";

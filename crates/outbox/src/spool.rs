@@ -22,7 +22,8 @@ use std::time::{Duration, Instant};
 
 use crate::anew::{self, Salvage};
 use crate::crash;
-use crate::disk::{Disk, Sizes, forget_cached, io_error, sync_path};
+use crate::disk::{Disk, Sizes};
+use crate::drive::{forget_cached, io_error, sync_path};
 use crate::entry::{Counters, hex};
 use crate::error::OpenError;
 use crate::limits::{COPY_PART_BYTES, LOCK_WAIT};

@@ -7,15 +7,16 @@
 //! is opened again: once they are written again, they are there.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::PoisonError;
 
 use crate::clock::Stopwatch;
-use crate::disk::{is_full, panic_text};
+use crate::drive::{is_full, panic_text};
 use crate::entry::Counters;
 use crate::error::OpenError;
+use crate::group::{Group, read_counters, tell};
 use crate::limits::{OPEN_ROOM_BYTES, ROOM_EVERY, ROOM_EVERY_MAX};
+use crate::queue::{Queue, Waiting};
+use crate::shared::Shared;
 use crate::verify;
-use crate::writer::{Group, Queue, Shared, Waiting, read_counters, tell};
 
 /// What the drive had no room for, and those who wait for it.
 pub(crate) struct Stuck {
@@ -76,7 +77,7 @@ impl Stuck {
 
     /// Opens the store again and carries out what was to be done; `false` if there is still no room.
     fn open_again(&mut self, shared: &Shared) -> Result<bool, String> {
-        let mut committed = shared.exclusive().unwrap_or_else(PoisonError::into_inner);
+        let mut committed = shared.exclusive();
         match shared.disk.open_anew() {
             Err(OpenError::Io { source, .. }) if is_full(&source) => return Ok(false),
             Err(error) => return Err(error.to_string()),

@@ -7,7 +7,8 @@
 use crate::chance::{fresh_token, roll};
 use crate::clock::{BootId, Moment, SpoolClock, Timestamp};
 use crate::config::Config;
-use crate::disk::{Bytes, DiskError, Rows, Writes};
+use crate::disk::{Bytes, Rows, Writes};
+use crate::drive::DiskError;
 use crate::entry::{
     Account, Counters, Delivery, Entry, Gate, Identity, Phase, Receipt, StoredEvent, StoredPayload,
 };

@@ -1,0 +1,214 @@
+//! The open: a spool becomes an open outbox.
+//!
+//! Owns:  the order of what an open finds, puts right and tells; the report of it.
+//! Never: lets go of what only it knows before it has been told: where it is cut short, the next one finds the same.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use crate::anew::{self, Findings, Unsaid};
+use crate::clock::{SpoolClock, Timestamp};
+use crate::config::{Committer, Config};
+use crate::disk::{Disk, Rows, Sizes};
+use crate::drive::{io_error, panic_text};
+use crate::entry::Counters;
+use crate::error::{Error, OpenError, Result};
+use crate::group::read_counters;
+use crate::limits::{SEGMENT_BYTES, SEGMENT_BYTES_BY_HAND};
+use crate::looker::Looker;
+use crate::outbox::Inner;
+use crate::queue::Kind;
+use crate::shared::Shared;
+use crate::spool::{self, Opened, Spool};
+use crate::verbs::{self, Before};
+use crate::verify::{self, Lost};
+use crate::writer::Writer;
+use crate::{crash, keys, seal};
+
+/// What an open found and did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OpenReport {
+    /// The last process closed the spool in order, or the spool is new.
+    pub clean: bool,
+    /// Everything was looked at: the machine may have stopped under the last process, or something had gone wrong.
+    pub checked: bool,
+    /// Attempts that a dead process left behind.
+    pub interrupted: u64,
+    /// What is derived disagreed with the records and was made anew.
+    pub rebuilt: bool,
+    /// Records set aside because they could not be read, since the spool was made.
+    pub quarantined: u64,
+    /// What was acknowledged and is missing.
+    pub lost: Option<Lost>,
+    /// Messages that were counted and of which no record can be read, neither of their way nor of their end.
+    pub missing: u64,
+    /// Payload files that no record named, removed.
+    pub orphans: u64,
+    /// The store was damaged, and was made anew of what could be read of it.
+    pub is_made_anew: bool,
+    /// As it was, it lies here, a spool by itself; nowhere where too many are kept already.
+    pub kept: Option<std::path::PathBuf>,
+}
+
+/// Opens the spool, or makes one.
+pub(crate) fn open(config: Config) -> std::result::Result<Inner, OpenError> {
+    let path = config.path.clone();
+    try_open(config.clone()).or_else(|error| match error {
+        // A large store was looked at in part: a second try looks at all of it, and saves the rest.
+        OpenError::Corrupt { .. } if spool::ask_for_check_of_closed(&path).unwrap_or(false) => {
+            try_open(config)
+        }
+        error => Err(error),
+    })
+}
+
+fn try_open(config: Config) -> std::result::Result<Inner, OpenError> {
+    let path = config.path.clone();
+    // The engine panics on some damage, also after its own open.
+    catch_unwind(AssertUnwindSafe(|| open_once(config)))
+        .unwrap_or_else(|panic| Err(OpenError::Corrupt { path, reason: panic_text(panic.as_ref()) }))
+}
+
+fn open_once(config: Config) -> std::result::Result<Inner, OpenError> {
+    let (path, sizes) = (config.path.clone(), sizes(&config));
+    let corrupt = |error: Error| OpenError::Corrupt { path: path.clone(), reason: error.to_string() };
+    let opened = Spool::open(&path, &config.holder, sizes)?;
+    let (opened, Findings { lost, adds_up }) = anew::whole(opened, sizes)?;
+    let Opened { spool, disk, clean, is_looked_through, .. } = opened;
+    let sealed = spool.seal();
+    seal::hold(&spool);
+    let Unsaid { is_made_anew, counted, kept } = Unsaid::of(&spool);
+    let (counters, counters_lost) = counters_of(&disk, sealed).map_err(&corrupt)?;
+    let mark = (counters.clock.time > Timestamp(0)).then_some(counters.clock);
+    let clock = SpoolClock::resume(Arc::clone(&config.clock), mark);
+    let before = Before { clean, boot: counters.clock.boot };
+    // A process that is killed loses nothing that it gave to the system, and the engine takes back a group that is
+    // there in part. Only a stop of the whole machine can leave more than that, or something that went wrong.
+    let asked = spool.asks_for_check() || adds_up.is_none();
+    let checked = asked || (!clean && before.boot != clock.boot());
+    let rebuilt = counters_lost
+        || !verify::looks_right(&disk, &counters).map_err(&corrupt)?
+        || (checked && !verify::agrees(&disk, &counters).map_err(&corrupt)?);
+    let shared = Arc::new(Shared::new(disk, spool, clock, config, counters, rebuilt));
+    let writer = Writer::start(&shared).map_err(io_error("starting the writer of", &path))?;
+    let counted = counted.unwrap_or_else(|| if counters_lost { 0 } else { counters.messages() });
+    let missing = counted.saturating_sub(shared.snapshot().messages());
+    let interrupted = end_attempts(&shared, &writer, before)?;
+    let orphans = sweep(&shared.spool, &shared.disk)?;
+    let looker = tell(&shared, is_looked_through, is_made_anew)?;
+    let quarantined = shared.snapshot().quarantined;
+    let report = OpenReport {
+        clean,
+        checked,
+        interrupted,
+        rebuilt,
+        quarantined,
+        lost,
+        missing,
+        orphans,
+        is_made_anew,
+        kept,
+    };
+    Ok(Inner { shared, writer, looker, report })
+}
+
+/// The last steps: where the open fails before them, the next one finds what this one found.
+fn tell(
+    shared: &Arc<Shared>,
+    is_looked_through: bool,
+    is_made_anew: bool,
+) -> std::result::Result<Looker, OpenError> {
+    let path = shared.spool.path();
+    let looker = match shared.committer {
+        Committer::Thread => Looker::start(shared, is_looked_through),
+        Committer::ByHand { .. } => Ok(Looker::idle()),
+    };
+    let looker = looker.map_err(io_error("starting the looker of", path))?;
+    seal::release(shared, is_made_anew).map_err(|error| error.in_open(path))?;
+    if !shared.disk.engine.has_met_damage() {
+        shared.spool.checked().map_err(io_error("ending the check of", path))?;
+    }
+    anew::say(&shared.spool)?;
+    Ok(looker)
+}
+
+fn sizes(config: &Config) -> Sizes {
+    let segment_bytes = match config.committer {
+        Committer::Thread => SEGMENT_BYTES,
+        Committer::ByHand { .. } => SEGMENT_BYTES_BY_HAND,
+    };
+    Sizes { segment_bytes, reserve_bytes: config.reserve_bytes }
+}
+
+/// The counters, and whether those that the store had are lost.
+fn counters_of(disk: &Disk, sealed: Option<Counters>) -> Result<(Counters, bool)> {
+    match read_counters(disk) {
+        Ok(Some(counters)) => Ok((counters, false)),
+        // A spool in which nothing ever changed has none; one with messages has lost them.
+        Ok(None) => Ok((first_counters(sealed), has_messages(disk)?)),
+        Err(Error::BadRecord { .. }) => Ok((first_counters(sealed), true)),
+        Err(error) => Err(error),
+    }
+}
+
+/// The counters of a spool that has none: a new one, or one that lost them.
+fn first_counters(seal: Option<Counters>) -> Counters {
+    let known = seal.unwrap_or_default();
+    Counters {
+        // 0 means "from the oldest kept" to a reader of events, so sequences begin at 1.
+        next_seq: known.next_seq.max(1),
+        next_event: known.next_event.max(1),
+        event_floor: known.event_floor.max(1),
+        data_floor: known.data_floor,
+        sent_total: known.sent_total,
+        paused: known.paused,
+        clock: known.clock,
+        ..Counters::default()
+    }
+}
+
+fn has_messages(disk: &Disk) -> Result<bool> {
+    Ok(disk.next(&keys::messages(), &keys::messages())?.is_some())
+}
+
+fn sweep(spool: &Spool, disk: &Disk) -> std::result::Result<u64, OpenError> {
+    let is_named = |name| disk.get(&keys::file(name)).is_ok_and(|row| row.is_some());
+    crash::around("sweep", || spool.sweep_payloads(is_named))
+        .map_err(io_error("sweeping the payloads of", spool.path()))
+}
+
+/// Ends the attempts that a dead process left behind; answers how many.
+fn end_attempts(
+    shared: &Arc<Shared>,
+    writer: &Writer,
+    before: Before,
+) -> std::result::Result<u64, OpenError> {
+    let interrupted = shared.snapshot().sending;
+    let ended = end_each(shared, writer, before);
+    ended.map_err(|error| {
+        let (path, is_full) = (shared.spool.path(), shared.is_stuck());
+        // What was not put right must not be marked as closed in order: the next open checks it again.
+        shared.fail(error.to_string());
+        writer.stop(shared);
+        if is_full {
+            let source = std::io::ErrorKind::StorageFull.into();
+            return OpenError::Io { action: "mending", path: path.into(), source };
+        }
+        OpenError::Corrupt { path: path.into(), reason: error.to_string() }
+    })?;
+    Ok(interrupted.saturating_sub(shared.snapshot().sending))
+}
+
+fn end_each(shared: &Arc<Shared>, writer: &Writer, before: Before) -> Result<()> {
+    for part in [verbs::recover, verbs::end_windows] {
+        let mut from = None;
+        loop {
+            let ended = writer.submit(shared, Kind::Request, "recover", move |tx, _| part(tx, before, from));
+            from = ended.wait()?;
+            if from.is_none() {
+                break;
+            }
+        }
+    }
+    Ok(())
+}
