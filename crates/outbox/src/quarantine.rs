@@ -7,14 +7,14 @@
 //! which is durable before the row goes.
 
 use crate::disk::Rows;
-use crate::entry::StoredPayload;
+use crate::entry::{Entry, Place, StoredPayload};
 use crate::error::Result;
 use crate::keys::{self, Ended, StateIndex};
 use crate::limits::{QUARANTINE_FILES_MAX, QUARANTINE_MOVED_MAX};
 use crate::notice::{Event, EventKind};
 use crate::record::decode;
 use crate::spool::Spool;
-use crate::tx::Tx;
+use crate::tx::{Tx, ended};
 
 /// Moves some of what was set aside into files; tells whether there may be more. Where none can be written, the rows stay.
 pub(crate) fn move_out(tx: &mut Tx<'_>, spool: &Spool) -> Result<bool> {
@@ -69,6 +69,29 @@ impl Tx<'_> {
             may_have_arrived: false,
         })?;
         Ok(())
+    }
+
+    /// The same for an entry whose payload cannot be read. What there is of that is kept as well.
+    pub(crate) fn set_aside_with_payload(
+        &mut self,
+        spool: &Spool,
+        entry: &Entry,
+        reason: &str,
+    ) -> Result<()> {
+        self.derive(Some(entry), None)?;
+        let key = keys::payload(ended(&entry.delivery), entry.identity.seq);
+        match entry.payload {
+            // Where it cannot be kept, its name stays, and so it does.
+            Place::File(name) if spool.keep_payload(name) => self.unname(entry.payload),
+            Place::File(_) | Place::Nowhere => {}
+            Place::Inline => {
+                if let Some(bytes) = self.get(&key)? {
+                    self.put_bytes(keys::set_aside(&key), bytes);
+                }
+            }
+        }
+        self.remove(key);
+        self.set_aside(&entry.identity.msg_id, reason)
     }
 
     /// The same for an entry, whose order of acceptance an index told: it leaves the counts as well.

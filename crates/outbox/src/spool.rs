@@ -26,7 +26,7 @@ use crate::disk::{Disk, Sizes};
 use crate::drive::{forget_cached, io_error, sync_path};
 use crate::entry::{Counters, hex};
 use crate::error::OpenError;
-use crate::limits::{COPY_PART_BYTES, LOCK_WAIT};
+use crate::limits::{COPY_PART_BYTES, LOCK_WAIT, QUARANTINE_FILES_MAX};
 use crate::seal::{self, Seal};
 
 /// The format that this program writes.
@@ -103,6 +103,8 @@ impl Spool {
         let store = path.join("store");
         if is_ready {
             finish_exchange(path)?;
+            // An empty one gets lost on the way of some copies; of what was in it, each message tells when its turn comes.
+            make_dir(&path.join("payloads"))?;
             if !path.join("ready").exists() {
                 let check = path.join("check");
                 let asked = crash::around("write check", || write_synced(&check, b"check\n"));
@@ -244,11 +246,26 @@ impl Spool {
         sync_path(&dir)
     }
 
+    /// Keeps a payload file that cannot be read, beside its place; whether it is kept, or is not there.
+    pub(crate) fn keep_payload(&self, name: [u8; 16]) -> bool {
+        let (from, kept) = (self.path.join("payloads"), self.path.join(QUARANTINE).join("payloads"));
+        let link = || -> Result<(), OpenError> {
+            make_dir(&kept)?;
+            let (from, to) = (from.join(hex(&name)), kept.join(hex(&name)));
+            let linked = crash::around("write quarantine", || fs::hard_link(&from, &to));
+            match linked.map_err(|error| error.kind()) {
+                Ok(()) | Err(io::ErrorKind::AlreadyExists | io::ErrorKind::NotFound) => {}
+                Err(kind) => return Err(io_error("keeping", &from)(kind.into())),
+            }
+            sync_path(&kept)?;
+            sync_path(&self.path.join(QUARANTINE))
+        };
+        files_in(&kept) < QUARANTINE_FILES_MAX && link().is_ok()
+    }
+
     /// How many files there are of what could not be read.
     pub(crate) fn files_in_quarantine(&self) -> usize {
-        let is_file = |entry: &fs::DirEntry| entry.file_type().is_ok_and(|kind| kind.is_file());
-        let entries = fs::read_dir(self.path.join(QUARANTINE));
-        entries.map_or(0, |entries| entries.flatten().filter(is_file).count())
+        files_in(&self.path.join(QUARANTINE))
     }
 
     /// Reads a payload file of at most `max` bytes.
@@ -349,6 +366,11 @@ impl Spool {
         }
         Ok(removed)
     }
+}
+
+fn files_in(folder: &Path) -> usize {
+    let is_file = |entry: &fs::DirEntry| entry.file_type().is_ok_and(|kind| kind.is_file());
+    fs::read_dir(folder).map_or(0, |entries| entries.flatten().filter(is_file).count())
 }
 
 /// Asks for a check of a spool that could not be opened; whether nobody had.

@@ -275,8 +275,7 @@ impl Round {
         let payload = match payload_of(tx, spool, &entry) {
             Ok(payload) => payload,
             Err(Error::BadRecord { reason, .. }) => {
-                tx.derive(Some(&entry), None)?;
-                tx.set_aside(&entry.identity.msg_id, &format!("its payload: {reason}"))?;
+                tx.set_aside_with_payload(spool, &entry, &format!("its payload: {reason}"))?;
                 return Ok(Taken::More);
             }
             Err(Error::Unavailable { what }) => {

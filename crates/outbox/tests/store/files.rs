@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use outbox::{Message, Outbox, Outcome, Replacement, Report, State};
+use outbox::{Message, Offline, Outbox, Outcome, Replacement, Report, State};
 
 use crate::support::{Hand, config, entry, message, report};
 use crate::{lease, lease_one, submit};
@@ -42,6 +42,52 @@ fn a_payload_whose_file_is_gone_is_set_aside_and_the_rest_goes_on() {
     for file in std::fs::read_dir(root.path().join("spool/payloads")).unwrap() {
         std::fs::remove_file(file.unwrap().path()).unwrap();
     }
+    assert_eq!(lease_one(&outbox).msg_id, "b");
+    assert_eq!(outbox.counters().quarantined, 1);
+}
+
+#[test]
+fn a_message_with_a_damaged_payload_leaves_a_sound_spool_and_its_bytes_behind() {
+    let root = tempfile::tempdir().unwrap();
+    let hand = Hand::new();
+    let spool = root.path().join("spool");
+    let outbox = Outbox::open(config(&spool, &hand)).unwrap();
+    submit(&outbox, large("a"));
+    submit(&outbox, message("b", "c"));
+    let file = the_file_in(&spool.join("payloads"));
+    let mut bytes = std::fs::read(&file).unwrap();
+    bytes[9_000..9_016].fill(0);
+    std::fs::write(&file, &bytes).unwrap();
+    assert_eq!(lease_one(&outbox).msg_id, "b");
+    assert_eq!(outbox.counters().quarantined, 1);
+    outbox.close();
+    drop(outbox);
+    let check = Offline::open(&spool).unwrap().check().unwrap();
+    assert!(check.is_sound() && check.entries == 1, "{check:?}");
+    assert_eq!(std::fs::read_dir(spool.join("payloads")).unwrap().count(), 0);
+    let kept = the_file_in(&spool.join("quarantine").join("payloads"));
+    assert_eq!(std::fs::read(kept).unwrap(), bytes);
+}
+
+fn the_file_in(folder: &std::path::Path) -> std::path::PathBuf {
+    let mut files = std::fs::read_dir(folder).unwrap();
+    let file = files.next().unwrap().unwrap().path();
+    assert!(files.next().is_none());
+    file
+}
+
+#[test]
+fn a_spool_whose_folder_of_payloads_got_lost_opens_and_says_what_is_missing() {
+    let root = tempfile::tempdir().unwrap();
+    let hand = Hand::new();
+    let spool = root.path().join("spool");
+    let open = || Outbox::open(config(&spool, &hand)).unwrap();
+    submit(&open(), message("b", "d"));
+    std::fs::remove_dir(spool.join("payloads")).unwrap();
+    assert!(!open().report().checked, "it was empty");
+    submit(&open(), large("a"));
+    std::fs::remove_dir_all(spool.join("payloads")).unwrap();
+    let outbox = open();
     assert_eq!(lease_one(&outbox).msg_id, "b");
     assert_eq!(outbox.counters().quarantined, 1);
 }
