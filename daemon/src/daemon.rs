@@ -3,6 +3,7 @@
 //! Owns:  the order of starting and stopping, signals, what is logged of both.
 //! Never: handles a message.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -286,17 +287,29 @@ fn log_report(outbox: &Outbox) {
     }
 }
 
-/// One line where a part of the store cannot be read any more; nobody waits for it, so a look now and then is enough.
+/// A line where a part of the store cannot be read any more, and one for each damaged file; nobody waits for it, so a look now and then
+/// is enough.
 async fn log_damage(outbox: Outbox, mut stopped: watch::Receiver<bool>) {
     let stop = stopped.wait_for(|stop| *stop);
     tokio::pin!(stop);
-    while !outbox.has_met_damage() {
+    let (mut has_met_damage, mut known) = (false, BTreeSet::new());
+    loop {
+        if outbox.has_met_damage() && !has_met_damage {
+            has_met_damage = true;
+            tracing::error!(
+                "A part of the store cannot be read; a restart makes the store anew of the rest."
+            );
+        }
+        let damaged: BTreeSet<String> = outbox.damaged_files().into_iter().collect();
+        for msg_id in damaged.difference(&known) {
+            tracing::error!(msg_id, "The file of a large message or replacement cannot be read.");
+        }
+        known = damaged;
         tokio::select! {
             _ = &mut stop => return,
             () = tokio::time::sleep(DAMAGE_LOOKED_FOR_EVERY) => {}
         }
     }
-    tracing::error!("A part of the store cannot be read; a restart makes the store anew of the rest.");
 }
 
 /// One line for each change of an entry, without its payload.

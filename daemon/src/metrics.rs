@@ -116,6 +116,18 @@ impl Metrics {
             spool.missing,
         );
         page.one(
+            "outbox_damaged_files",
+            "gauge",
+            "Files of large messages and replacements that were met and cannot be read.",
+            spool.damaged_files,
+        );
+        page.one(
+            "outbox_store_failed",
+            "gauge",
+            "Whether the store takes no changes.",
+            u8::from(spool.has_failed),
+        );
+        page.one(
             "outbox_spool_free_bytes",
             "gauge",
             "Free bytes of the spool's file system.",

@@ -221,6 +221,11 @@ fn without_a_reserve_outcomes_wait_for_room_and_the_daemon_goes_on_by_itself() {
             })
             .await;
             assert_eq!(daemon.get("/v1/health/ready").await.status, 503);
+            let failure = daemon.status().await["spool"]["failure"].clone();
+            assert!(failure.as_str().unwrap().contains("no space left"), "{failure}");
+            assert!(daemon.get("/metrics").await.text().contains("\noutbox_store_failed 1\n"));
+            let is_logged = || async { daemon.log().contains("The store takes no changes.").then_some(()) };
+            until_within("the log to say so", Duration::from_secs(2), is_logged).await;
             disk.clear();
             until_within("the store to go on", PATIENCE, || async {
                 let answer = daemon.post("/v1/messages", &submit("newer", "somebody else")).await;

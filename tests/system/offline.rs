@@ -12,7 +12,7 @@ use outboxd::service::Reply;
 use serde_json::{Value, json};
 use tokio::process::Command;
 
-use crate::harness::{Daemon, ONCE, OUTBOXD, Run, forgetful_service, http_toml, run, service};
+use crate::harness::{Daemon, ONCE, OUTBOXD, Run, forgetful_service, http_toml, run, service, until};
 use crate::messages::{message, submit, submit_with};
 use crate::unpack::{unpack, unpacked};
 
@@ -259,18 +259,70 @@ async fn damage_is_told_and_never_a_panic() {
 
 #[tokio::test]
 async fn a_repair_sets_aside_what_cannot_be_read_and_the_rest_goes_on() {
-    let daemon = full_spool().await;
-    let spool = daemon.place.spool.to_str().unwrap();
+    let mut daemon = full_spool().await;
+    let spool = daemon.place.spool.to_str().unwrap().to_owned();
     let payloads = daemon.place.spool.join("payloads");
     for file in std::fs::read_dir(&payloads).unwrap() {
         std::fs::write(file.unwrap().path(), b"rubbish").unwrap();
     }
-    let checked = outboxd(&["fsck", spool], "").await;
+    let checked = outboxd(&["fsck", &spool], "").await;
     assert_eq!(checked.code, Some(1), "{checked:?}");
     assert!(checked.out.contains("1 messages have lost their payload: large"), "{checked:?}");
     let exported = export(&daemon.place.spool).await;
     assert_eq!(exported.code, Some(1), "{exported:?}");
     assert_eq!(by_id(&exported).len(), 10, "what can be read is there all the same");
+    let repaired = outboxd(&["fsck", "--repair", &spool], "").await;
+    assert_eq!(repaired.code, Some(0), "{repaired:?}");
+    let said = "1 payloads and replacements could not be read and were set aside";
+    assert!(repaired.out.contains(said) && repaired.out.contains("sound"), "{repaired:?}");
+    let kept = std::fs::read_dir(daemon.place.spool.join("quarantine/payloads")).unwrap().next();
+    assert_eq!(std::fs::read(kept.unwrap().unwrap().path()).unwrap(), b"rubbish");
+    daemon.start_again().await;
+    assert!(daemon.client.message("large").await.is_err());
+    assert_eq!(daemon.client.message("held").await.unwrap().state, State::Held);
+    let ready = daemon.get("/v1/health/ready").await;
+    assert!(ready.text().contains("1 records could not be read and were set aside"), "{ready:?}");
+    assert!(daemon.get("/metrics").await.text().contains("\noutbox_quarantined_total 1\n"));
+    assert_eq!(status_of(&daemon).await["spool"]["quarantined"], 1);
+    assert!(daemon.log().contains("Records could not be read and were set aside"), "{}", daemon.log());
+}
+
+#[tokio::test]
+async fn a_damaged_file_is_told_without_a_restart_and_set_aside_when_its_turn_comes() {
+    let service = service(|_| Reply::Accept).await;
+    let mut daemon = Daemon::start(&http_toml(&service, "", "")).await;
+    daemon.client.pause().await.unwrap();
+    let text = "y".repeat(40_000);
+    let large = format!(r#"{{"message":{{"msgID":"large","groupID":"pier","elemType":1,"x":"{text}"}}}}"#);
+    daemon.client.submit_json(large.into_bytes()).await.unwrap();
+    let file = std::fs::read_dir(daemon.place.spool.join("payloads")).unwrap().next();
+    let file = file.unwrap().unwrap().path();
+    std::fs::write(file, b"rubbish").unwrap();
+    let refused = daemon.get("/v1/messages/large/payload").await.problem(503, "store_unhealthy");
+    assert!(refused["hint"].as_str().unwrap().contains("Only this cannot be read"), "{refused}");
+    let ready = daemon.get("/v1/health/ready").await;
+    let said = "1 files of large messages or replacements cannot be read";
+    assert!(ready.status == 200 && ready.text().contains(said), "{ready:?}");
+    assert_eq!(status_of(&daemon).await["spool"]["damagedFiles"], 1);
+    assert!(daemon.get("/metrics").await.text().contains("\noutbox_damaged_files 1\n"));
+    assert_eq!(daemon.client.message("large").await.unwrap().state, State::Queued, "its time may come");
+    daemon.client.resume().await.unwrap();
+    until("the message to be set aside", || async {
+        (status_of(&daemon).await["spool"]["quarantined"] == 1).then_some(())
+    })
+    .await;
+    assert_eq!(status_of(&daemon).await["spool"]["damagedFiles"], 0);
+    let ready = daemon.get("/v1/health/ready").await;
+    assert!(ready.text().contains("1 records could not be read and were set aside"), "{ready:?}");
+    assert!(daemon.log().contains("could not be read and was set aside"), "{}", daemon.log());
+    let spool = daemon.place.spool.to_str().unwrap().to_owned();
+    daemon.term().await;
+    let checked = outboxd(&["fsck", &spool], "").await;
+    assert_eq!(checked.code, Some(0), "{checked:?}");
+}
+
+async fn status_of(daemon: &Daemon) -> Value {
+    daemon.get("/v1/status").await.json()
 }
 
 #[tokio::test]

@@ -49,15 +49,14 @@ pub(crate) struct Salvage {
 }
 
 impl Salvage {
-    /// Reads the store in `store`, which nobody has open.
-    pub(crate) fn of(
-        store: &Path,
-        segment_bytes: usize,
-        seal: &Seal,
-    ) -> std::result::Result<Self, OpenError> {
-        let db = store.join("db");
-        let sealed = seal.read();
+    /// Reads the spool's store, which nobody has open.
+    pub(crate) fn of(spool: &Spool, segment_bytes: usize) -> std::result::Result<Self, OpenError> {
+        let (db, seal) = (spool.store().join("db"), &spool.seal);
+        // What a store that was made anew lacks is known, until a start has told it.
+        let unsaid = Unsaid::of(spool);
+        let sealed = seal.read().filter(|_| !unsaid.is_made_anew);
         let known = sealed.as_ref();
+        let counted = |counters: Option<&Counters>| unsaid.counted.or_else(|| counted(counters, known));
         let read = |until| Log::read(&db, segment_bytes, until).map_err(io_error("reading", &db));
         let is_older = |log: &Log| {
             if log.is_torn() {
@@ -72,15 +71,15 @@ impl Salvage {
             let rest = read(from)?;
             let counters = counters_of(&rest);
             if !lacks_promised(counters.as_ref(), known) {
-                let (all_may_be_old, counted) = (is_older(&rest)?, counted(counters.as_ref(), known));
+                let (all_may_be_old, counted) = (is_older(&rest)?, counted(counters.as_ref()));
                 return Ok(Self { log: rest, is_damaged, all_may_be_old, counted });
             }
             // The seal knows what stood there: it was on the drive. What of it cannot be read may have changed anything.
-            let counted = counted(counters_of(&log).as_ref(), known);
+            let counted = counted(counters_of(&log).as_ref());
             return Ok(Self { log, is_damaged: true, all_may_be_old: true, counted });
         }
         let counters = counters_of(&log);
-        let counted = counted(counters.as_ref(), known);
+        let counted = counted(counters.as_ref());
         // Without counters nobody can tell what came last.
         let all_may_be_old =
             counters.is_none() || lacks_promised(counters.as_ref(), known) || is_older(&log)?;
@@ -183,7 +182,7 @@ pub(crate) fn damaged(
     if !salvage::is_torn(&db, segment_bytes, range).map_err(io_error("reading", &db))? {
         return Ok(None);
     }
-    let salvage = Salvage::of(&store, segment_bytes, &spool.seal)?;
+    let salvage = Salvage::of(spool, segment_bytes)?;
     Ok(Some(salvage).filter(|salvage| salvage.is_damaged))
 }
 

@@ -228,7 +228,7 @@ impl Engine {
             Some(total) => Totals::stored(total),
             None => {
                 let mut look = Look::begin();
-                while self.pass(&mut look)? {}
+                while self.pass(&mut look, |_, _| ())? {}
                 Totals::counted(look)
             }
         };
@@ -252,7 +252,7 @@ impl Engine {
         }
         self.begin_look();
         loop {
-            match self.look_on()? {
+            match self.look_on(|_, _| ())? {
                 Looked::Partly => {}
                 looked => return Ok(Some(looked == Looked::Right)),
             }
@@ -265,10 +265,10 @@ impl Engine {
     }
 
     /// Looks at the next rows: as many as one part has. Nothing may be committed while it does.
-    pub(crate) fn look_on(&self) -> Result<Looked, DiskError> {
+    pub(crate) fn look_on(&self, each: impl FnMut(&[u8], &[u8])) -> Result<Looked, DiskError> {
         let look = self.totals().look.take();
         let Some(mut look) = look else { return Ok(Looked::Interrupted) };
-        if self.pass(&mut look)? {
+        if self.pass(&mut look, each)? {
             self.totals().look = Some(look);
             return Ok(Looked::Partly);
         }
@@ -280,11 +280,12 @@ impl Engine {
     }
 
     /// Lets a look pass the next rows; whether there may be more.
-    fn pass(&self, look: &mut Look) -> Result<bool, DiskError> {
+    fn pass(&self, look: &mut Look, mut each: impl FnMut(&[u8], &[u8])) -> Result<bool, DiskError> {
         let (mut bytes, mut is_at_end, began) = (0, true, Instant::now());
         let from = look.from();
         self.read_through(from.as_ref().map(|key| &key[..]), |key, value| {
             bytes += key.len() + value.len();
+            each(&key, &value);
             look.pass(key, &value);
             is_at_end = bytes < LOOK_PART_BYTES && began.elapsed() < LOOK_PART_TIME;
             is_at_end

@@ -332,6 +332,26 @@ pub enum Kept {
     File([u8; 16]),
 }
 
+impl Kept {
+    /// The name of its file, if it is in one.
+    pub(crate) const fn file(&self) -> Option<[u8; 16]> {
+        match self {
+            Self::File(name) => Some(*name),
+            Self::Nowhere | Self::Inline(_) => None,
+        }
+    }
+}
+
+impl Place {
+    /// The name of its file, if it is in one.
+    pub(crate) const fn file(&self) -> Option<[u8; 16]> {
+        match self {
+            Self::File(name) => Some(*name),
+            Self::Nowhere | Self::Inline => None,
+        }
+    }
+}
+
 /// How a message ended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum End {

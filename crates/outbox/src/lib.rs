@@ -37,6 +37,7 @@ mod clock;
 mod config;
 #[doc(hidden)]
 pub mod crash;
+mod damaged_files;
 mod disk;
 mod drive;
 mod engine;

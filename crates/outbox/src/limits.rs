@@ -102,7 +102,11 @@ pub const SCAN_BYTES_MAX: u64 = 256 * 1024 * 1024;
 /// engine would have waited for the drive.
 pub const SCAN_TAIL_BYTES_MAX: u64 = 2 * 1024 * 1024 * 1024;
 
-/// How often all rows are read while the store is open: rot that is a day old is told before its copies elsewhere are gone.
+/// Damaged files of payloads and replacements that are remembered, with their msgIDs: more of them are a drive that is failing, and
+/// a thousand say so.
+pub const DAMAGED_FILES_MAX: usize = 1_000;
+
+/// How often all rows and files are read while the store is open: rot that is a day old is told before its copies elsewhere are gone.
 pub const LOOK_EVERY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Bytes of rows that are read at a time: others wait for one part, some milliseconds.

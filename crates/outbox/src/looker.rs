@@ -1,19 +1,25 @@
 //! The looker: a thread that reads all rows now and then while the store is open, a little at a time.
 //!
-//! Owns:  when it looks, and how fast.
+//! Owns:  when it looks, and how fast, at rows and at the files that they speak of.
 //! Never: changes anything but the request for a check: what it finds is for the next start to mend.
 //!
 //! What nobody reads may rot for months, and a part of the engine's file may be gone without a trace. Whatever is found so is told
 //! at once (`Outbox::has_met_damage`).
 
+use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
-use crate::limits::{LOOK_EVERY, LOOK_PAUSE};
+use crate::entry::{Entry, Receipt};
+use crate::leaf::Leaf;
+use crate::limits::{LOOK_EVERY, LOOK_PART_BYTES, LOOK_PAUSE};
 use crate::shared::Shared;
+use crate::spool::Spool;
 use crate::total::Looked;
+use crate::tx::{Record, decode_message, load_message};
+use crate::{keys, view};
 
 /// The thread, until it is stopped.
 pub(crate) struct Looker {
@@ -26,12 +32,12 @@ impl Looker {
         Self { running: Mutex::new(None) }
     }
 
-    /// Begins at once, or, where the open has looked at everything, in a day.
-    pub(crate) fn start(shared: &Arc<Shared>, is_looked_through: bool) -> std::io::Result<Self> {
+    /// Begins at once, and then once a day.
+    pub(crate) fn start(shared: &Arc<Shared>) -> std::io::Result<Self> {
         let (stop, stopped) = channel();
         let shared = Arc::clone(shared);
         let thread = std::thread::Builder::new().name("outbox-looker".into());
-        let thread = thread.spawn(move || run(&shared, &stopped, is_looked_through))?;
+        let thread = thread.spawn(move || run(&shared, &stopped))?;
         Ok(Self { running: Mutex::new(Some((stop, thread))) })
     }
 
@@ -45,26 +51,43 @@ impl Looker {
     }
 }
 
-fn run(shared: &Shared, stopped: &Receiver<()>, is_looked_through: bool) {
-    let mut wait = if is_looked_through { LOOK_EVERY } else { LOOK_PAUSE };
-    let mut is_begun = false;
+fn run(shared: &Shared, stopped: &Receiver<()>) {
+    let (mut wait, mut is_begun) = (LOOK_PAUSE, false);
+    let mut files = VecDeque::new();
     while stopped.recv_timeout(wait) == Err(RecvTimeoutError::Timeout) {
-        if !is_begun {
-            shared.disk.engine.begin_look();
+        if !files.is_empty() {
+            look_at_files(shared, &mut files);
+        } else if shared.view().is_ok() {
+            if !is_begun {
+                shared.disk.engine.begin_look();
+            }
+            is_begun = look(shared, &mut files) == Some(Looked::Partly);
         }
-        let looked = look(shared);
-        is_begun = looked == Some(Looked::Partly);
-        wait = if is_begun || looked == Some(Looked::Interrupted) { LOOK_PAUSE } else { LOOK_EVERY };
+        // A store that has failed may be well again.
+        let goes_on = is_begun || !files.is_empty() || shared.failure().is_some();
+        wait = if goes_on { LOOK_PAUSE } else { LOOK_EVERY };
     }
 }
 
-/// Looks at a part; `None` where it cannot be read.
-fn look(shared: &Shared) -> Option<Looked> {
+/// A message with a payload or a replacement in a file.
+enum OfFile {
+    Entry(Box<Entry>),
+    Receipt(Box<Receipt>),
+}
+
+/// Looks at a part; `None` where it cannot be read. Whose files are to be looked at comes to those.
+fn look(shared: &Shared, files: &mut VecDeque<OfFile>) -> Option<Looked> {
     let engine = &shared.disk.engine;
-    // A store that has failed may be well again.
     let Ok(_nobody_commits) = shared.view() else { return Some(Looked::Interrupted) };
+    let mut each = |own_key: &[u8], bytes: &[u8]| {
+        if own_key.starts_with(&keys::messages())
+            && let Ok(leaf) = Leaf::read(own_key, bytes)
+        {
+            files.extend(leaf.rows_from(0).filter_map(|(key, record)| of_file(key, record)));
+        }
+    };
     // The engine panics on some damage, and a drive has other words for it: each part that cannot be read is one.
-    let looked = catch_unwind(AssertUnwindSafe(|| engine.look_on().ok())).ok().flatten();
+    let looked = catch_unwind(AssertUnwindSafe(|| engine.look_on(&mut each).ok())).ok().flatten();
     if (looked.is_none() || looked == Some(Looked::Wrong)) && engine.failure().is_none() {
         engine.meet_damage();
         // Where it cannot be written, the writer tries again.
@@ -73,12 +96,73 @@ fn look(shared: &Shared) -> Option<Looked> {
     looked
 }
 
+fn of_file(key: &[u8], record: &[u8]) -> Option<OfFile> {
+    match decode_message(key, record).ok()? {
+        Record::Entry(entry) if entry.payload.file().is_some() => Some(OfFile::Entry(entry.into())),
+        Record::Receipt(receipt) if receipt.data.file().is_some() => Some(OfFile::Receipt(receipt.into())),
+        _ => None,
+    }
+}
+
+/// Looks at some of the files. One that seems damaged is looked at again as long as nobody commits: what nothing names any more may
+/// be gone.
+fn look_at_files(shared: &Shared, files: &mut VecDeque<OfFile>) {
+    let mut bytes = 0;
+    while bytes < LOOK_PART_BYTES as u64
+        && let Some(file) = files.pop_front()
+    {
+        bytes += file.bytes();
+        if file.is_whole(&shared.spool) {
+            continue;
+        }
+        let Ok(_nobody_commits) = shared.view() else { return };
+        // Whoever meets damage remembers it.
+        match (load_message(&shared.disk, file.msg_id()), &file) {
+            (Ok(Some(Record::Entry(now))), OfFile::Entry(then)) if now.payload == then.payload => {
+                drop(view::payload_of(&shared.disk, &shared.spool, &now));
+            }
+            (Ok(Some(Record::Receipt(now))), OfFile::Receipt(then)) if now.data == then.data => {
+                drop(view::data_of(&shared.disk, &shared.spool, &now));
+            }
+            _ => {}
+        }
+    }
+}
+
+impl OfFile {
+    fn msg_id(&self) -> &str {
+        match self {
+            Self::Entry(entry) => &entry.identity.msg_id,
+            Self::Receipt(receipt) => &receipt.identity.msg_id,
+        }
+    }
+
+    fn bytes(&self) -> u64 {
+        match self {
+            Self::Entry(entry) => entry.identity.payload_bytes,
+            Self::Receipt(receipt) => receipt.data_bytes,
+        }
+    }
+
+    fn is_whole(&self, spool: &Spool) -> bool {
+        let name = match self {
+            Self::Entry(entry) => entry.payload.file(),
+            Self::Receipt(receipt) => receipt.data.file(),
+        };
+        name.is_none_or(|name| view::is_whole_file(spool, name, self.bytes()))
+    }
+}
+
 /// Looks through everything, without a pause.
 #[cfg(test)]
 pub(crate) fn look_through(shared: &Shared) -> Option<Looked> {
     shared.disk.engine.begin_look();
+    let mut files = VecDeque::new();
     loop {
-        let looked = look(shared);
+        let looked = look(shared, &mut files);
+        while !files.is_empty() {
+            look_at_files(shared, &mut files);
+        }
         if looked != Some(Looked::Partly) {
             return looked;
         }
@@ -115,7 +199,7 @@ mod tests {
         assert_eq!(look_through(outbox.shared()), Some(Looked::Right));
         outbox.shared().disk.engine.begin_look();
         let mut parts = 0;
-        while look(outbox.shared()) == Some(Looked::Partly) {
+        while look(outbox.shared(), &mut VecDeque::new()) == Some(Looked::Partly) {
             // Some of them stand before what was looked at, some behind.
             for number in 0..40 {
                 let id = format!("m-{:04}", (parts * 40 + number) * 61 % MESSAGES);
@@ -161,6 +245,44 @@ mod tests {
         assert!(!outbox.has_met_damage());
         assert_eq!(look_through(outbox.shared()), None);
         assert!(outbox.has_met_damage() && dir.path().join("check").exists());
+    }
+
+    #[test]
+    fn a_damaged_file_that_nobody_reads_is_found_and_forgotten_with_its_message() {
+        let dir = tempfile::tempdir().unwrap();
+        let outbox = filled(dir.path(), 3);
+        let ids = ["whole", "damaged", "gone"];
+        for id in ids {
+            let submit = Submit {
+                msg_id: id.into(),
+                account: "default".into(),
+                conversation: id.into(),
+                message: vec![b'x'; 20_000],
+                ..Submit::default()
+            };
+            outbox.submit(submit).wait().unwrap();
+        }
+        let file_of = |id: &str| {
+            let crate::Message::Entry(view) = outbox.get(id).unwrap() else { panic!("{id}") };
+            let name = view.entry.payload.file().unwrap();
+            dir.path().join("payloads").join(crate::entry::hex(&name))
+        };
+        assert_eq!(look_through(outbox.shared()), Some(Looked::Right));
+        assert_eq!(outbox.damaged_files(), Vec::<String>::new());
+        let mut bytes = std::fs::read(file_of("damaged")).unwrap();
+        bytes[10_000] ^= 1;
+        std::fs::write(file_of("damaged"), bytes).unwrap();
+        std::fs::remove_file(file_of("gone")).unwrap();
+        assert_eq!(look_through(outbox.shared()), Some(Looked::Right));
+        let mut found = outbox.damaged_files();
+        found.sort();
+        assert_eq!(found, ["damaged", "gone"]);
+        assert!(!outbox.has_met_damage(), "the store itself is whole");
+        outbox.cancel("gone".into(), None).wait().unwrap();
+        assert_eq!(outbox.damaged_files(), ["damaged"]);
+        assert_eq!(outbox.set_aside_unreadable().unwrap(), 1);
+        assert_eq!(outbox.damaged_files(), Vec::<String>::new());
+        assert_eq!(outbox.counters().quarantined, 1);
     }
 
     #[test]

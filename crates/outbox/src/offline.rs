@@ -142,7 +142,7 @@ impl Offline {
             Err(error) => return Err(error),
         }
         drop(copy);
-        let salvage = Salvage::of(&spool.store(), SEGMENT_BYTES, &spool.seal)?;
+        let salvage = Salvage::of(&spool, SEGMENT_BYTES)?;
         Self::of_damaged(spool, &salvage)
     }
 
@@ -184,6 +184,14 @@ impl Offline {
     /// [`OpenError`], whose `hint` says what to do.
     pub fn mend_mark(&self) -> std::result::Result<(), OpenError> {
         if self.spool.has_mark() { Ok(()) } else { self.spool.write_mark() }
+    }
+
+    /// Asks the next open to look at everything, and to make anew what disagrees.
+    ///
+    /// # Errors
+    /// [`OpenError`], whose `hint` says what to do.
+    pub fn ask_for_check(&self) -> std::result::Result<(), OpenError> {
+        self.spool.ask_for_check().map_err(io_error("asking for a check of", self.spool.path()))
     }
 
     /// Hands over every message: receipts in the order in which they ended, then entries in the order of

@@ -74,7 +74,7 @@ fn open_once(config: Config) -> std::result::Result<Inner, OpenError> {
     let corrupt = |error: Error| OpenError::Corrupt { path: path.clone(), reason: error.to_string() };
     let opened = Spool::open(&path, &config.holder, sizes)?;
     let (opened, Findings { lost, adds_up }) = anew::whole(opened, sizes)?;
-    let Opened { spool, disk, clean, is_looked_through, .. } = opened;
+    let Opened { spool, disk, clean, .. } = opened;
     let sealed = spool.seal();
     seal::hold(&spool);
     let Unsaid { is_made_anew, counted, kept } = Unsaid::of(&spool);
@@ -95,7 +95,7 @@ fn open_once(config: Config) -> std::result::Result<Inner, OpenError> {
     let missing = counted.saturating_sub(shared.snapshot().messages());
     let interrupted = end_attempts(&shared, &writer, before)?;
     let orphans = sweep(&shared.spool, &shared.disk)?;
-    let looker = tell(&shared, is_looked_through, is_made_anew)?;
+    let looker = tell(&shared, is_made_anew)?;
     let quarantined = shared.snapshot().quarantined;
     let report = OpenReport {
         clean,
@@ -113,14 +113,10 @@ fn open_once(config: Config) -> std::result::Result<Inner, OpenError> {
 }
 
 /// The last steps: where the open fails before them, the next one finds what this one found.
-fn tell(
-    shared: &Arc<Shared>,
-    is_looked_through: bool,
-    is_made_anew: bool,
-) -> std::result::Result<Looker, OpenError> {
+fn tell(shared: &Arc<Shared>, is_made_anew: bool) -> std::result::Result<Looker, OpenError> {
     let path = shared.spool.path();
     let looker = match shared.committer {
-        Committer::Thread => Looker::start(shared, is_looked_through),
+        Committer::Thread => Looker::start(shared),
         Committer::ByHand { .. } => Ok(Looker::idle()),
     };
     let looker = looker.map_err(io_error("starting the looker of", path))?;

@@ -29,7 +29,7 @@ use crate::verbs::{
 };
 use crate::view::{self, EntryView, Message, Payload, SentPage};
 use crate::writer::{self, Writer};
-use crate::{keys, spool};
+use crate::{keys, quarantine, spool};
 
 /// An open outbox. Cheap to clone; the last clone to go closes it.
 #[derive(Clone)]
@@ -59,6 +59,10 @@ pub struct SpoolStatus {
     pub is_damaged: bool,
     /// Messages that the open found counted and of which no record can be read.
     pub missing: u64,
+    /// The store takes no changes, for good or until there is room.
+    pub has_failed: bool,
+    /// Files of payloads and replacements that were met and cannot be read, a thousand at the most.
+    pub damaged_files: u64,
     /// Format of the spool.
     pub format: u32,
     /// When the oldest event that is kept happened.
@@ -141,6 +145,13 @@ impl Outbox {
     #[must_use]
     pub fn has_met_damage(&self) -> bool {
         self.inner.shared.disk.engine.has_met_damage()
+    }
+
+    /// The msgIDs of payload and replacement files that were met and cannot be read, a thousand at the most. All files are read
+    /// once a day. An entry with such a payload is set aside when its turn comes; a receipt stays, without its replacement.
+    #[must_use]
+    pub fn damaged_files(&self) -> Vec<String> {
+        self.inner.shared.spool.damaged_files.msg_ids()
     }
 
     /// Carries out what is queued and closes the spool in order. Verbs that come later are refused.
@@ -363,6 +374,24 @@ impl Outbox {
         })
     }
 
+    /// Reads every payload and replacement and sets aside those that cannot be read; answers how many. A message that has not
+    /// ended goes with its payload, of others what became of them stays. Whatever else waits for a commit meanwhile waits
+    /// long: this is for spools that nothing else uses.
+    ///
+    /// # Errors
+    /// [`Error::Unhealthy`], [`Error::Unavailable`] or [`Error::Closed`].
+    pub fn set_aside_unreadable(&self) -> Result<u64> {
+        let shared = &self.inner.shared;
+        let mut set_aside = 0;
+        for id in view::unreadable(&shared.disk, &shared.spool)? {
+            let set = self.inner.writer.submit(shared, Kind::Request, "quarantine", move |tx, spool| {
+                quarantine::set_aside_unreadable(tx, spool, &id)
+            });
+            set_aside += u64::from(set.wait()?);
+        }
+        Ok(set_aside)
+    }
+
     /// Handles what is due by itself: expiry, lapsed leases, ended windows, retention.
     pub fn tick(&self) -> Ticket<Ticked> {
         self.verb("tick", verbs::tick)
@@ -522,7 +551,7 @@ impl Outbox {
     /// The replacement of a receipt; `None` where there was none or it is no longer kept.
     ///
     /// # Errors
-    /// [`Error::Unhealthy`] or [`Error::BadRecord`].
+    /// [`Error::Unhealthy`], or [`Error::BadRecord`] where it cannot be read.
     pub fn data(&self, receipt: &Receipt) -> Result<Option<Vec<u8>>> {
         let shared = &self.inner.shared;
         let _snapshot = shared.view()?;
@@ -622,6 +651,8 @@ impl Outbox {
             reserved_bytes: shared.disk.engine.reserved_bytes(),
             is_damaged: self.inner.report.is_made_anew || self.has_met_damage(),
             missing: self.inner.report.missing,
+            has_failed: !is_well,
+            damaged_files: self.damaged_files().len() as u64,
             format: spool::FORMAT,
             oldest_event: is_well.then(|| view::oldest_event(&shared.disk, &snapshot)).transpose()?.flatten(),
             oldest_waiting: is_well.then(|| view::oldest_waiting(&shared.disk)).transpose()?.flatten(),

@@ -7,14 +7,16 @@
 //! which is durable before the row goes.
 
 use crate::disk::Rows;
-use crate::entry::{Entry, Place, StoredPayload};
-use crate::error::Result;
+use crate::entry::{Entry, Kept, Phase, Place, Receipt, StoredPayload};
+use crate::error::{Error, Result};
 use crate::keys::{self, Ended, StateIndex};
 use crate::limits::{QUARANTINE_FILES_MAX, QUARANTINE_MOVED_MAX};
 use crate::notice::{Event, EventKind};
 use crate::record::decode;
 use crate::spool::Spool;
-use crate::tx::{Tx, ended};
+use crate::tx::{Record, Tx, ended, find};
+use crate::verbs::ending::drop_data;
+use crate::view::{data_of, payload_of};
 
 /// Moves some of what was set aside into files; tells whether there may be more. Where none can be written, the rows stay.
 pub(crate) fn move_out(tx: &mut Tx<'_>, spool: &Spool) -> Result<bool> {
@@ -34,6 +36,43 @@ pub(crate) fn move_out(tx: &mut Tx<'_>, spool: &Spool) -> Result<bool> {
         }
         from = crate::disk::after_key(&key);
         tx.remove(key);
+    }
+    Ok(true)
+}
+
+/// Sets aside what a message has of a payload or replacement that cannot be read; tells whether that was so. One that has not ended
+/// goes as a whole. Of one that has, what became of it stays, and so does one that may have arrived.
+pub(crate) fn set_aside_unreadable(tx: &mut Tx<'_>, spool: &Spool, id: &str) -> Result<bool> {
+    match find(tx, id)? {
+        Record::Entry(entry) => {
+            let Err(Error::BadRecord { reason, .. }) = payload_of(tx, spool, &entry) else {
+                return Ok(false);
+            };
+            let reason = format!("its payload: {reason}");
+            match entry.delivery.phase {
+                Phase::Waiting { .. } | Phase::Held { .. } => {
+                    tx.set_aside_with_payload(spool, &entry, &reason)?;
+                }
+                Phase::Failed { .. } | Phase::Expired { .. } => {
+                    if !tx.keep_payload(spool, &entry)? {
+                        return Ok(false);
+                    }
+                    tx.put_entry(Some(&entry), &Entry { payload: Place::Nowhere, ..entry.clone() })?;
+                    tx.announce_set_aside(Some(&entry.identity.msg_id), &reason)?;
+                }
+                Phase::Sending { .. } | Phase::Uncertain { .. } => return Ok(false),
+            }
+        }
+        Record::Receipt(receipt) => {
+            let Err(Error::BadRecord { reason, .. }) = data_of(tx, spool, &receipt) else { return Ok(false) };
+            if !receipt.data.file().is_some_and(|name| spool.keep_payload(name)) {
+                return Ok(false);
+            }
+            drop_data(tx, &receipt.data, receipt.data_bytes);
+            let msg_id = receipt.identity.msg_id.clone();
+            tx.put(keys::message(&msg_id), &Receipt { data: Kept::Nowhere, ..receipt })?;
+            tx.announce_set_aside(Some(&msg_id), &format!("its replacement: {reason}"))?;
+        }
     }
     Ok(true)
 }
@@ -79,19 +118,24 @@ impl Tx<'_> {
         reason: &str,
     ) -> Result<()> {
         self.derive(Some(entry), None)?;
-        let key = keys::payload(ended(&entry.delivery), entry.identity.seq);
-        match entry.payload {
-            // Where it cannot be kept, its name stays, and so it does.
-            Place::File(name) if spool.keep_payload(name) => self.unname(entry.payload),
-            Place::File(_) | Place::Nowhere => {}
-            Place::Inline => {
-                if let Some(bytes) = self.get(&key)? {
-                    self.put_bytes(keys::set_aside(&key), bytes);
-                }
-            }
+        // Where it cannot be kept, its name stays, and so it does.
+        if self.keep_payload(spool, entry)? {
+            self.unname(entry.payload);
         }
-        self.remove(key);
+        self.remove(keys::payload(ended(&entry.delivery), entry.identity.seq));
         self.set_aside(&entry.identity.msg_id, reason)
+    }
+
+    /// Keeps the bytes of a payload that is about to go; tells whether that was done.
+    fn keep_payload(&mut self, spool: &Spool, entry: &Entry) -> Result<bool> {
+        let key = keys::payload(ended(&entry.delivery), entry.identity.seq);
+        if let Place::File(name) = entry.payload {
+            return Ok(spool.keep_payload(name));
+        }
+        if let Some(bytes) = self.get(&key)? {
+            self.put_bytes(keys::set_aside(&key), bytes);
+        }
+        Ok(true)
     }
 
     /// The same for an entry, whose order of acceptance an index told: it leaves the counts as well.

@@ -22,6 +22,7 @@ use std::time::{Duration, Instant};
 
 use crate::anew::{self, Salvage};
 use crate::crash;
+use crate::damaged_files::DamagedFiles;
 use crate::disk::{Disk, Sizes};
 use crate::drive::{forget_cached, io_error, sync_path};
 use crate::entry::{Counters, hex};
@@ -68,6 +69,8 @@ pub(crate) struct Spool {
     /// The mark of the format can be read.
     has_mark: bool,
     pub(crate) seal: Seal,
+    /// Of payloads and replacements.
+    pub(crate) damaged_files: DamagedFiles,
 }
 
 /// What a fresh open found.
@@ -119,7 +122,8 @@ impl Spool {
         }
         let clean_mark = path.join("clean");
         let clean = is_ready && clean_mark.exists();
-        let spool = Self { path: path.clone(), lock, has_mark: true, seal: Seal::of(path) };
+        let (path_of_it, damaged_files) = (path.clone(), DamagedFiles::default());
+        let spool = Self { path: path_of_it, lock, has_mark: true, seal: Seal::of(path), damaged_files };
         let mut is_made_anew = false;
         let range = anew::range(&store, spool.asks_for_check());
         if is_ready && let Some(salvage) = anew::damaged(&spool, sizes.segment_bytes, range)? {
@@ -148,7 +152,7 @@ impl Spool {
 
     /// Makes the store anew, which nobody has open, of what can be read of it without the engine.
     pub(crate) fn make_anew(&self, sizes: Sizes) -> Result<Disk, OpenError> {
-        let salvage = Salvage::of(&self.store(), sizes.segment_bytes, &self.seal)?;
+        let salvage = Salvage::of(self, sizes.segment_bytes)?;
         anew::make(self, &salvage, sizes)?;
         Disk::open(&self.store(), sizes)
     }
@@ -178,7 +182,10 @@ impl Spool {
         };
         let lock = lock.map_err(io_error("opening", &file_path))?;
         match lock.try_lock_shared() {
-            Ok(()) => Ok(Self { seal: Seal::of(&path), path, lock, has_mark }),
+            Ok(()) => {
+                let damaged_files = DamagedFiles::default();
+                Ok(Self { seal: Seal::of(&path), path, lock, has_mark, damaged_files })
+            }
             Err(fs::TryLockError::WouldBlock) => Err(OpenError::InUse { path, holder: holder_of(&lock) }),
             Err(fs::TryLockError::Error(source)) => {
                 Err(OpenError::Io { action: "locking", path: file_path, source })
@@ -282,6 +289,7 @@ impl Spool {
 
     /// Removes a payload file that nothing names any more. One that stays is removed at the next open.
     pub(crate) fn remove_payload(&self, name: [u8; 16]) {
+        self.damaged_files.forget(name);
         let file = self.path.join("payloads").join(hex(&name));
         let _ = crash::around("remove payload", || fs::remove_file(file));
     }

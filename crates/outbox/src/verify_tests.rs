@@ -804,7 +804,7 @@ fn a_last_group_that_the_seal_knows_is_saved_as_far_as_it_can_be_read() {
 }
 
 #[test]
-fn an_open_that_fails_before_it_has_told_leaves_the_word_to_the_next() {
+fn an_open_that_ends_before_it_has_told_leaves_the_word_to_the_next() {
     let dir = tempfile::tempdir().unwrap();
     full_spool(dir.path());
     let seal = crate::seal::Seal::of(dir.path());
@@ -812,14 +812,21 @@ fn an_open_that_fails_before_it_has_told_leaves_the_word_to_the_next() {
     let (next_seq, next_event, waiting) = (known.next_seq + 100, known.next_event + 9, known.waiting + 7);
     let beyond = Counters { next_seq, next_event, waiting, ..known };
     seal.write_last(&crate::record::encode(keys::SEAL, &beyond).unwrap()).unwrap();
-    // Its last step finds no folder, once the store was made anew and what is derived as well.
-    let (payloads, away) = (dir.path().join("payloads"), dir.path().join("quarantine-of-test"));
-    std::fs::rename(&payloads, &away).unwrap();
-    std::fs::write(&payloads, b"no folder").unwrap();
-    assert!(Outbox::open(config(dir.path())).is_err());
+    // It makes the store anew, and is killed in the middle of a group.
+    let sizes = crate::engine::Sizes { segment_bytes: crate::limits::SEGMENT_BYTES, reserve_bytes: 0 };
+    let opened = crate::spool::Spool::open(dir.path(), "dying", sizes).ok().unwrap();
+    let (opened, _) = crate::anew::whole(opened, sizes).ok().unwrap();
+    assert!(opened.is_made_anew);
+    let key = keys::set_aside(b"of no end");
+    let row = crate::engine::Write::of(&key, Some(vec![1; 9_000].into()));
+    opened.disk.engine.commit([(key, row)].into()).unwrap();
+    drop(opened);
+    let db = dir.path().join("store/db");
+    let mut bytes = std::fs::read(&db).unwrap();
+    let used = bytes.iter().rposition(|byte| *byte != 0).unwrap();
+    bytes[used - 3_000..].fill(0);
+    std::fs::write(&db, bytes).unwrap();
     assert_eq!(seal.read(), Some(beyond));
-    std::fs::remove_file(&payloads).unwrap();
-    std::fs::rename(&away, &payloads).unwrap();
     let outbox = Outbox::open(config(dir.path())).unwrap();
     let lost = outbox.report().lost.unwrap();
     assert_eq!((lost.next_seq, lost.next_event), (beyond.next_seq, beyond.next_event));

@@ -4,7 +4,7 @@
 //! Never: changes anything.
 
 use crate::clock::{Moment, Timestamp};
-use crate::disk::{Rows, after_key};
+use crate::disk::{Disk, Rows, after_key};
 use crate::entry::{
     Account, Counters, Entry, Gate, Kept, Lane, Phase, Place, Receipt, Slot, StoredEvent, StoredPayload,
 };
@@ -14,7 +14,7 @@ use crate::limits::{GATES_AGAIN, LIST_MAX, LIST_SCAN_MAX};
 use crate::record::decode;
 use crate::spool::Spool;
 use crate::state::State;
-use crate::tx::{Record, ended, find, load, load_message, msg_id_at};
+use crate::tx::{Record, decode_message, ended, find, load, load_message, msg_id_at};
 use crate::verbs::submit::read_payload_file;
 
 /// A message as a reader sees it.
@@ -97,6 +97,9 @@ pub(crate) fn message(rows: &(impl Rows + ?Sized), id: &str, now: Moment) -> Res
     }
 }
 
+/// Checksum, mark and length stand before the bytes of a payload file.
+const FILE_HEADER_MAX: u64 = 64;
+
 /// The payload of an entry.
 pub(crate) fn payload_of(rows: &(impl Rows + ?Sized), spool: &Spool, entry: &Entry) -> Result<Payload> {
     let msg_id = &entry.identity.msg_id;
@@ -120,20 +123,40 @@ pub(crate) fn payload_of(rows: &(impl Rows + ?Sized), spool: &Spool, entry: &Ent
             Ok(Payload { message: stored.message, web_message_instance: stored.web_message_instance })
         }
         Place::File(name) => {
-            // Checksum, mark and length stand before the bytes.
-            let max = entry.identity.payload_bytes.saturating_add(64);
-            let content = spool.read_payload(name, max).map_err(|error| {
-                // Only a file that is gone for good is damage; anything else may be better next time.
-                if error.kind() == std::io::ErrorKind::NotFound && spool.has_payloads() {
-                    return unreadable("its file is missing");
-                }
-                Error::Unavailable { what: format!("the payload file of {msg_id} cannot be read: {error}") }
-            })?;
-            let (message, web_message_instance) =
-                read_payload_file(&content).ok_or_else(|| unreadable("its file is damaged"))?;
+            let bytes = entry.identity.payload_bytes;
+            let (message, web_message_instance) = read_file(spool, name, bytes, msg_id, &unreadable)?;
             Ok(Payload { message, web_message_instance })
         }
     }
+}
+
+/// Whether a payload file of so many bytes can be read now.
+pub(crate) fn is_whole_file(spool: &Spool, name: [u8; 16], bytes: u64) -> bool {
+    let content = spool.read_payload(name, bytes.saturating_add(FILE_HEADER_MAX));
+    content.is_ok_and(|content| read_payload_file(&content).is_some())
+}
+
+/// Both parts of a payload file. One that cannot be read is remembered.
+fn read_file(
+    spool: &Spool,
+    name: [u8; 16],
+    bytes: u64,
+    msg_id: &str,
+    unreadable: &dyn Fn(&str) -> Error,
+) -> Result<(Vec<u8>, Option<Vec<u8>>)> {
+    let content = spool.read_payload(name, bytes.saturating_add(FILE_HEADER_MAX)).map_err(|error| {
+        // Only a file that is gone for good is damage; anything else may be better next time.
+        if error.kind() == std::io::ErrorKind::NotFound && spool.has_payloads() {
+            return unreadable("its file is missing");
+        }
+        Error::Unavailable { what: format!("the payload file of {msg_id} cannot be read: {error}") }
+    });
+    let read = content
+        .and_then(|content| read_payload_file(&content).ok_or_else(|| unreadable("its file is damaged")));
+    if matches!(read, Err(Error::BadRecord { .. })) {
+        spool.damaged_files.note(name, msg_id);
+    }
+    read
 }
 
 /// A receipt's replacement; `None` where there was none or it is no longer kept.
@@ -146,11 +169,39 @@ pub(crate) fn data_of(
         Kept::Nowhere => Ok(None),
         Kept::Inline(data) => Ok(Some(data.clone())),
         Kept::File(name) if rows.get(&keys::file(*name))?.is_some() => {
-            let content = spool.read_payload(*name, receipt.data_bytes.saturating_add(64)).ok();
-            Ok(content.as_deref().and_then(read_payload_file).map(|(data, _)| data))
+            let msg_id = &receipt.identity.msg_id;
+            let unreadable = |why: &str| Error::BadRecord {
+                key: format!("replacement of {msg_id}"),
+                reason: crate::record::RecordError::Body(why.into()),
+            };
+            let read = read_file(spool, *name, receipt.data_bytes, msg_id, &unreadable);
+            read.map(|(data, _)| Some(data))
         }
         Kept::File(_) => Ok(None),
     }
+}
+
+/// The msgIDs of all whose payload or replacement cannot be read.
+pub(crate) fn unreadable(disk: &Disk, spool: &Spool) -> Result<Vec<String>> {
+    let mut msg_ids = Vec::new();
+    let mut messages = disk.walk(&keys::messages())?;
+    while let Some((key, bytes)) = messages.step()? {
+        let (msg_id, read) = match decode_message(&key, &bytes) {
+            Ok(Record::Entry(entry)) => {
+                let read = payload_of(disk, spool, &entry).map(drop);
+                (entry.identity.msg_id, read)
+            }
+            Ok(Record::Receipt(receipt)) => {
+                let read = data_of(disk, spool, &receipt).map(drop);
+                (receipt.identity.msg_id, read)
+            }
+            Err(_) => continue,
+        };
+        if matches!(read, Err(Error::BadRecord { .. })) {
+            msg_ids.push(msg_id);
+        }
+    }
+    Ok(msg_ids)
 }
 
 /// Receipts of sent messages after a sequence.

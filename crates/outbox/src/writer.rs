@@ -18,6 +18,7 @@ use crate::limits::{
     CHECKPOINT_BYTES_MIN, OPEN_ROOM_BYTES, QUEUE_VERBS_MAX, REWRITE_AFTER_IDLE, SEAL_AFTER_IDLE,
 };
 use crate::mend::mend;
+use crate::notice::Notices;
 use crate::queue::{Answer, Job, Kind, Queue, Ticket, Verb, gone};
 use crate::rewrite::{Compacted, Rewriter};
 use crate::seal::Sealer;
@@ -46,6 +47,8 @@ pub(crate) struct Committing {
     /// Verbs of the last group: as many callers are about to come again.
     last_verbs: usize,
     rewriter: Rewriter,
+    /// The observer knows that the store takes no changes.
+    has_failed: bool,
 }
 
 impl Writer {
@@ -60,6 +63,7 @@ impl Writer {
             quarantined: None,
             last_verbs: 1,
             rewriter: Rewriter::default(),
+            has_failed: false,
         };
         committing.put_right(shared);
         let thread = match &shared.committer {
@@ -176,6 +180,7 @@ impl Committing {
         self.rewriter.give_up(shared, &error);
         let is_stop = stuck.wait(shared, &mut self.queue);
         self.put_right(shared);
+        self.tell_health(shared);
         is_stop
     }
 
@@ -226,7 +231,19 @@ impl Committing {
         if self.sealer.is_due(shared) {
             self.sealer.seal(shared);
         }
+        self.tell_health(shared);
         stop
+    }
+
+    /// Wakes the observer where the store takes no changes any more, or does again: no group tells it.
+    fn tell_health(&mut self, shared: &Shared) {
+        let has_failed = shared.failure().is_some();
+        if std::mem::replace(&mut self.has_failed, has_failed) != has_failed
+            && let Some(observer) = &shared.config().observer
+        {
+            let (counters, wake) = (*shared.snapshot(), Some(shared.clock.now().time));
+            observer(&Notices { counters, wake, ..Notices::default() });
+        }
     }
 
     /// A part of the store that cannot be read is looked for, and the rest saved, by an open that looks at everything.

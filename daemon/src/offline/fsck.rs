@@ -21,25 +21,31 @@ pub(super) fn repair(config: &Config, as_json: bool, out: impl Write) -> Result<
     let spool = &config.spool.path;
     // Nothing is made where there is nothing: a typing error must not leave an empty spool behind.
     let offline = Offline::open(spool)?;
-    let set_aside_before = offline.check()?.set_aside;
+    let before = offline.check()?;
     offline.mend_mark()?;
+    if !before.is_sound() {
+        offline.ask_for_check()?;
+    }
     // It keeps everybody else out.
     drop(offline);
     let outbox = open(config)?;
     let report = outbox.report().clone();
+    let unreadable = outbox.set_aside_unreadable()?;
     outbox.close();
     if let Some(error) = outbox.failure() {
         return Err(error.into());
     }
     drop(outbox);
     let after = Offline::open(spool)?.check()?;
-    let set_aside = after.set_aside.saturating_sub(set_aside_before);
-    tell(spool, &after, Some(&Done { set_aside, report }), as_json, out)
+    let set_aside = after.set_aside.saturating_sub(before.set_aside);
+    tell(spool, &after, Some(&Done { set_aside, unreadable, report }), as_json, out)
 }
 
 /// What a repair did.
 struct Done {
     set_aside: u64,
+    /// Payloads and replacements that could not be read and were set aside.
+    unreadable: u64,
     report: OpenReport,
 }
 
@@ -65,7 +71,7 @@ fn as_value(spool: &Path, check: &Check, done: Option<&Done>) -> Value {
     });
     let repair = done.map(|done| {
         json!({
-            "setAside": done.set_aside, "rebuilt": done.report.rebuilt, "madeAnew": done.report.is_made_anew,
+            "setAside": done.set_aside, "unreadable": done.unreadable, "rebuilt": done.report.rebuilt, "madeAnew": done.report.is_made_anew,
             "missing": done.report.missing, "kept": done.report.kept.as_ref().map(|kept| kept.display().to_string()),
         })
     });
@@ -87,6 +93,12 @@ fn words(spool: &Path, check: &Check, done: Option<&Done>) -> String {
             done.set_aside,
             if done.report.rebuilt { "made anew" } else { "left as they were" }
         ));
+        if done.unreadable > 0 {
+            lines.push(format!(
+                "{} payloads and replacements could not be read and were set aside",
+                done.unreadable
+            ));
+        }
         if done.report.is_made_anew {
             let kept = done
                 .report

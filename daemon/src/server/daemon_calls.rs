@@ -158,6 +158,8 @@ fn shown_spool(context: &Context, spool: &SpoolStatus) -> types::SpoolStatus {
         quarantined: counters.quarantined,
         damaged: spool.is_damaged,
         missing: spool.missing,
+        damaged_files: spool.damaged_files,
+        failure: context.outbox.failure().map(|failure| failure.to_string()),
     }
 }
 
@@ -293,6 +295,12 @@ pub(super) async fn ready(State(context): State<Arc<Context>>, uri: Uri) -> Answ
                 .to_owned(),
         );
     }
+    if spool.damaged_files > 0 {
+        degraded.push(format!(
+            "{} files of large messages or replacements cannot be read (`outboxd fsck` and the log name the messages)",
+            spool.damaged_files
+        ));
+    }
     if let Some(lost) = report.lost {
         degraded.push(format!("missing from the store: {lost}"));
     }
@@ -353,6 +361,8 @@ mod tests {
                 reserved_bytes: 0,
                 is_damaged: false,
                 missing: 0,
+                damaged_files: 0,
+                has_failed: false,
                 format: 1,
                 oldest_event: None,
                 oldest_waiting: None,

@@ -199,7 +199,8 @@ pub(super) async fn cancel(
         Cancelled::Pending => plain(CancelOutcome::Pending, false),
         Cancelled::TooLate(receipt) => {
             let outbox = context.outbox.clone();
-            let data = reading(move || outbox.data(&receipt)).await?.and_then(raw);
+            // What became of the message is true without it.
+            let data = reading(move || outbox.data(&receipt)).await.ok().flatten().and_then(raw);
             CancelAnswer { data, ..plain(CancelOutcome::TooLate, false) }
         }
     };

@@ -66,7 +66,13 @@ pub(super) fn of_store(error: &Error) -> Problem {
         Error::Full { .. } => Problem::new(ProblemCode::OutboxFull, detail),
         Error::DiskLow { .. } => Problem::new(ProblemCode::DiskLow, detail),
         // The engine says once that the store has failed; each of these stands for itself.
-        Error::BadRecord { .. } | Error::Unavailable { .. } => {
+        Error::BadRecord { .. } => {
+            tracing::error!(error = detail, "A record cannot be read.");
+            Problem::new(ProblemCode::StoreUnhealthy, detail).with_hint(
+                "Only this cannot be read, the rest goes on; `outboxd fsck` names all that cannot.",
+            )
+        }
+        Error::Unavailable { .. } => {
             tracing::error!(error = detail, "The store could not do what was asked of it.");
             Problem::new(ProblemCode::StoreUnhealthy, detail)
         }

@@ -146,7 +146,8 @@ async fn callback_of(
 ) -> Answer<Callback> {
     let outbox = context.outbox.clone();
     let kept = receipt.clone();
-    let data = reading(move || outbox.data(&kept)).await?;
+    // What became of the message is true without it.
+    let data = reading(move || outbox.data(&kept)).await.unwrap_or_default();
     let data = if receipt.new_msg_id().is_some() { data } else { payload };
     Ok(Callback { code: receipt.code, desc: receipt.desc.clone(), data: data.and_then(raw) })
 }

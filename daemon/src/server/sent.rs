@@ -17,7 +17,8 @@ use super::messages::{json, look_up, raw, reading};
 use super::peer::Peer;
 use super::problem::{Answer, bad_request};
 use super::query::Query;
-use super::{Context, Role, show};
+use super::show::{self, Missing};
+use super::{Context, Role};
 
 /// Bytes of replacements in one page, beside the first: pages wait in memory for clients that read slowly. A
 /// page may be short.
@@ -106,9 +107,13 @@ fn may_read_data(peer: &Peer) -> Data {
 
 fn shown(outbox: &Outbox, receipt: &Receipt, data: Data) -> outbox::Result<types::Receipt> {
     if receipt.data_bytes == 0 || data == Data::Hidden {
-        return Ok(show::receipt(receipt, None, false));
+        return Ok(show::receipt(receipt, None, Missing::No));
     }
-    let data = outbox.data(receipt)?.and_then(raw);
-    let dropped = data.is_none();
-    Ok(show::receipt(receipt, data, dropped))
+    let (data, missing) = match outbox.data(receipt) {
+        Ok(Some(data)) => (raw(data), Missing::No),
+        Ok(None) => (None, Missing::Dropped),
+        Err(outbox::Error::BadRecord { .. }) => (None, Missing::Damaged),
+        Err(error) => return Err(error),
+    };
+    Ok(show::receipt(receipt, data, missing))
 }

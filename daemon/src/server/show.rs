@@ -177,11 +177,22 @@ pub(super) fn ended(receipt: &Receipt, transport: TransportKind) -> types::Entry
     }
 }
 
+/// Why a receipt comes without its replacement.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Missing {
+    /// It does not, or there is none, or it is not for this client.
+    No,
+    /// It was given up.
+    Dropped,
+    /// Its file cannot be read.
+    Damaged,
+}
+
 /// A receipt, with its replacement if the client may have it and it is still kept.
 pub(super) fn receipt(
     receipt: &Receipt,
     data: Option<Box<serde_json::value::RawValue>>,
-    data_dropped: bool,
+    missing: Missing,
 ) -> types::Receipt {
     types::Receipt {
         seq: receipt.seq,
@@ -193,7 +204,8 @@ pub(super) fn receipt(
         code: receipt.code,
         desc: receipt.desc.clone(),
         data,
-        data_dropped,
+        data_dropped: missing == Missing::Dropped,
+        data_damaged: missing == Missing::Damaged,
         attempts: receipt.attempts,
         submitted_at: time(receipt.identity.submitted_at),
         sent_at: sent_at(receipt),

@@ -38,13 +38,16 @@ pub struct Receipt {
     /// The words for it.
     #[serde(default)]
     pub desc: String,
-    /// The replacement. Absent for readers without the right to payloads, and where `dataDropped` says so.
+    /// The replacement. Absent for readers without the right to payloads, and where `dataDropped` or `dataDamaged` says so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<Object>))]
     pub data: Option<Box<RawValue>>,
     /// Whether `data` was given up to keep within the receipts' limit of bytes.
     #[serde(default, skip_serializing_if = "is_false")]
     pub data_dropped: bool,
+    /// Whether the file with `data` cannot be read.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub data_damaged: bool,
     /// Attempts that may have reached the service.
     #[serde(default)]
     pub attempts: u32,

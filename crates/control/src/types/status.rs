@@ -234,6 +234,12 @@ pub struct SpoolStatus {
     /// Messages and receipts that the start found missing.
     #[serde(default)]
     pub missing: u64,
+    /// Files of large messages and replacements that were met and cannot be read, a thousand at the most.
+    #[serde(default)]
+    pub damaged_files: u64,
+    /// Why the store takes no changes, if so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<String>,
 }
 
 /// The body of a flush. Empty means: everything.

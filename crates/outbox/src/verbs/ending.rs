@@ -312,7 +312,7 @@ fn prune_one_data(tx: &mut Tx<'_>) -> Result<bool> {
 }
 
 /// Counts a receipt's replacement out, and forgets its file.
-fn drop_data(tx: &mut Tx<'_>, data: &Kept, bytes: u64) {
+pub(crate) fn drop_data(tx: &mut Tx<'_>, data: &Kept, bytes: u64) {
     match data {
         Kept::Nowhere => return,
         Kept::Inline(_) => {}
