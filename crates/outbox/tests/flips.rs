@@ -45,12 +45,23 @@ fn msg_id(number: usize) -> String {
     format!("144115225971632901-1731500{number:03}-{}", number * 7_919 % 1_000)
 }
 
-fn payload(msg_id: &str) -> Vec<u8> {
-    let bytes = 200 + msg_id.len() * 31 % 700;
-    msg_id.bytes().cycle().take(bytes).collect()
+/// The number in a msgID ends so for those with a payload, or a replacement, in a file.
+const LARGE: [&str; 2] = ["199-", "949-"];
+
+fn sized(msg_id: &str, bytes: usize) -> Vec<u8> {
+    let is_large = LARGE.iter().any(|number| msg_id.contains(number));
+    msg_id.bytes().cycle().take(if is_large { 20_000 } else { bytes }).collect()
 }
 
-/// Makes the spool that is damaged: some sent, the others waiting, two payloads in files; stopped in order or not.
+fn payload(msg_id: &str) -> Vec<u8> {
+    sized(msg_id, 200 + msg_id.len() * 31 % 700)
+}
+
+fn replacement(msg_id: &str) -> Vec<u8> {
+    sized(&format!("{msg_id}-new"), 2)
+}
+
+/// Makes the spool that is damaged: some sent, the others waiting, a payload and a replacement in files; stopped in order or not.
 fn make(spool: &Path, stopped: bool) {
     let outbox = Outbox::open(config(spool)).unwrap();
     let submit = |number: usize| Submit {
@@ -66,8 +77,9 @@ fn make(spool: &Path, stopped: bool) {
         let request = LeaseRequest { max: (SENT - done).min(40), ..LeaseRequest::default() };
         let leases = outbox.lease(request).wait().unwrap();
         done += leases.len();
-        let settles =
-            leases.into_iter().map(|lease| (lease.id, sent(&format!("{}-new", lease.msg_id), b"{}")));
+        let settles = leases
+            .into_iter()
+            .map(|lease| (lease.id, sent(&format!("{}-new", lease.msg_id), &replacement(&lease.msg_id))));
         assert!(outbox.settle_many(settles).iter().all(Result::is_ok));
     }
     outbox.close();
@@ -127,13 +139,14 @@ fn look(spool: &Path) -> Result<Found, String> {
         Ok(outbox) => outbox,
         Err(error) => return not_opened(spool, &error),
     };
-    let (mut missing, mut certain) = (0, 0);
+    let (mut missing, mut certain, mut gone) = (0, 0, 0);
     // What is met by the first look is set aside behind the next group; the second look finds that done.
     for _ in 0..2 {
-        (missing, certain) = (0, 0);
+        (missing, certain, gone) = (0, 0, 0);
         for number in 0..MESSAGES {
             match what_is_there(&outbox, &msg_id(number))? {
-                There::Nothing => missing += 1,
+                There::Nothing => (missing, gone) = (missing + 1, gone + 1),
+                There::Part => missing += 1,
                 There::Entry { may_have_arrived: false } => certain += 1,
                 There::Entry { may_have_arrived: true } | There::Receipt => {}
             }
@@ -145,7 +158,11 @@ fn look(spool: &Path) -> Result<Found, String> {
     let is_said = report.lost.is_some()
         || report.is_made_anew
         || counters.quarantined > 0
+        || !outbox.damaged_files().is_empty()
         || outbox.failure().is_some();
+    if gone > report.missing + counters.quarantined && report.lost.is_none() && outbox.failure().is_none() {
+        return Err(format!("{gone} messages are gone and not all of them are counted: {report:?}"));
+    }
     if missing > 0 && !is_said {
         return Err(format!("{missing} messages are missing and nothing says so: {report:?}"));
     }
@@ -200,7 +217,11 @@ impl From<outbox::Error> for Wrong {
 /// What is there of a message.
 enum There {
     Nothing,
-    Entry { may_have_arrived: bool },
+    /// Its payload or its replacement cannot be read.
+    Part,
+    Entry {
+        may_have_arrived: bool,
+    },
     Receipt,
 }
 
@@ -211,10 +232,17 @@ fn what_is_there(outbox: &Outbox, id: &str) -> Result<There, String> {
         Ok(Message::Receipt(receipt)) => {
             let is_right =
                 receipt.identity.msg_id == *id && receipt.new_msg_id() == Some(&format!("{id}-new"));
-            if is_right { Ok(There::Receipt) } else { Err(format!("{id} has another receipt: {receipt:?}")) }
+            if !is_right {
+                return Err(format!("{id} has another receipt: {receipt:?}"));
+            }
+            match outbox.data(&receipt) {
+                Ok(Some(data)) if data == replacement(id) => Ok(There::Receipt),
+                Ok(Some(_)) => Err(format!("{id} has another replacement")),
+                Ok(None) | Err(_) => Ok(There::Part),
+            }
         }
         Ok(Message::Entry(view)) => match outbox.payload(id) {
-            Err(_) => Ok(There::Nothing),
+            Err(_) => Ok(There::Part),
             Ok(kept) if kept.message == payload(id) => {
                 Ok(There::Entry { may_have_arrived: view.entry.delivery.unresolved.is_some() })
             }

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use outbox::{BootId, Config, Filter, LeaseRequest, Message, Offline, Outbox, State};
+use outbox::{BootId, Filter, LeaseRequest, Message, Offline, Outbox, State};
 
 use crate::workload::{config_in, payload};
 
@@ -50,17 +50,13 @@ impl Said {
     }
 }
 
-/// Receipts that the workloads keep at the least: fewer would be given up by right.
-const RECEIPTS_KEPT: usize = 20;
-
 /// Opens a spool, in this boot or another one, and says what is wrong with it.
 pub(crate) fn judge(spool: &Path, said: &Said, boot: Option<BootId>) -> Result<(), String> {
     if let Some(id) = said.too_late.first() {
         return Err(format!("{id} was acknowledged behind an error of the drive"));
     }
     let config = config_in(spool, boot);
-    let outbox = Outbox::open(Config { sent_max: RECEIPTS_KEPT as u64, ..config })
-        .map_err(|error| format!("it does not open: {error}"))?;
+    let outbox = Outbox::open(config).map_err(|error| format!("it does not open: {error}"))?;
     let report = outbox.report();
     if report.lost.is_some() || report.quarantined > 0 || report.is_made_anew {
         return Err(format!("it opens with losses: {report:?}"));
@@ -124,8 +120,8 @@ fn entries_and_receipts(outbox: &Outbox, said: &Said) -> Result<u64, String> {
             counters.entries()
         ));
     }
-    if given_up > 0 && (counters.receipts as usize) < RECEIPTS_KEPT {
-        return Err(format!("{given_up} receipts are gone and {} are there", counters.receipts));
+    if given_up > counters.receipts_dropped {
+        return Err(format!("{given_up} receipts are gone and {} were given up", counters.receipts_dropped));
     }
     Ok(entries)
 }
