@@ -133,7 +133,7 @@ pub(crate) fn payload_of(rows: &(impl Rows + ?Sized), spool: &Spool, entry: &Ent
 /// Whether a payload file of so many bytes can be read now.
 pub(crate) fn is_whole_file(spool: &Spool, name: [u8; 16], bytes: u64) -> bool {
     let content = spool.read_payload(name, bytes.saturating_add(FILE_HEADER_MAX));
-    content.is_ok_and(|content| read_payload_file(&content).is_some())
+    content.is_ok_and(|content| read_payload_file(name, &content).is_some())
 }
 
 /// Both parts of a payload file. One that cannot be read is remembered.
@@ -151,8 +151,9 @@ fn read_file(
         }
         Error::Unavailable { what: format!("the payload file of {msg_id} cannot be read: {error}") }
     });
-    let read = content
-        .and_then(|content| read_payload_file(&content).ok_or_else(|| unreadable("its file is damaged")));
+    let read = content.and_then(|content| {
+        read_payload_file(name, &content).ok_or_else(|| unreadable("its file is damaged"))
+    });
     if matches!(read, Err(Error::BadRecord { .. })) {
         spool.damaged_files.note(name, msg_id);
     }

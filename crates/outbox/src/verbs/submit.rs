@@ -114,16 +114,28 @@ pub(crate) fn prepare(submit: Submit, config: &Config, spool: &Spool) -> Result<
     Ok(Prepared { submit, fingerprint, payload_bytes, file })
 }
 
-/// The content of a payload file: checksum, length of the message, message, web instance.
-fn payload_file(message: &[u8], web: Option<&[u8]>) -> Vec<u8> {
-    let web_mark = u8::from(web.is_some());
-    let mut body = vec![web_mark];
+/// Marks of a payload file: it has a web instance; its checksum covers its name, so that one in another's place is nobody's.
+const HAS_WEB: u8 = 1;
+const IS_BOUND: u8 = 2;
+
+/// The content of a payload file: checksum, marks, length of the message, message, web instance.
+fn payload_file(name: [u8; 16], message: &[u8], web: Option<&[u8]>) -> Vec<u8> {
+    let mut body = vec![if web.is_some() { IS_BOUND | HAS_WEB } else { IS_BOUND }];
     body.extend_from_slice(&(message.len() as u64).to_le_bytes());
     body.extend_from_slice(message);
     body.extend_from_slice(web.unwrap_or_default());
-    let mut content = crc32fast::hash(&body).to_le_bytes().to_vec();
+    let mut content = file_sum(name, &body).to_le_bytes().to_vec();
     content.append(&mut body);
     content
+}
+
+fn file_sum(name: [u8; 16], body: &[u8]) -> u32 {
+    let mut sum = crc32fast::Hasher::new();
+    sum.update(body);
+    if body.first().is_some_and(|marks| marks & IS_BOUND != 0) {
+        sum.update(&name);
+    }
+    sum.finalize()
 }
 
 /// Writes a payload that is too large for the store to a file of its own.
@@ -134,7 +146,7 @@ pub(crate) fn write_payload_file(
     web: Option<&[u8]>,
 ) -> Result<[u8; 16]> {
     let name = fresh_token(chance).0;
-    match spool.write_payload(name, &payload_file(message, web)) {
+    match spool.write_payload(name, &payload_file(name, message, web)) {
         Ok(()) => Ok(name),
         Err(error) => {
             spool.remove_payload(name);
@@ -149,16 +161,16 @@ pub(crate) fn write_data_file(spool: &Spool, chance: &dyn Chance, data: &[u8]) -
 }
 
 /// Reads what [`payload_file`] made.
-pub(crate) fn read_payload_file(content: &[u8]) -> Option<(Vec<u8>, Option<Vec<u8>>)> {
+pub(crate) fn read_payload_file(name: [u8; 16], content: &[u8]) -> Option<(Vec<u8>, Option<Vec<u8>>)> {
     let (sum, body) = content.split_first_chunk::<4>()?;
-    if crc32fast::hash(body) != u32::from_le_bytes(*sum) {
+    if file_sum(name, body) != u32::from_le_bytes(*sum) {
         return None;
     }
-    let (web_mark, rest) = body.split_first()?;
+    let (marks, rest) = body.split_first()?;
     let (length, rest) = rest.split_first_chunk::<8>()?;
     let length = usize::try_from(u64::from_le_bytes(*length)).ok()?;
     let (message, web) = rest.split_at_checked(length)?;
-    Some((message.to_vec(), (*web_mark == 1).then(|| web.to_vec())))
+    Some((message.to_vec(), (marks & HAS_WEB != 0).then(|| web.to_vec())))
 }
 
 /// Accepts a message, or recognises it.
@@ -371,14 +383,23 @@ mod tests {
 
     #[test]
     fn a_payload_file_gives_back_both_parts_and_notices_damage() {
-        let content = payload_file(b"{\"a\":1}", Some(b"web"));
-        assert_eq!(read_payload_file(&content), Some((b"{\"a\":1}".to_vec(), Some(b"web".to_vec()))));
-        assert_eq!(read_payload_file(&payload_file(b"m", None)), Some((b"m".to_vec(), None)));
+        let file = |message: &[u8], web| payload_file([7; 16], message, web);
+        let read = |content: &[u8]| read_payload_file([7; 16], content);
+        let content = file(b"{\"a\":1}", Some(b"web"));
+        assert_eq!(read(&content), Some((b"{\"a\":1}".to_vec(), Some(b"web".to_vec()))));
+        assert_eq!(read(&file(b"m", None)), Some((b"m".to_vec(), None)));
         for at in 0..content.len() {
             let mut damaged = content.clone();
             damaged[at] ^= 1;
-            assert_eq!(read_payload_file(&damaged), None, "byte {at}");
-            assert_eq!(read_payload_file(&content[..at]), None, "cut at {at}");
+            assert_eq!(read(&damaged), None, "byte {at}");
+            assert_eq!(read(&content[..at]), None, "cut at {at}");
         }
+        assert_eq!(read_payload_file([8; 16], &content), None, "in another's place");
+        // As it was written before it was bound.
+        let unbound = [
+            crc32fast::hash(b"\x01\x01\0\0\0\0\0\0\0mw").to_le_bytes().as_slice(),
+            b"\x01\x01\0\0\0\0\0\0\0mw",
+        ];
+        assert_eq!(read(&unbound.concat()), Some((b"m".to_vec(), Some(b"w".to_vec()))));
     }
 }

@@ -69,6 +69,49 @@ fn a_message_with_a_damaged_payload_leaves_a_sound_spool_and_its_bytes_behind() 
     assert_eq!(std::fs::read(kept).unwrap(), bytes);
 }
 
+#[test]
+fn files_that_have_changed_places_are_nobodys() {
+    let root = tempfile::tempdir().unwrap();
+    let hand = Hand::new();
+    let spool = root.path().join("spool");
+    let outbox = Outbox::open(config(&spool, &hand)).unwrap();
+    for id in ["a", "b"] {
+        let message = id.repeat(20_000).into_bytes();
+        submit(&outbox, outbox::Submit { message, ..message_to(id) });
+    }
+    for id in ["c", "d"] {
+        submit(&outbox, message_to(id));
+    }
+    let swap = |files: Vec<std::path::PathBuf>| {
+        let [one, two] = files.as_slice() else { panic!("{files:?}") };
+        let (first, second) = (std::fs::read(one).unwrap(), std::fs::read(two).unwrap());
+        std::fs::write(one, second).unwrap();
+        std::fs::write(two, first).unwrap();
+    };
+    let files = || std::fs::read_dir(spool.join("payloads")).unwrap().map(|file| file.unwrap().path());
+    swap(files().collect());
+    for id in ["a", "b"] {
+        assert!(matches!(outbox.payload(id), Err(outbox::Error::BadRecord { .. })), "{id}");
+    }
+    let before: Vec<_> = files().collect();
+    for lease in lease(&outbox, 2) {
+        assert!(["c", "d"].contains(&lease.msg_id.as_str()));
+        let replacement = Some(Replacement { new_msg_id: None, data: lease.msg_id.repeat(20_000).into() });
+        let sent = Report { replacement, ..report(Outcome::Sent, outbox::Class::Ok) };
+        outbox.settle(lease.id, sent).wait().unwrap();
+    }
+    swap(files().filter(|file| !before.contains(file)).collect());
+    for id in ["c", "d"] {
+        let Message::Receipt(receipt) = outbox.get(id).unwrap() else { panic!("{id}") };
+        assert!(matches!(outbox.data(&receipt), Err(outbox::Error::BadRecord { .. })), "{id}");
+    }
+}
+
+/// To a conversation of its own.
+fn message_to(msg_id: &str) -> outbox::Submit {
+    message(msg_id, msg_id)
+}
+
 fn the_file_in(folder: &std::path::Path) -> std::path::PathBuf {
     let mut files = std::fs::read_dir(folder).unwrap();
     let file = files.next().unwrap().unwrap().path();
