@@ -179,11 +179,13 @@ pub(crate) fn damaged(
         // Nothing is left to be read; the seal tells what is missing.
         return Ok(None);
     }
-    if !salvage::is_torn(&db, segment_bytes, range).map_err(io_error("reading", &db))? {
+    // A spool that is finished has something in it.
+    let is_empty = fs::metadata(&db).is_ok_and(|db| db.len() == 0);
+    if !is_empty && !salvage::is_torn(&db, segment_bytes, range).map_err(io_error("reading", &db))? {
         return Ok(None);
     }
     let salvage = Salvage::of(spool, segment_bytes)?;
-    Ok(Some(salvage).filter(|salvage| salvage.is_damaged))
+    Ok(Some(salvage).filter(|salvage| is_empty || salvage.is_damaged))
 }
 
 /// Puts a store made of what can be read in the place of the spool's own, which nobody has open, and keeps that.

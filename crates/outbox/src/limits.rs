@@ -155,6 +155,10 @@ pub const SEAL_EVERY: Duration = Duration::from_secs(10);
 /// the drive, and costs two syncs, which a burst must not pay for each of its groups.
 pub const SEAL_AFTER_IDLE: Duration = Duration::from_secs(1);
 
+/// The highest order of acceptance, or of events, that a message of another spool keeps: what comes behind it goes on from there, and
+/// JSON's readers know whole numbers up to here.
+pub const RESTORED_SEQ_MAX: u64 = 1 << 53;
+
 /// Rows that one page of a list may look at before it answers with what it found and a cursor: the writer
 /// waits for a reader, so a reader must be done in milliseconds.
 pub const LIST_SCAN_MAX: usize = 2_000;

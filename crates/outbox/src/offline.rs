@@ -222,6 +222,12 @@ impl Offline {
         Ok(bad)
     }
 
+    /// How many of the messages that are counted are not among so many that were read.
+    #[must_use]
+    pub const fn missing(&self, read: u64) -> u64 {
+        self.counted.saturating_sub(read)
+    }
+
     /// Looks at every record and everything derived from it.
     ///
     /// # Errors
@@ -258,7 +264,7 @@ impl Offline {
         }
         check.lost = verify::lost(self.spool.seal().as_ref(), &self.disk)?;
         check.damaged = self.is_damaged;
-        check.missing = self.counted.saturating_sub(check.entries + check.receipts);
+        check.missing = self.missing(check.entries + check.receipts);
         check.derived_agrees = check.bad_records == 0 && verify::agrees(&self.disk, &self.counters)?;
         Ok(check)
     }

@@ -140,8 +140,12 @@ fn sizes(config: &Config) -> Sizes {
 fn counters_of(disk: &Disk, sealed: Option<Counters>) -> Result<(Counters, bool)> {
     match read_counters(disk) {
         Ok(Some(counters)) => Ok((counters, false)),
-        // A spool in which nothing ever changed has none; one with messages has lost them.
-        Ok(None) => Ok((first_counters(sealed), has_messages(disk)?)),
+        // A spool in which nothing ever changed has none; one with messages, or a seal that knows some, has lost them.
+        Ok(None) => {
+            let counters = first_counters(sealed);
+            let is_used = counters.next_seq > 1 || counters.next_event > 1;
+            Ok((counters, is_used || has_messages(disk)?))
+        }
         Err(Error::BadRecord { .. }) => Ok((first_counters(sealed), true)),
         Err(error) => Err(error),
     }

@@ -108,6 +108,12 @@ impl Spool {
             finish_exchange(path)?;
             // An empty one gets lost on the way of some copies; of what was in it, each message tells when its turn comes.
             make_dir(&path.join("payloads"))?;
+            let db = path.join("store").join("db");
+            if !db.exists() {
+                // What is left is kept, and what is missing is told, as of a store that is damaged.
+                make_dir(&path.join("store"))?;
+                write_file(&db, b"")?;
+            }
             if !path.join("ready").exists() {
                 let check = path.join("check");
                 let asked = crash::around("write check", || write_synced(&check, b"check\n"));

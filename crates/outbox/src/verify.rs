@@ -396,6 +396,9 @@ fn clear(tx: &mut Tx<'_>, index: usize, from: Option<Vec<u8>>) -> Result<Rebuild
         (counters.held, counters.sending, counters.uncertain) = (0, 0, 0);
         (counters.failed, counters.expired, counters.receipts) = (0, 0, 0);
         (counters.payload_bytes, counters.data_bytes) = (0, 0);
+        // They are written also where they are what they were to be: the store may have none.
+        let counters = tx.counters;
+        tx.put(keys::COUNTERS.to_vec(), &counters)?;
     }
     let Some(prefix) = keys::DERIVED.get(index) else {
         return Ok(Rebuild::Derive { from: keys::messages() });

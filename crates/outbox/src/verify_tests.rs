@@ -857,13 +857,31 @@ fn a_store_that_has_lost_the_total_of_its_rows_is_damaged() {
 }
 
 #[test]
-fn a_store_without_its_file_is_damaged_and_not_refused_also_with_a_snapshot() {
-    let dir = tempfile::tempdir().unwrap();
-    full_spool(dir.path());
-    drop(Outbox::open(config(dir.path())).unwrap());
-    assert!(crate::salvage::read_from(&dir.path().join("store")) > 0, "there is a snapshot");
-    std::fs::remove_file(dir.path().join("store/db")).unwrap();
-    let check = crate::Offline::open(dir.path()).unwrap().check().unwrap();
-    assert!(check.damaged && check.lost.is_some() && check.entries == 0, "{check:?}");
-    assert!(Outbox::open(config(dir.path())).unwrap().report().lost.is_some());
+fn a_store_without_its_file_is_damaged_once_and_not_refused_also_with_a_snapshot() {
+    let full = tempfile::tempdir().unwrap();
+    full_spool(full.path());
+    drop(Outbox::open(config(full.path())).unwrap());
+    assert!(crate::salvage::read_from(&full.path().join("store")) > 0, "there is a snapshot");
+    let messages = Outbox::open(config(full.path())).unwrap().counters().messages();
+    for gone in [&["store/db"][..], &["store"], &["store/db", "seal", "seal.last"]] {
+        let dir = tempfile::tempdir().unwrap();
+        copy(full.path(), dir.path());
+        for name in gone {
+            let path = dir.path().join(name);
+            if path.is_dir() { std::fs::remove_dir_all(path) } else { std::fs::remove_file(path) }.unwrap();
+        }
+        let payloads = std::fs::read_dir(dir.path().join("payloads")).unwrap().count();
+        let check = crate::Offline::open(dir.path()).unwrap().check().unwrap();
+        assert!(check.damaged && check.entries == 0, "{gone:?}: {check:?}");
+        let outbox = Outbox::open(config(dir.path())).unwrap();
+        let report = outbox.report();
+        let is_counted = !gone.contains(&"seal");
+        assert!(report.is_made_anew && report.lost.is_some() == is_counted, "{gone:?}: {report:?}");
+        assert_eq!(report.missing, if is_counted { messages } else { 0 }, "{gone:?}");
+        let kept = report.kept.as_ref().unwrap().join("payloads");
+        assert_eq!(std::fs::read_dir(kept).unwrap().count(), payloads, "{gone:?}");
+        drop(outbox);
+        let report = Outbox::open(config(dir.path())).unwrap().report().clone();
+        assert!(!report.is_made_anew && report.lost.is_none(), "{gone:?}, once more: {report:?}");
+    }
 }

@@ -34,14 +34,19 @@ pub(super) fn run(spool: &Path, out: impl Write) -> Result<Verdict, Failure> {
     if offline.is_damaged() {
         said += "; the store is damaged: this is what could be read out of its file";
     }
-    for (count, what) in [(bad, "records could not be read"), (without, "messages have lost their payload")] {
+    let missing = offline.missing(entries + receipts + bad);
+    for (count, what) in [
+        (bad, "records could not be read"),
+        (without, "messages have lost their payload"),
+        (missing, "messages and receipts are counted and cannot be read"),
+    ] {
         if count > 0 {
             said += &format!("; {count} {what}");
         }
     }
     // Beside the lines; a script counts them by itself.
     let _ = writeln!(io::stderr().lock(), "outboxd: {said}");
-    Ok(if bad + without == 0 && !offline.is_damaged() { Verdict::Good } else { Verdict::Bad })
+    Ok(if bad + without + missing == 0 && !offline.is_damaged() { Verdict::Good } else { Verdict::Bad })
 }
 
 fn write(out: &mut impl Write, line: &Line) -> Result<(), Failure> {

@@ -8,7 +8,7 @@ use crate::entry::{Counters, Entry, LaneKey, Phase, Place, Receipt, StoredPayloa
 use crate::error::{Error, Result};
 use crate::keys::{self, Ended};
 use crate::lifecycle::{Context, Death, DedupWindow, Event, Policy, step};
-use crate::limits::{HISTORY_MAX, INLINE_BYTES_MAX};
+use crate::limits::{HISTORY_MAX, INLINE_BYTES_MAX, RESTORED_SEQ_MAX};
 use crate::notice::EventKind;
 use crate::offline::{on_wall_clock, wall_of};
 use crate::spool::Spool;
@@ -91,7 +91,9 @@ pub(crate) fn restore_receipt(
     receipt.ended = now.time_of(receipt.at);
     receipt.settled = Vec::new();
     // Readers resume by this number: the old one stays wherever it can.
-    tx.counters.next_event = tx.counters.next_event.max(receipt.seq);
+    if receipt.seq <= RESTORED_SEQ_MAX {
+        tx.counters.next_event = tx.counters.next_event.max(receipt.seq);
+    }
     let large = data.filter(|data| data.len() > INLINE_BYTES_MAX);
     let chance = tx.config.chance.as_ref();
     tx.prepared_file = large.map(|data| write_data_file(spool, chance, data)).transpose()?;
@@ -116,7 +118,7 @@ fn check(msg_id: &str, account: &str, conversation: &str) -> Result<()> {
 fn seq_for(tx: &mut Tx<'_>, wanted: u64) -> Result<u64> {
     let Counters { next_seq, .. } = tx.counters;
     let is_taken = |tx: &Tx<'_>, ended| tx.get(&keys::payload(ended, wanted)).map(|row| row.is_some());
-    if wanted == 0 || is_taken(tx, Ended::No)? || is_taken(tx, Ended::Yes)? {
+    if wanted == 0 || wanted > RESTORED_SEQ_MAX || is_taken(tx, Ended::No)? || is_taken(tx, Ended::Yes)? {
         tx.counters.next_seq += 1;
         return Ok(next_seq);
     }

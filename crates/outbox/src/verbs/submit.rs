@@ -396,10 +396,8 @@ mod tests {
         }
         assert_eq!(read_payload_file([8; 16], &content), None, "in another's place");
         // As it was written before it was bound.
-        let unbound = [
-            crc32fast::hash(b"\x01\x01\0\0\0\0\0\0\0mw").to_le_bytes().as_slice(),
-            b"\x01\x01\0\0\0\0\0\0\0mw",
-        ];
+        let body = b"\x01\x01\0\0\0\0\0\0\0mw";
+        let unbound = [&crc32fast::hash(body).to_le_bytes()[..], body];
         assert_eq!(read(&unbound.concat()), Some((b"m".to_vec(), Some(b"w".to_vec()))));
     }
 }
