@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use outbox_control::Time;
+use outbox_control::client::SentQuery;
 use outbox_control::types::{ResolveRequest, State};
 use outboxd::service::Reply;
 use serde_json::{Value, json};
@@ -158,6 +159,36 @@ async fn an_imported_spool_is_sent_by_the_next_daemon_with_the_same_tokens_and_i
         assert_eq!(request.header("idempotency-key"), Some(tokens[&request.msg_id].as_str()));
         let user = request.msg_id[2..].parse::<u32>().unwrap() % 3;
         assert!(last.insert(user, request.msg_id.clone()) < Some(request.msg_id.clone()), "in order");
+    }
+}
+
+#[tokio::test]
+async fn numbers_at_the_end_of_all_numbers_are_not_taken_over() {
+    let daemon = full_spool().await;
+    let exported = export(&daemon.place.spool).await;
+    for number in [u64::MAX, u64::MAX - 1, 1 << 60] {
+        let huge = |line: &str| {
+            let mut line: Value = serde_json::from_str(line).unwrap();
+            for of in ["record", "receipt"] {
+                if let Some(of) = line.get_mut(of) {
+                    of["seq"] = json!(number);
+                }
+            }
+            line.to_string()
+        };
+        let lines: Vec<String> = exported.out.lines().map(huge).collect();
+        let place = crate::harness::Place::new("");
+        let imported = import(&place.spool, &lines.join("\n")).await;
+        assert!(imported.err.contains("10 taken in, 0 there already, 0 refused"), "{imported:?}");
+        let mut other = Daemon::start_in(place).await;
+        let spool = other.place.spool.to_str().unwrap().to_owned();
+        let submitted = other.client.submit_json(submit("behind them", "b").into_bytes()).await.unwrap();
+        assert!(submitted.seq < 100, "{submitted:?}");
+        let sent = other.client.sent(&SentQuery::default()).await.unwrap();
+        assert_eq!(sent.sent.len(), 2, "each can be found: {sent:?}");
+        other.term().await;
+        let checked = outboxd(&["fsck", &spool], "").await;
+        assert_eq!((checked.code, checked.out.lines().last()), (Some(0), Some("sound")), "{checked:?}");
     }
 }
 
