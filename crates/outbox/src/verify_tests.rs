@@ -318,6 +318,41 @@ fn one_unreadable_record_is_set_aside_and_the_rest_goes_on() {
 }
 
 #[test]
+fn a_record_of_another_version_is_set_aside_as_it_is_and_the_rest_goes_on() {
+    for msg_id in ["due", "sent"] {
+        let dir = tempfile::tempdir().unwrap();
+        full_spool(dir.path());
+        let before = Outbox::open(config(dir.path())).unwrap().counters();
+        let mut foreign = Vec::new();
+        damage(dir.path(), |disk| {
+            let key = keys::message(msg_id);
+            foreign = disk.get(&key).unwrap().unwrap().to_vec();
+            foreign[1] = 2;
+            let mut sum = crc32fast::Hasher::new();
+            [&key[..], &foreign[..8], &foreign[12..]].iter().for_each(|part| sum.update(part));
+            foreign[8..12].copy_from_slice(&sum.finalize().to_le_bytes());
+            Writes::from([(key, Some(foreign.as_slice().into()))])
+        });
+        let check = crate::Offline::open(dir.path()).unwrap().check().unwrap();
+        assert!(check.bad_records == 1 && check.bad_keys[0].contains(msg_id), "{check:?}");
+        let outbox = Outbox::open(config(dir.path())).unwrap();
+        let (report, counters) = (outbox.report(), outbox.counters());
+        assert_eq!((report.quarantined, report.missing, report.is_made_anew), (1, 1, false));
+        assert_eq!(counters.messages() + 1, before.messages());
+        let kept = std::fs::read_dir(dir.path().join("quarantine")).unwrap().flatten();
+        let is_kept =
+            |file: std::fs::DirEntry| std::fs::read(file.path()).is_ok_and(|kept| kept.ends_with(&foreign));
+        assert!(kept.into_iter().any(is_kept), "{msg_id}");
+        let events = outbox.events(0, 100).unwrap().events;
+        let told = events.iter().any(|event| {
+            event.msg_id.as_deref() == Some(msg_id)
+                && event.reason.as_deref().is_some_and(|reason| reason.contains("version 2"))
+        });
+        assert!(told, "{events:?}");
+    }
+}
+
+#[test]
 fn a_record_that_turns_bad_in_between_is_set_aside_when_its_turn_comes() {
     let dir = tempfile::tempdir().unwrap();
     full_spool(dir.path());
