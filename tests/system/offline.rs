@@ -386,11 +386,18 @@ async fn a_damaged_mark_keeps_a_daemon_out_and_nothing_from_being_saved() {
     let repaired = outboxd(&["fsck", "--repair", &spool], "").await;
     assert!(repaired.code == Some(0) && repaired.out.contains("was made anew"), "{repaired:?}");
     std::fs::write(daemon.place.spool.join("format"), "outbox spool 2\n").unwrap();
-    for command in [vec!["fsck", &spool], vec!["fsck", "--repair", &spool], vec!["export", &spool]] {
+    let before = files(&daemon.place.spool);
+    for command in [
+        vec!["fsck", &spool],
+        vec!["fsck", "--repair", &spool],
+        vec!["export", &spool],
+        vec!["import", &spool],
+    ] {
         let refused = outboxd(&command, "").await;
         assert!(refused.code == Some(1) && refused.err.contains("format 2"), "{refused:?}");
     }
     assert!(run(daemon.place.command(), "").await.err.contains("format 2"));
+    assert!(files(&daemon.place.spool) == before, "a newer format is left untouched");
 }
 
 #[tokio::test]
