@@ -313,7 +313,7 @@ mod tests {
             r#""accounts":[{"account":"default","state":"limited","since":"2026-11-23T08:00:00.000Z","reason":null,"until":"2026-11-23T08:00:05.000Z"}],"#,
             r#""counts":{"queued":1,"deferred":2,"blocked":3,"held":4,"sending":5,"uncertain":6,"failed":7,"expired":8},"#,
             r#""sentTotal":9,"oldestWaitingMs":null,"spool":{"path":"/s","bytes":1,"messages":2,"limitBytes":3,"#,
-            r#""limitMessages":4,"freeBytes":5,"reservedBytes":6,"format":1,"receipts":6,"receiptsDropped":0,"dataDropped":0,"storeBytes":7,"quarantined":0,"damaged":true,"missing":2},"lastSentAt":null}"#
+            r#""limitMessages":4,"freeBytes":5,"reservedBytes":6,"format":1,"receipts":6,"receiptsDropped":0,"dataDropped":0,"storeBytes":7,"quarantined":0,"damaged":true,"missing":2,"damagedFiles":3},"lastSentAt":null}"#
         );
         let status: Status = serde_json::from_str(text).unwrap();
         assert_eq!(serde_json::to_string(&status).unwrap(), text);
