@@ -11,6 +11,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use crate::entry::{Entry, Receipt};
 use crate::leaf::Leaf;
@@ -52,20 +53,37 @@ impl Looker {
 }
 
 fn run(shared: &Shared, stopped: &Receiver<()>) {
-    let (mut wait, mut is_begun) = (LOOK_PAUSE, false);
-    let mut files = VecDeque::new();
+    let (mut looking, mut wait) = (Looking::default(), LOOK_PAUSE);
     while stopped.recv_timeout(wait) == Err(RecvTimeoutError::Timeout) {
-        if !files.is_empty() {
-            look_at_files(shared, &mut files);
+        wait = looking.go_on(shared);
+    }
+}
+
+/// How far a look has come.
+#[derive(Default)]
+struct Looking {
+    is_begun: bool,
+    /// What is to be looked at before it goes on.
+    files: VecDeque<OfFile>,
+}
+
+impl Looking {
+    /// Looks at a part; answers when the next one is due.
+    fn go_on(&mut self, shared: &Shared) -> Duration {
+        let mut is_interrupted = false;
+        if !self.files.is_empty() {
+            look_at_files(shared, &mut self.files);
         } else if shared.view().is_ok() {
-            if !is_begun {
+            if !self.is_begun {
                 shared.disk.engine.begin_look();
             }
-            is_begun = look(shared, &mut files) == Some(Looked::Partly);
+            let looked = look(shared, &mut self.files);
+            self.is_begun = looked == Some(Looked::Partly);
+            is_interrupted = looked == Some(Looked::Interrupted);
         }
         // A store that has failed may be well again.
-        let goes_on = is_begun || !files.is_empty() || shared.failure().is_some();
-        wait = if goes_on { LOOK_PAUSE } else { LOOK_EVERY };
+        let goes_on = self.is_begun || is_interrupted || !self.files.is_empty() || shared.failure().is_some();
+        if goes_on { LOOK_PAUSE } else { LOOK_EVERY }
     }
 }
 
@@ -115,7 +133,10 @@ fn look_at_files(shared: &Shared, files: &mut VecDeque<OfFile>) {
         if file.is_whole(&shared.spool) {
             continue;
         }
-        let Ok(_nobody_commits) = shared.view() else { return };
+        let Ok(_nobody_commits) = shared.view() else {
+            files.push_front(file);
+            return;
+        };
         // Whoever meets damage remembers it.
         match (load_message(&shared.disk, file.msg_id()), &file) {
             (Ok(Some(Record::Entry(now))), OfFile::Entry(then)) if now.payload == then.payload => {
@@ -245,6 +266,21 @@ mod tests {
         assert!(!outbox.has_met_damage());
         assert_eq!(look_through(outbox.shared()), None);
         assert!(outbox.has_met_damage() && dir.path().join("check").exists());
+    }
+
+    #[test]
+    fn a_look_that_was_interrupted_begins_again_and_not_in_a_day() {
+        let dir = tempfile::tempdir().unwrap();
+        let outbox = filled(dir.path(), MESSAGES);
+        let mut looking = Looking::default();
+        assert_eq!(looking.go_on(outbox.shared()), LOOK_PAUSE, "there is more");
+        outbox.compact().wait().unwrap();
+        assert_eq!(looking.go_on(outbox.shared()), LOOK_PAUSE, "what it had begun is gone");
+        let mut parts = 0;
+        while looking.go_on(outbox.shared()) == LOOK_PAUSE {
+            parts += 1;
+        }
+        assert!(parts > 3, "{parts} parts behind that");
     }
 
     #[test]
