@@ -32,6 +32,11 @@ impl DamagedFiles {
         self.known().remove(&name);
     }
 
+    /// How many.
+    pub(crate) fn count(&self) -> usize {
+        self.known().len()
+    }
+
     /// Whose they are.
     pub(crate) fn msg_ids(&self) -> Vec<String> {
         self.known().values().cloned().collect()

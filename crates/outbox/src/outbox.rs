@@ -652,7 +652,7 @@ impl Outbox {
             is_damaged: self.inner.report.is_made_anew || self.has_met_damage(),
             missing: self.inner.report.missing,
             has_failed: !is_well,
-            damaged_files: self.damaged_files().len() as u64,
+            damaged_files: shared.spool.damaged_files.count() as u64,
             format: spool::FORMAT,
             oldest_event: is_well.then(|| view::oldest_event(&shared.disk, &snapshot)).transpose()?.flatten(),
             oldest_waiting: is_well.then(|| view::oldest_waiting(&shared.disk)).transpose()?.flatten(),

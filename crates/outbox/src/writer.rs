@@ -146,8 +146,13 @@ impl Committing {
     /// Commits until a stop is asked for, then closes the spool in order.
     fn run(mut self, shared: &Shared) {
         loop {
-            if self.stuck.is_some() && self.wait_for_room(shared) {
-                break;
+            // Also of what an idle moment met.
+            self.tell_health(shared);
+            if self.stuck.is_some() {
+                if self.wait_for_room(shared) {
+                    break;
+                }
+                continue;
             }
             match self.next(shared) {
                 Ok(Job::Verb(first, kind)) => {
@@ -180,7 +185,6 @@ impl Committing {
         self.rewriter.give_up(shared, &error);
         let is_stop = stuck.wait(shared, &mut self.queue);
         self.put_right(shared);
-        self.tell_health(shared);
         is_stop
     }
 
@@ -231,7 +235,6 @@ impl Committing {
         if self.sealer.is_due(shared) {
             self.sealer.seal(shared);
         }
-        self.tell_health(shared);
         stop
     }
 
