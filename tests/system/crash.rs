@@ -12,13 +12,10 @@ use outbox_control::Client;
 use outbox_control::types::{State, Submit};
 use outboxd::service::{Gate, Received, Reply, Service};
 use tokio::io::AsyncWriteExt;
-use tokio::process::Command;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use crate::harness::{
-    Daemon, OUTBOXD, QUICK, SOON, forgetful_service, http_toml, run, service, until_within,
-};
+use crate::harness::{Daemon, QUICK, SOON, forgetful_service, http_toml, service, until_within};
 use crate::messages::{Order, submit, typed};
 use crate::wire::{connect, read_answer};
 
@@ -109,11 +106,7 @@ async fn kills_lose_nothing_and_double_nothing_with_a_service_that_recognizes_re
     assert_eq!(service.out_of_order(&accepted), Vec::<String>::new());
     let receipts = all_receipts(&daemon).await;
     assert!(receipts.iter().all(|(_, possible_duplicate)| !possible_duplicate));
-    daemon.kill9().await;
-    let mut fsck = Command::new(OUTBOXD);
-    fsck.arg("fsck").arg(&daemon.place.spool);
-    let checked = run(fsck, "").await;
-    assert_eq!(checked.code, Some(0), "{}", checked.out);
+    daemon.leaves_it_sound().await;
 }
 
 #[tokio::test]

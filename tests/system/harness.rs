@@ -186,6 +186,15 @@ impl Daemon {
         self.wait_ready().await;
     }
 
+    /// Kills the daemon and has its spool looked at.
+    pub(crate) async fn leaves_it_sound(&mut self) {
+        self.kill9().await;
+        let mut fsck = Command::new(OUTBOXD);
+        fsck.arg("fsck").arg(&self.place.spool);
+        let checked = run(fsck, "").await;
+        assert_eq!(checked.code, Some(0), "{checked:?}");
+    }
+
     /// Kills the daemon and starts it again.
     pub(crate) async fn restart(&mut self) {
         self.kill9().await;

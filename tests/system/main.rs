@@ -26,6 +26,8 @@ mod disks;
 mod doubt;
 mod events;
 mod expiry;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+mod failing_drive;
 mod harness;
 mod heads;
 mod heard;
@@ -53,6 +55,9 @@ mod submitting;
 mod tencent;
 mod tidy;
 mod tim_double;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+#[path = "../../crates/outbox/tests/power/tracer.rs"]
+mod tracer;
 #[path = "../fixtures/unpack.rs"]
 mod unpack;
 mod verbs;

@@ -628,9 +628,19 @@ fn bound_of(bound: &Bound<Vec<u8>>) -> Bound<&[u8]> {
 
 fn engine(error: sled::Error) -> DiskError {
     match &error {
-        sled::Error::Io(source) => DiskError::of_io("", source),
+        sled::Error::Io(source) => DiskError::of_io("", &of_the_system(source)),
         sled::Error::Corruption { .. } => DiskError { is_damage: true, ..DiskError::new(error.to_string()) },
         _ => DiskError::new(error.to_string()),
+    }
+}
+
+/// sled tells the second who asks of an error what a debugger would show of it; its code gives the error back.
+fn of_the_system(error: &io::Error) -> io::Error {
+    let text = error.to_string();
+    let code = text.strip_prefix("Os { code: ").and_then(|rest| rest.split_once(',')?.0.parse().ok());
+    match code.or_else(|| error.raw_os_error()) {
+        Some(code) => io::Error::from_raw_os_error(code),
+        None => io::Error::new(error.kind(), text),
     }
 }
 
@@ -692,7 +702,7 @@ fn open_with_patience(dir: &Path, segment_bytes: usize) -> Result<sled::Db, Open
 /// What an open says: the drive's errors are not the store's.
 fn not_opened(action: &'static str, dir: &Path, error: sled::Error) -> OpenError {
     match error {
-        sled::Error::Io(source) => OpenError::Io { action, path: dir.into(), source },
+        sled::Error::Io(source) => OpenError::Io { action, path: dir.into(), source: of_the_system(&source) },
         #[cfg(feature = "failpoints")]
         sled::Error::FailPoint => {
             OpenError::Io { action, path: dir.into(), source: io::Error::other("a failpoint") }

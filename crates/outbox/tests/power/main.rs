@@ -15,6 +15,7 @@ mod recorder;
 #[path = "../support/mod.rs"]
 mod support;
 mod trace;
+mod tracer;
 mod workload;
 
 use std::io::BufRead;

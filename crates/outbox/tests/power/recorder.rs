@@ -1,7 +1,7 @@
 //! The recorder: runs a process and notes what it does to one folder.
 //!
-//! Owns:  tracing system calls (ptrace), which of them change files, their order; letting one of them fail.
-//! Never: changes anything else that the traced process does or sees.
+//! Owns:  which system calls change files, their order; which one fails.
+//! Never: stops the process itself (`tracer.rs` does).
 //!
 //! An operation is noted when the kernel is done with it, so that nothing counts as written before it was; a sync covers
 //! what had been noted when it *began*. A mapping of a watched file that can be written would not be seen, so it is an error.
@@ -9,21 +9,17 @@
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, IoSliceMut, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 
 use nix::libc;
-use nix::sys::ptrace::{self, Options};
 use nix::sys::uio::{RemoteIoVec, process_vm_readv};
-use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
 use crate::trace::{FileId, Op, Trace, Tree};
+use crate::tracer::{Call, Watch, descriptor, seize, watch};
 
 /// What the traced process prints once it waits for the word to go on.
 pub(crate) const READY: &str = "ready to be watched";
-
-/// `op` of a system call's stop: on the way in, on the way out.
-const ENTRY: u8 = 1;
 
 /// Longest path that is read from the process.
 const PATH_BYTES_MAX: usize = 4096;
@@ -49,24 +45,14 @@ pub(crate) struct Fault {
     pub(crate) error: nix::Error,
 }
 
-/// A system call between its two stops.
-#[derive(Clone, Copy)]
-struct Call {
-    number: i64,
-    args: [u64; 6],
-    /// Operations that had been noted when it began.
-    begun: usize,
-    /// It is not carried out.
-    fails: bool,
-}
-
 struct Recorder<'a> {
     root: &'a Path,
     marks: &'a Path,
     names: Tree,
     files: usize,
     ops: Vec<Op>,
-    calls: HashMap<Pid, Call>,
+    /// Operations that had been noted when the present call of a thread began.
+    begun: HashMap<Pid, usize>,
     fault: Option<Fault>,
     /// Operations of the fault's kind so far.
     counted: usize,
@@ -85,7 +71,7 @@ pub(crate) fn record(
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
     assert!(lines.any(|line| line.unwrap().contains(READY)), "it never said that it was ready");
     let process = Pid::from_raw(child.id().try_into().unwrap());
-    if let Err(error) = seize_all(process) {
+    if let Err(error) = seize(process) {
         println!("skipped: this machine does not let one process watch another: {error}");
         child.kill().unwrap();
         child.wait().unwrap();
@@ -100,81 +86,36 @@ pub(crate) fn record(
         names: before.clone(),
         files,
         ops: Vec::new(),
-        calls: HashMap::new(),
+        begun: HashMap::new(),
         fault,
         counted: 0,
         failed: 0,
     };
-    recorder.run(process, &mut child, drained);
+    watch(process, &mut recorder);
+    let ended = child.wait().unwrap();
+    assert!(ended.success(), "the watched process failed: {ended}\n{}", drained.join().unwrap());
     Some(Trace { before, ops: recorder.ops, failed: recorder.failed })
 }
 
-/// Takes hold of all threads of a process that waits.
-fn seize_all(process: Pid) -> nix::Result<()> {
-    let options = Options::PTRACE_O_TRACESYSGOOD | Options::PTRACE_O_TRACECLONE | Options::PTRACE_O_EXITKILL;
-    for task in std::fs::read_dir(format!("/proc/{process}/task")).unwrap() {
-        let task = Pid::from_raw(task.unwrap().file_name().to_str().unwrap().parse().unwrap());
-        ptrace::seize(task, options)?;
-        ptrace::interrupt(task)?;
+impl Watch for Recorder<'_> {
+    fn enters(&mut self, thread: Pid, call: Call) -> Option<nix::Error> {
+        self.begun.insert(thread, self.ops.len());
+        let fault = self.fault?;
+        self.is_to_fail(thread, call, fault).then_some(fault.error)
     }
-    Ok(())
+
+    fn leaves(&mut self, thread: Pid, call: Call, result: Option<i64>) {
+        let begun = self.begun.remove(&thread).unwrap();
+        match result {
+            None => self.sync_failed(thread, call, begun),
+            Some(result) if result >= 0 => self.done(thread, call, begun, usize::try_from(result).unwrap()),
+            Some(_) => {}
+        }
+    }
 }
 
 impl Recorder<'_> {
-    fn run(&mut self, process: Pid, child: &mut Child, output: std::thread::JoinHandle<String>) {
-        loop {
-            let flags = WaitPidFlag::__WALL | WaitPidFlag::__WNOTHREAD;
-            let resumed = match waitpid(None, Some(flags)).unwrap() {
-                WaitStatus::Exited(pid, code) if pid == process => {
-                    assert_eq!(code, 0, "the watched process failed:\n{}", output.join().unwrap());
-                    // It was waited for here: all that is left is to let go of its handle.
-                    let _ = child.try_wait();
-                    return;
-                }
-                WaitStatus::Signaled(pid, signal, _) if pid == process => {
-                    panic!("the watched process was killed by {signal:?}:\n{}", output.join().unwrap());
-                }
-                WaitStatus::PtraceSyscall(pid) => {
-                    self.syscall(pid);
-                    ptrace::syscall(pid, None)
-                }
-                WaitStatus::PtraceEvent(pid, ..) => ptrace::syscall(pid, None),
-                WaitStatus::Stopped(pid, signal) => ptrace::syscall(pid, signal),
-                _ => Ok(()),
-            };
-            // A thread may be gone by now: the process is ending.
-            assert!(matches!(resumed, Ok(()) | Err(nix::Error::ESRCH)), "{resumed:?}");
-        }
-    }
-
-    fn syscall(&mut self, thread: Pid) {
-        let Ok(info) = ptrace::syscall_info(thread) else { return };
-        let Ok(regs) = ptrace::getregs(thread) else { return };
-        if info.op == ENTRY {
-            let args = [regs.rdi, regs.rsi, regs.rdx, regs.r10, regs.r8, regs.r9];
-            let mut call =
-                Call { number: regs.orig_rax.cast_signed(), args, begun: self.ops.len(), fails: false };
-            if self.is_to_fail(thread, call) {
-                call.fails = true;
-                // No system call has this number: nothing is carried out.
-                ptrace::setregs(thread, libc::user_regs_struct { orig_rax: u64::MAX, ..regs }).unwrap();
-            }
-            self.calls.insert(thread, call);
-        } else if let Some(call) = self.calls.remove(&thread) {
-            let result = regs.rax.cast_signed();
-            if let (true, Some(fault)) = (call.fails, self.fault) {
-                let error = -i64::from(fault.error as i32);
-                ptrace::setregs(thread, libc::user_regs_struct { rax: error.cast_unsigned(), ..regs })
-                    .unwrap();
-                self.sync_failed(thread, call);
-            } else if result >= 0 {
-                self.done(thread, call, usize::try_from(result).unwrap());
-            }
-        }
-    }
-
-    fn is_to_fail(&mut self, thread: Pid, call: Call) -> bool {
-        let Some(fault) = self.fault else { return false };
+    fn is_to_fail(&mut self, thread: Pid, call: Call, fault: Fault) -> bool {
         let Some(kind) = self.kind_of(thread, call) else { return false };
         let is_later = fault.for_good && self.failed > 0;
         if !is_later && kind == fault.kind {
@@ -204,17 +145,17 @@ impl Recorder<'_> {
     }
 
     /// Linux drops what a failed sync was to write: it is on no drive, and no later sync brings it there.
-    fn sync_failed(&mut self, thread: Pid, call: Call) {
+    fn sync_failed(&mut self, thread: Pid, call: Call, begun: usize) {
         if matches!(call.number, libc::SYS_fsync | libc::SYS_fdatasync)
             && let Some(file) = self.file(thread, call.args[0])
         {
-            self.ops.push(Op::SyncFailed { file, begun: call.begun });
+            self.ops.push(Op::SyncFailed { file, begun });
         }
     }
 
     /// A system call has succeeded.
-    fn done(&mut self, thread: Pid, call: Call, result: usize) {
-        let Call { number, args, begun, .. } = call;
+    fn done(&mut self, thread: Pid, call: Call, begun: usize, result: usize) {
+        let Call { number, args } = call;
         let (first, second, third) = (args[0], args[1], args[2]);
         match number {
             libc::SYS_open => self.opened(thread, result as u64, second),
@@ -356,11 +297,6 @@ impl Recorder<'_> {
 
 fn to_usize(value: u64) -> usize {
     usize::try_from(value).unwrap()
-}
-
-/// Where a descriptor leads; something that is no file leads nowhere that is watched.
-fn descriptor(thread: Pid, fd: u64) -> PathBuf {
-    std::fs::read_link(format!("/proc/{thread}/fd/{}", fd as u32 as i32)).unwrap_or_default()
 }
 
 /// The position of a descriptor, behind a write.
