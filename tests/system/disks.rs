@@ -118,15 +118,6 @@ impl Daemon {
         })
         .await;
     }
-
-    /// Whether the spool is sound; the daemon is killed for it.
-    async fn is_sound(&mut self) {
-        self.kill9().await;
-        let mut fsck = Command::new(OUTBOXD);
-        fsck.arg("fsck").arg(&self.place.spool);
-        let checked = run(fsck, "").await;
-        assert_eq!(checked.code, Some(0), "{checked:?}");
-    }
 }
 
 /// A service that answers what is called `first-...`, and keeps the rest until the gate opens.
@@ -196,7 +187,7 @@ fn a_full_disk_stops_new_messages_and_nothing_else() {
         daemon.wait_sent(2 * IN_FLIGHT + 1).await;
         let kept = daemon.status().await["spool"]["reservedBytes"].as_u64().unwrap();
         assert!(kept >= 24 << 20, "filled up in steps: {kept}");
-        daemon.is_sound().await;
+        daemon.leaves_it_sound().await;
     });
 }
 
@@ -241,9 +232,47 @@ fn without_a_reserve_outcomes_wait_for_room_and_the_daemon_goes_on_by_itself() {
             daemon.entry_in("newer", State::Sent).await;
             assert_eq!(service.doubled(), Vec::<String>::new());
             assert!(daemon.log().contains("The store takes changes again."), "{}", daemon.log());
-            daemon.is_sound().await;
+            daemon.leaves_it_sound().await;
         },
     );
+}
+
+#[test]
+fn an_app_is_not_kept_waiting_for_room_and_what_it_reported_is_recorded_once_there_is_some() {
+    let name =
+        "disks::an_app_is_not_kept_waiting_for_room_and_what_it_reported_is_recorded_once_there_is_some";
+    with_mounts(name, || async {
+        let disk = Disk::new(64);
+        let spool = "[spool]\nmin_free = \"0B\"\nreserve = \"0B\"\n[transport.app]\nrate = 1000";
+        let mut daemon = Daemon::start_in(disk.place(spool)).await;
+        daemon.submit_lines((0..3).map(|n| submit(&format!("m-{n}"), &format!("c{n}")))).await;
+        let leases = daemon.lease(r#"{"max":2,"wait":"20s"}"#).await;
+        let success = r#"{"code":0,"desc":"","data":{"msgID":"new","status":2}}"#;
+        let settle = |n: usize| format!("/v1/leases/{}/settle", leases[n].lease);
+        disk.fill();
+        // More than what is left of the part of the log that has its room already.
+        let more = format!(r#""webMessageInstatnce":"{}""#, "x".repeat(15_000));
+        let mut ids = (0..).map(|n| format!("more-{n}"));
+        until_within("the store to say that it has no room", PATIENCE, || {
+            let message = submit_with(&ids.next().unwrap(), "somebody", &more);
+            let daemon = &daemon;
+            async move { (daemon.post("/v1/messages", &message).await.status == 503).then_some(()) }
+        })
+        .await;
+        let waits = daemon.post(&settle(0), success).await;
+        let waits = waits.problem(503, "store_unhealthy");
+        assert!(waits["hint"].as_str().unwrap().contains("Repeat"), "{waits}");
+        daemon.post("/v1/leases", r#"{"max":1,"wait":"1s"}"#).await.problem(503, "store_unhealthy");
+        disk.clear();
+        let recorded = || async { daemon.client.receipt(&leases[0].msg_id).await.ok() };
+        let receipt = until_within("what was reported is recorded", PATIENCE, recorded).await;
+        assert_eq!(receipt.new_msg_id.as_deref(), Some("new"));
+        for n in 0..2 {
+            assert_eq!(daemon.post(&settle(n), success).await.json()["state"], "sent");
+        }
+        assert_eq!(daemon.status().await["sentTotal"], 2);
+        daemon.leaves_it_sound().await;
+    });
 }
 
 #[test]

@@ -14,8 +14,8 @@ use crate::entry::Counters;
 use crate::error::{Error, Result};
 use crate::limits::{GATHER_WAIT_MAX, GROUP_BYTES_MAX, GROUP_VERBS_MAX, RUN_WAIT_MAX};
 use crate::notice::Notices;
-use crate::queue::{Job, Kind, Queue, Verb, Waiting};
-use crate::rewrite::Reply;
+use crate::queue::{Caller, Job, Kind, Queue, Verb, Waiting};
+use crate::rewrite::Compacted;
 use crate::shared::Shared;
 use crate::stuck::Stuck;
 use crate::tx::Tx;
@@ -46,7 +46,7 @@ impl Uncommitted {
 pub(crate) struct GroupEnd {
     pub(crate) verbs: usize,
     /// Who asked for a rewrite meanwhile.
-    pub(crate) compacts: Vec<Reply>,
+    pub(crate) compacts: Vec<Caller<Compacted>>,
     /// The group, where there was no room for it.
     pub(crate) stuck: Option<Stuck>,
     /// A stop was asked for.
@@ -73,7 +73,7 @@ pub(crate) fn run_group(
             Ok(Job::Verb(verb, kind)) => {
                 waiting.push(Waiting { kind, answer: verb(&mut tx, &shared.spool) });
             }
-            Ok(Job::Compact(reply)) => compacts.push(reply),
+            Ok(Job::Compact(caller)) => compacts.push(caller),
             Ok(Job::Stop) => {
                 stop = true;
                 break;

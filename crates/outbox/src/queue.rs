@@ -4,13 +4,13 @@
 //! Never: carries a verb out.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use crate::error::{Error, Result};
 use crate::limits::QUEUE_VERBS_MAX;
-use crate::rewrite::Reply;
+use crate::rewrite::Compacted;
 use crate::shared::Shared;
 use crate::spool::Spool;
 use crate::tx::Tx;
@@ -19,8 +19,45 @@ use crate::writer::commit_by_hand;
 /// Tells a caller how its group ended.
 pub(crate) type Answer = Box<dyn FnOnce(Result<()>) + Send>;
 
-/// One verb: reads and writes through the transaction; its answer goes out after the commit. One that is dropped is refused.
+/// One verb: reads and writes through the transaction; its answer goes out after the commit. One that is dropped is refused
+/// ([`Caller`]).
 pub(crate) type Verb = Box<dyn FnOnce(&mut Tx<'_>, &Spool) -> Answer + Send>;
+
+/// Who waits for the answer of a verb. Dropped without one, it hears why the store takes none at this moment: later there may
+/// be no reason any more.
+pub(crate) struct Caller<T> {
+    sender: Option<oneshot::Sender<Result<T>>>,
+    /// The queue must not keep the store alive that it belongs to.
+    shared: Weak<Shared>,
+}
+
+impl<T> Caller<T> {
+    /// A caller, and where it waits.
+    pub(crate) fn new(shared: &Arc<Shared>) -> (Self, Ticket<T>) {
+        let (sender, receiver) = oneshot::channel();
+        let caller = Self { sender: Some(sender), shared: Arc::downgrade(shared) };
+        (caller, Ticket(Ok(receiver), Arc::clone(shared)))
+    }
+
+    pub(crate) fn answer(mut self, answer: Result<T>) {
+        self.tell(answer);
+    }
+
+    fn tell(&mut self, answer: Result<T>) {
+        if let Some(sender) = self.sender.take() {
+            // Nobody may be waiting any more: then nobody misses the answer.
+            let _ = sender.send(answer);
+        }
+    }
+}
+
+impl<T> Drop for Caller<T> {
+    fn drop(&mut self) {
+        if self.sender.is_some() {
+            self.tell(Err(self.shared.upgrade().map_or(Error::Closed, |shared| gone(&shared))));
+        }
+    }
+}
 
 /// What becomes of a verb while the store has no room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,7 +72,7 @@ pub(crate) enum Kind {
 
 pub(crate) enum Job {
     Verb(Verb, Kind),
-    Compact(Reply),
+    Compact(Caller<Compacted>),
     Stop,
 }
 
@@ -76,17 +113,13 @@ impl Queue {
 
     /// What comes while the store has no room: outcomes wait, as many as may be queued; everything else is refused. Tells
     /// whether a stop was asked for.
-    pub(crate) fn hold(&mut self, shared: &Shared, wait: Duration) -> bool {
+    pub(crate) fn hold(&mut self, wait: Duration) -> bool {
         match self.jobs.recv_timeout(wait) {
             Ok(Job::Verb(verb, Kind::Outcome)) if self.waiting.len() < QUEUE_VERBS_MAX => {
                 self.waiting.push_back(verb);
             }
             // Dropped, and so refused with the store's failure.
-            Ok(Job::Verb(..)) => {}
-            Ok(Job::Compact(reply)) => {
-                // Nobody may be waiting any more: then nobody misses the answer.
-                let _ = reply.send(Err(shared.failure().unwrap_or(Error::Closed)));
-            }
+            Ok(Job::Verb(..) | Job::Compact(_)) => {}
             Err(RecvTimeoutError::Timeout) => {}
             Ok(Job::Stop) | Err(RecvTimeoutError::Disconnected) => return true,
         }
@@ -99,11 +132,6 @@ impl Queue {
 pub struct Ticket<T>(std::result::Result<oneshot::Receiver<Result<T>>, Error>, Arc<Shared>);
 
 impl<T> Ticket<T> {
-    /// A verb that is queued.
-    pub(crate) fn queued(answer: oneshot::Receiver<Result<T>>, shared: &Arc<Shared>) -> Self {
-        Self(Ok(answer), Arc::clone(shared))
-    }
-
     /// A verb that was refused before it reached the writer.
     pub(crate) fn refused(error: Error, shared: &Arc<Shared>) -> Self {
         Self(Err(error), Arc::clone(shared))

@@ -11,6 +11,7 @@ use std::path::PathBuf;
 use crate::entry::Counters;
 use crate::error::{Error, Result};
 use crate::limits::{REWRITE_BYTES_MIN, REWRITE_SHARE};
+use crate::queue::Caller;
 use crate::shared::Shared;
 use crate::spool::Aside;
 
@@ -23,9 +24,6 @@ pub struct Compacted {
     pub bytes_after: u64,
 }
 
-/// Hears how a rewrite ended.
-pub(crate) type Reply = oneshot::Sender<Result<Compacted>>;
-
 /// Rewrites, of which at most one is under way.
 #[derive(Default)]
 pub(crate) struct Rewriter {
@@ -37,7 +35,7 @@ pub(crate) struct Rewriter {
 struct UnderWay {
     dir: PathBuf,
     bytes_before: u64,
-    replies: Vec<Reply>,
+    callers: Vec<Caller<Compacted>>,
 }
 
 /// About how many bytes everything takes that is kept: a record is some hundred bytes, with its share of the indices.
@@ -61,19 +59,19 @@ impl Rewriter {
     }
 
     /// Begins one, or joins the one under way.
-    pub(crate) fn begin(&mut self, shared: &Shared, reply: Option<Reply>) {
+    pub(crate) fn begin(&mut self, shared: &Shared, caller: Option<Caller<Compacted>>) {
         if let Some(under_way) = &mut self.under_way {
-            under_way.replies.extend(reply);
+            under_way.callers.extend(caller);
             return;
         }
         let bytes_before = shared.disk.size_bytes();
         match prepare(shared) {
             Ok(dir) => {
-                self.under_way = Some(UnderWay { dir, bytes_before, replies: reply.into_iter().collect() });
+                self.under_way = Some(UnderWay { dir, bytes_before, callers: caller.into_iter().collect() });
             }
             Err(error) => {
                 self.last_bytes = bytes_before;
-                answer(reply.into_iter().collect(), &Err(error));
+                answer(caller.into_iter().collect(), &Err(error));
             }
         }
     }
@@ -86,7 +84,7 @@ impl Rewriter {
                 let Some(under_way) = self.under_way.take() else { return };
                 let done = exchange(shared, &under_way);
                 self.last_bytes = shared.disk.size_bytes();
-                answer(under_way.replies, &done);
+                answer(under_way.callers, &done);
             }
             Err(error) => self.give_up(shared, &Error::Unavailable { what: format!("the rewrite: {error}") }),
         }
@@ -98,7 +96,7 @@ impl Rewriter {
         shared.disk.engine.drop_copy();
         shared.spool.drop_rewrite();
         self.last_bytes = under_way.bytes_before;
-        answer(under_way.replies, &Err(why.clone()));
+        answer(under_way.callers, &Err(why.clone()));
     }
 }
 
@@ -139,9 +137,8 @@ fn exchange(shared: &Shared, under_way: &UnderWay) -> Result<Compacted> {
     Ok(Compacted { bytes_before: under_way.bytes_before, bytes_after: shared.disk.size_bytes() })
 }
 
-fn answer(replies: Vec<Reply>, result: &Result<Compacted>) {
-    for reply in replies {
-        // Nobody may be waiting any more: then nobody misses the answer.
-        let _ = reply.send(result.clone());
+fn answer(callers: Vec<Caller<Compacted>>, result: &Result<Compacted>) {
+    for caller in callers {
+        caller.answer(result.clone());
     }
 }

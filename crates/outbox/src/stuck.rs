@@ -40,7 +40,7 @@ impl Stuck {
         let mut pause = ROOM_EVERY;
         let mut since = Stopwatch::start();
         let is_stop = loop {
-            if queue.hold(shared, pause.saturating_sub(since.read())) {
+            if queue.hold(pause.saturating_sub(since.read())) {
                 break true;
             }
             if since.read() < pause {
@@ -122,6 +122,7 @@ impl Stuck {
 
 #[cfg(test)]
 mod tests {
+    use crate::limits::QUEUE_VERBS_MAX;
     use crate::{Class, Config, Error, LeaseRequest, Outbox, Outcome, Report, Submit};
 
     fn submit(outbox: &Outbox, msg_id: &str) -> crate::Result<crate::Submitted> {
@@ -205,5 +206,36 @@ mod tests {
         drop(outbox);
         let outbox = open(dir.path());
         assert_eq!((outbox.counters().failed, outbox.report().interrupted), (1, 0));
+    }
+
+    #[test]
+    fn as_many_outcomes_wait_for_room_as_may_be_queued_and_no_more() {
+        const TOO_MANY: usize = 50;
+        let dir = tempfile::tempdir().unwrap();
+        let outbox = open(dir.path());
+        submit(&outbox, "a").unwrap();
+        let lease =
+            outbox.lease(LeaseRequest { max: 1, ..LeaseRequest::default() }).wait().unwrap().remove(0);
+        outbox.disk().engine.have_room_for(0);
+        assert!(submit(&outbox, "has no room").is_err());
+        // The first look for room finds none either, so that there is time to report in.
+        outbox.disk().engine.have_room_for(0);
+        let report = Report {
+            outcome: Outcome::Reject,
+            code: 1,
+            desc: "no".into(),
+            class: Class::PermanentContent,
+            retry_after: None,
+            replacement: None,
+        };
+        let tickets: Vec<_> = (0..QUEUE_VERBS_MAX + TOO_MANY)
+            .map(|_| outbox.settle(lease.id.clone(), report.clone()))
+            .collect();
+        let answers: Vec<_> = tickets.into_iter().map(crate::Ticket::wait).collect();
+        let (waited, refused) = answers.split_at(QUEUE_VERBS_MAX);
+        // The first of them ended it; the others repeat it.
+        assert!(waited.iter().all(Result::is_ok), "{:?}", waited.iter().find(|answer| answer.is_err()));
+        assert!(refused.iter().all(|answer| matches!(answer, Err(Error::Unhealthy { .. }))), "{refused:?}");
+        assert_eq!((outbox.counters().failed, outbox.failure()), (1, None));
     }
 }

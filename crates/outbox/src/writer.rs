@@ -19,7 +19,7 @@ use crate::limits::{
 };
 use crate::mend::mend;
 use crate::notice::Notices;
-use crate::queue::{Answer, Job, Kind, Queue, Ticket, Verb, gone};
+use crate::queue::{Answer, Caller, Job, Kind, Queue, Ticket, Verb, gone};
 use crate::rewrite::{Compacted, Rewriter};
 use crate::seal::Sealer;
 use crate::shared::Shared;
@@ -93,7 +93,7 @@ impl Writer {
         {
             return Ticket::refused(error, shared);
         }
-        let (sender, receiver) = oneshot::channel();
+        let (caller, ticket) = Caller::new(shared);
         let verb = Box::new(move |tx: &mut Tx<'_>, spool: &Spool| -> Answer {
             tx.begin();
             let answer = verb(tx, spool);
@@ -103,8 +103,7 @@ impl Writer {
             crash::before(name);
             Box::new(move |committed: Result<()>| {
                 crash::after(name);
-                // Nobody may be waiting any more: then nobody misses the answer.
-                let _ = sender.send(committed.and(answer));
+                caller.answer(committed.and(answer));
             })
         });
         if self.jobs.send(Job::Verb(verb, kind)).is_err() {
@@ -113,19 +112,19 @@ impl Writer {
         if let Committer::ByHand { queued } = &shared.committer {
             queued();
         }
-        Ticket::queued(receiver, shared)
+        ticket
     }
 
     /// Queues a rewrite of the store.
     pub(crate) fn compact(&self, shared: &Arc<Shared>) -> Ticket<Compacted> {
-        let (reply, receiver) = oneshot::channel();
-        if self.jobs.send(Job::Compact(reply)).is_err() {
+        let (caller, ticket) = Caller::new(shared);
+        if self.jobs.send(Job::Compact(caller)).is_err() {
             return Ticket::refused(gone(shared), shared);
         }
         if let Committer::ByHand { queued } = &shared.committer {
             queued();
         }
-        Ticket::queued(receiver, shared)
+        ticket
     }
 
     /// Carries out what is queued, closes the spool in order, and waits for that.
@@ -160,8 +159,8 @@ impl Committing {
                         break;
                     }
                 }
-                Ok(Job::Compact(reply)) => {
-                    self.rewrite(shared, |rewriter| rewriter.begin(shared, Some(reply)))
+                Ok(Job::Compact(caller)) => {
+                    self.rewrite(shared, |rewriter| rewriter.begin(shared, Some(caller)))
                 }
                 Err(RecvTimeoutError::Timeout) if self.rewriter.is_under_way() => {
                     self.rewrite(shared, |rewriter| rewriter.go_on(shared));
@@ -218,8 +217,8 @@ impl Committing {
             Ok(end) => {
                 self.last_verbs = end.verbs;
                 self.stuck = end.stuck;
-                for reply in end.compacts {
-                    self.rewrite(shared, |rewriter| rewriter.begin(shared, Some(reply)));
+                for caller in end.compacts {
+                    self.rewrite(shared, |rewriter| rewriter.begin(shared, Some(caller)));
                 }
                 end.stop
             }
@@ -296,8 +295,8 @@ pub(crate) fn commit_by_hand(shared: &Shared) -> bool {
             committing.group(shared, first);
             true
         }
-        Ok(Job::Compact(reply)) => {
-            committing.rewrite(shared, |rewriter| rewriter.begin(shared, Some(reply)));
+        Ok(Job::Compact(caller)) => {
+            committing.rewrite(shared, |rewriter| rewriter.begin(shared, Some(caller)));
             while committing.rewriter.is_under_way() {
                 committing.rewrite(shared, |rewriter| rewriter.go_on(shared));
             }

@@ -12,15 +12,15 @@ use axum::response::Response;
 use outbox::{LeaseId, Report};
 use outbox_control::Time;
 use outbox_control::types::{
-    DEFAULT_ACCOUNT, ExtendAnswer, ExtendRequest, Lease, LeasePage, LeaseRequest, Problem, Settle,
-    SettleAnswer, Unsupported,
+    DEFAULT_ACCOUNT, ExtendAnswer, ExtendRequest, Lease, LeasePage, LeaseRequest, Problem, ProblemCode,
+    Settle, SettleAnswer, Unsupported,
 };
 use outbox_tim::V2TimValueCallback;
 use tokio::sync::oneshot;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::body::{self, Id, Json};
-use super::messages::{json, raw, reading};
+use super::messages::{RECORDING_MAX, json, raw, recording};
 use super::peer::Peer;
 use super::problem::{Answer, bad_request, shutting_down};
 use super::{Context, show};
@@ -54,7 +54,12 @@ pub(super) async fn lease(
     if !context.engine.send(Command::Lease(ask)).await {
         return Err(shutting_down());
     }
-    let leases = answer.await.map_err(|_| shutting_down())??;
+    // What is given out must be on the disk first. Where that has no room, the engine takes back what nobody waits for.
+    let Ok(answer) = timeout(body.wait.get() + RECORDING_MAX, answer).await else {
+        let detail = "the disk has no room to say what was given out";
+        return Err(Problem::new(ProblemCode::StoreUnhealthy, detail).into());
+    };
+    let leases = answer.map_err(|_| shutting_down())??;
     let ids = leases.iter().map(|lease| lease.id.clone()).collect();
     let leases = leases.into_iter().filter_map(shown).collect();
     peer.note_leases(ids);
@@ -116,7 +121,7 @@ pub(super) async fn settle(
     let report = report_of(&context, &bytes)?;
     let outcome = report.outcome;
     let outbox = context.outbox.clone();
-    let settled = reading(move || outbox.settle(lease, report).wait()).await?;
+    let settled = recording(move || outbox.settle(lease, report)).await?;
     // A late failure tells of a network that was; a success is good news whenever it comes.
     let is_success = matches!(outcome, outbox::Outcome::Sent | outbox::Outcome::Duplicate);
     if settled.is_news && (is_success || !settled.is_late) {

@@ -5,15 +5,17 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::header::CONTENT_TYPE;
 use http::{HeaderValue, StatusCode, Uri};
-use outbox::{Cancelled, EntryView, Filter, Message, Replacement, Resolution};
+use outbox::{Cancelled, EntryView, Filter, Message, Replacement, Resolution, Ticket};
 use outbox_control::types::{
-    CancelAnswer, CancelOutcome, Entry, MessagePage, ReasonBody, ResolveRequest, State as ShownState,
+    CancelAnswer, CancelOutcome, Entry, MessagePage, Problem, ProblemCode, ReasonBody, ResolveRequest,
+    State as ShownState,
 };
 use outbox_tim::mend;
 use serde::Serialize;
@@ -33,6 +35,30 @@ pub(super) async fn reading<T: Send + 'static>(
 ) -> Answer<T> {
     let answer = tokio::task::spawn_blocking(look_up).await;
     Ok(answer.unwrap_or(Err(outbox::Error::Closed))?)
+}
+
+/// How long whoever reports an outcome waits for the disk. A commit takes some milliseconds, on a bad disk a second; what
+/// takes longer waits for room, and that may take days.
+pub(super) const RECORDING_MAX: Duration = Duration::from_secs(10);
+
+/// Records an outcome. A long replacement is written to a file first, on a thread that may wait for the disk. Where the disk has
+/// no room the outcome waits for that in the store's queue, and whoever reported it is told so.
+pub(super) async fn recording<T: Send + 'static>(
+    record: impl FnOnce() -> Ticket<T> + Send + 'static,
+) -> Answer<T> {
+    let recorded = async {
+        let queued = tokio::task::spawn_blocking(record).await;
+        queued.map_err(|_| outbox::Error::Closed)?.await
+    };
+    match tokio::time::timeout(RECORDING_MAX, recorded).await {
+        Ok(recorded) => Ok(recorded?),
+        Err(_) => {
+            let detail = "the outcome is in memory alone: the disk has no room for it yet";
+            Err(Problem::new(ProblemCode::StoreUnhealthy, detail)
+                .with_hint("Give the disk room: it is recorded then. Repeat the call to hear of it; a repeat does no harm.")
+                .into())
+        }
+    }
 }
 
 /// Looks a message up by msgID or id.
@@ -220,8 +246,7 @@ pub(super) async fn resolve(
     let replacement = body.data.as_deref().map(replacement_of).transpose()?;
     let resolution = Resolution { desc: body.desc.unwrap_or_default(), replacement };
     let outbox = context.outbox.clone();
-    // A long replacement is written to a file first, on a thread that may wait for the disk.
-    let receipt = reading(move || outbox.resolve(id, resolution).wait()).await?;
+    let receipt = recording(move || outbox.resolve(id, resolution)).await?;
     Ok(json(&show::ended(&receipt, context.transport_kind())))
 }
 
