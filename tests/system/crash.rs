@@ -10,11 +10,11 @@ use std::time::Duration;
 
 use outbox_control::Client;
 use outbox_control::types::{State, Submit};
-use outboxd::service::{Gate, Received, Reply, Service};
+use outboxd::service::{Gate, Received, Reply};
 use tokio::io::AsyncWriteExt;
-use tokio::sync::watch;
 use tokio::time::Instant;
 
+use crate::crash_loop::{a_moment, next_number};
 use crate::harness::{Daemon, QUICK, SOON, forgetful_service, http_toml, service, until_within};
 use crate::messages::{Order, submit, typed};
 use crate::wire::{connect, read_answer};
@@ -24,7 +24,7 @@ const CONVERSATIONS: usize = 6;
 
 /// Submits one message after the other until it is told to stop, through all deaths of the daemon, and
 /// returns what was accepted, in order.
-async fn submit_until(client: Client, stop: Arc<AtomicBool>, count: watch::Sender<usize>) -> Order {
+async fn submit_until(client: Client, stop: Arc<AtomicBool>) -> Order {
     let mut accepted = Order::new();
     let mut number = 0;
     while !stop.load(Ordering::Relaxed) {
@@ -35,7 +35,6 @@ async fn submit_until(client: Client, stop: Arc<AtomicBool>, count: watch::Sende
         if client.submit(&message).await.is_ok() {
             accepted.entry(format!("c2c:{user}")).or_default().push(msg_id);
             number += 1;
-            count.send_replace(number);
             // A sender that never pauses would only measure the disk.
             tokio::time::sleep(Duration::from_millis(2)).await;
         } else {
@@ -45,18 +44,29 @@ async fn submit_until(client: Client, stop: Arc<AtomicBool>, count: watch::Sende
     accepted
 }
 
-/// Kills the daemon again and again while messages come and go; returns what was accepted.
-async fn kill_rounds(daemon: &mut Daemon, service: &Service, rounds: usize) -> Order {
+/// Longest life of a daemon before its kill, in milliseconds: a start takes some 20, an attempt with its outcome some 5.
+const LIFE_MAX: u64 = 250;
+
+/// One start in so many is killed itself.
+const STARTS_LIVE: u64 = 5;
+
+/// Longest life of such a start, in milliseconds.
+const START_MAX: u64 = 30;
+
+/// Kills the daemon again and again at moments that a seed chooses, while messages come and go; returns what was accepted.
+async fn kill_rounds(daemon: &mut Daemon, rounds: usize) -> Order {
+    let mut seed = std::env::var("OUTBOX_KILL_SEED").map_or(KILL_SEED, |seed| seed.parse().unwrap());
     let stop = Arc::new(AtomicBool::new(false));
-    let (count, mut counted) = watch::channel(0);
-    let submitter = tokio::spawn(submit_until(daemon.client.clone(), Arc::clone(&stop), count));
-    for round in 0..rounds {
-        let (requests, submits) = (service.requests().len(), *counted.borrow());
-        // Enough for whatever the last kill interrupted to be settled; then at some moment of the work.
-        let more = 15 + (round * 7) % 11;
-        service.wait_for(|seen| seen.len() >= requests + more, SOON).await.unwrap();
-        let waited = tokio::time::timeout(SOON, counted.wait_for(|count| *count > submits)).await;
-        waited.expect("submits go on").unwrap();
+    let submitter = tokio::spawn(submit_until(daemon.client.clone(), Arc::clone(&stop)));
+    for _ in 0..rounds {
+        if next_number(&mut seed, 0, STARTS_LIVE) == 0 {
+            daemon.kill9().await;
+            let mut start = daemon.place.spawn();
+            a_moment(next_number(&mut seed, 0, START_MAX)).await;
+            start.kill().await.unwrap();
+            daemon.start_again().await;
+        }
+        a_moment(next_number(&mut seed, 0, LIFE_MAX)).await;
         daemon.restart().await;
     }
     stop.store(true, Ordering::Relaxed);
@@ -93,12 +103,15 @@ fn moody(received: &Received) -> Reply {
 /// Kills if nobody asks for more; `OUTBOX_KILLS=1000` for a long run.
 const KILLS: usize = 20;
 
+/// The moments if nobody asks for others; `OUTBOX_KILL_SEED` chooses them.
+const KILL_SEED: u64 = 20_263;
+
 #[tokio::test]
 async fn kills_lose_nothing_and_double_nothing_with_a_service_that_recognizes_repeats() {
     let kills = std::env::var("OUTBOX_KILLS").map_or(KILLS, |kills| kills.parse().unwrap());
     let service = service(moody).await;
     let mut daemon = Daemon::start(&http_toml(&service, "dedup_window = \"10m\"", QUICK)).await;
-    let accepted = kill_rounds(&mut daemon, &service, kills).await;
+    let accepted = kill_rounds(&mut daemon, kills).await;
     all_sent(&daemon, &accepted).await;
     println!("{kills} kills, {} messages accepted", accepted.values().map(Vec::len).sum::<usize>());
     assert_eq!(service.lost(&accepted), Vec::<String>::new());
@@ -113,7 +126,7 @@ async fn kills_lose_nothing_and_double_nothing_with_a_service_that_recognizes_re
 async fn kills_double_only_what_says_so_where_the_service_recognizes_no_repeats() {
     let service = forgetful_service(moody).await;
     let mut daemon = Daemon::start(&http_toml(&service, "", QUICK)).await;
-    let accepted = kill_rounds(&mut daemon, &service, 8).await;
+    let accepted = kill_rounds(&mut daemon, 8).await;
     all_sent(&daemon, &accepted).await;
     assert_eq!(service.lost(&accepted), Vec::<String>::new());
     assert_eq!(service.out_of_order(&accepted), Vec::<String>::new());

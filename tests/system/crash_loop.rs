@@ -135,7 +135,7 @@ async fn a_quarantined_message_can_be_resent_and_its_deaths_are_forgotten() {
 }
 
 /// A number between two others that the last one leads to: the same in every run.
-fn next_number(last: &mut u64, low: u64, high: u64) -> u64 {
+pub(crate) fn next_number(last: &mut u64, low: u64, high: u64) -> u64 {
     *last = last.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
     low + (*last >> 33) % (high - low)
 }
@@ -154,8 +154,7 @@ async fn thirty_kills_at_random_moments_quarantine_nothing() {
     let submitter = tokio::spawn(submit_until(daemon.client.clone(), Arc::clone(&stop)));
     let mut seed = 20_261;
     for _ in 0..30 {
-        let moment = Instant::now() + Duration::from_millis(next_number(&mut seed, 50, 700));
-        until("a moment of no meaning", || async { (Instant::now() >= moment).then_some(()) }).await;
+        a_moment(next_number(&mut seed, 50, 700)).await;
         daemon.restart().await;
     }
     stop.store(true, Ordering::SeqCst);
@@ -174,6 +173,12 @@ async fn thirty_kills_at_random_moments_quarantine_nothing() {
     println!("{interrupted} of {} met a kill, {suspects} met two", accepted.values().flatten().count());
     assert!(interrupted > 0 && suspects > 0, "too few kills met an attempt: this proves nothing");
     assert_eq!((service.lost(&accepted), service.doubled()), (Vec::new(), Vec::new()));
+}
+
+/// Lets so many milliseconds pass, whatever happens in them.
+pub(crate) async fn a_moment(millis: u64) {
+    let moment = Instant::now() + Duration::from_millis(millis);
+    until("a moment of no meaning", || async { (Instant::now() >= moment).then_some(()) }).await;
 }
 
 /// Submits one message after the other until it is told to stop, through all deaths; returns what was

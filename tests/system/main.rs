@@ -20,6 +20,7 @@ mod corners;
 mod crash;
 mod crash_loop;
 mod crash_points;
+mod crash_starts;
 mod delivery;
 #[cfg(target_os = "linux")]
 mod disks;
