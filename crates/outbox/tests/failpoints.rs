@@ -33,6 +33,11 @@ const PLACES: [&str; 15] = [
     "write_config post",
 ];
 
+/// A failure there shows nowhere: the first three are passed only where sled frees or shortens its file, which short lives do not
+/// lead to; of a snapshot that cannot be removed sled says nothing.
+const UNNOTICED: [&str; 4] =
+    ["file truncation", "segment initial free zero", "zero garbage segment SA", "snap write rm old"];
+
 fn config(path: &Path) -> Config {
     Config { min_free_bytes: 0, reserve_bytes: 0, ..Config::new(path) }
 }
@@ -107,5 +112,6 @@ fn wherever_sled_fails_nothing_that_was_promised_is_lost() {
         }
     }
     println!("{runs} runs; noticed at {noticed:?}");
-    assert!(noticed.contains("buffer write") && noticed.contains("snap write"), "{noticed:?}");
+    let unnoticed: BTreeSet<_> = PLACES.into_iter().filter(|place| !noticed.contains(place)).collect();
+    assert!(unnoticed.iter().all(|place| UNNOTICED.contains(place)), "not one run met {unnoticed:?}");
 }
