@@ -19,6 +19,8 @@ pub const EXIT_FAILED: u8 = 1;
 pub const EXIT_USAGE: u8 = 2;
 /// Exit code: the configuration has a problem.
 pub const EXIT_BAD_CONFIG: u8 = 78;
+/// Exit code of a command that a signal ended, less the signal's number: as from a shell.
+pub const EXIT_SIGNAL: i32 = 128;
 
 /// Keeps failed messages, watches the link, and sends them again.
 #[derive(Debug, Parser)]
@@ -26,7 +28,7 @@ pub const EXIT_BAD_CONFIG: u8 = 78;
     name = "outboxd",
     version,
     args_conflicts_with_subcommands = true,
-    after_help = "Exit codes: 0 done, 1 failed, 2 usage, 78 bad configuration.\nSignals: TERM and INT stop; HUP reads the configuration again, like `outboxctl reload`."
+    after_help = "Exit codes: 0 done, 1 failed, 2 usage, 78 bad configuration.\nSignals: TERM and INT stop; HUP reads the configuration again, like `outboxctl reload`.\nExport and fsck: TERM, INT and HUP end them, with 128 and the number of the signal."
 )]
 struct Cli {
     #[command(flatten)]

@@ -16,6 +16,7 @@ mod cable;
 mod cancel;
 mod configuration;
 mod connection;
+mod copies;
 mod corners;
 mod crash;
 mod crash_loop;

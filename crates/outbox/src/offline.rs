@@ -108,25 +108,34 @@ pub struct Offline {
 }
 
 impl Offline {
-    /// Copies the store of the spool in `path` into the system's folder for temporary files and opens the copy. Of one that is
-    /// damaged, reads what it can out of the bytes of its file, also where the storage engine would not, and makes a store of that,
-    /// as an open of the spool does. No other process can open the spool for writing until this is dropped.
+    /// Looks at the spool in `path` through a copy in the system's folder for temporary files. A process that a signal may end
+    /// leaves the copy there: it rather names a folder that it removes itself ([`Offline::open_in`]).
     ///
     /// # Errors
     /// [`OpenError`], whose `hint` says what to do.
     pub fn open(path: &Path) -> std::result::Result<Self, OpenError> {
+        Self::open_in(path, &std::env::temp_dir())
+    }
+
+    /// Copies the store of the spool in `path` into a new folder inside `folder` and opens the copy. Of one that is damaged, reads
+    /// what it can out of the bytes of its file, also where the storage engine would not, and makes a store of that, as an open of
+    /// the spool does. No other process can open the spool for writing until this is dropped.
+    ///
+    /// # Errors
+    /// [`OpenError`], whose `hint` says what to do.
+    pub fn open_in(path: &Path, folder: &Path) -> std::result::Result<Self, OpenError> {
         let spool = Spool::look(path)?;
         if let Some(salvage) = anew::damaged(&spool, SEGMENT_BYTES, Range::WHOLE)? {
-            return Self::of_damaged(spool, &salvage);
+            return Self::of_damaged(spool, &salvage, folder);
         }
         if !spool.store().join("db").exists() {
             // Nothing can be read out of what is not there; the seal tells what is missing.
-            let copy = Scratch::new()?;
+            let copy = Scratch::new(folder)?;
             let disk = Disk::open(&copy.path, Sizes::WITHOUT_RESERVE)?;
             let counted = spool.seal().map(|seal| seal.messages());
             return Self::over(spool, copy, disk, true, counted);
         }
-        let copy = Scratch::copy_of(&spool.store())?;
+        let copy = Scratch::copy_of(&spool.store(), folder)?;
         match Disk::open(&copy.path, Sizes::WITHOUT_RESERVE) {
             Ok(disk) => {
                 let looked = anew::look(&disk, &spool.seal, true);
@@ -143,11 +152,11 @@ impl Offline {
         }
         drop(copy);
         let salvage = Salvage::of(&spool, SEGMENT_BYTES)?;
-        Self::of_damaged(spool, &salvage)
+        Self::of_damaged(spool, &salvage, folder)
     }
 
-    fn of_damaged(spool: Spool, salvage: &Salvage) -> std::result::Result<Self, OpenError> {
-        let copy = Scratch::new()?;
+    fn of_damaged(spool: Spool, salvage: &Salvage, folder: &Path) -> std::result::Result<Self, OpenError> {
+        let copy = Scratch::new(folder)?;
         let disk = salvage.write(&copy.path, Sizes::WITHOUT_RESERVE)?;
         Self::over(spool, copy, disk, true, salvage.counted)
     }
@@ -339,8 +348,8 @@ struct Scratch {
 }
 
 impl Scratch {
-    fn new() -> std::result::Result<Self, OpenError> {
-        let path = std::env::temp_dir().join(format!("outbox-copy-{}", hex(&fresh_token(&SystemChance).0)));
+    fn new(folder: &Path) -> std::result::Result<Self, OpenError> {
+        let path = folder.join(format!("outbox-copy-{}", hex(&fresh_token(&SystemChance).0)));
         let mut builder = fs::DirBuilder::new();
         #[cfg(unix)]
         std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
@@ -349,8 +358,8 @@ impl Scratch {
     }
 
     /// Copies the files of a folder; sled has no folders within but `blobs`.
-    fn copy_of(source: &Path) -> std::result::Result<Self, OpenError> {
-        let copy = Self::new()?;
+    fn copy_of(source: &Path, folder: &Path) -> std::result::Result<Self, OpenError> {
+        let copy = Self::new(folder)?;
         copy_files(source, &copy.path)?;
         Ok(copy)
     }

@@ -9,10 +9,11 @@ use std::path::Path;
 use outbox::{Exported, Offline};
 
 use super::line::{self, Line};
+use super::room::Room;
 use super::{Failure, Verdict};
 
-pub(super) fn run(spool: &Path, out: impl Write) -> Result<Verdict, Failure> {
-    let offline = Offline::open(spool)?;
+pub(super) fn run(spool: &Path, room: &Room, out: impl Write) -> Result<Verdict, Failure> {
+    let offline = Offline::open_in(spool, room.path())?;
     let mut out = BufWriter::new(out);
     let (mut entries, mut receipts, mut without) = (0_u64, 0_u64, 0_u64);
     let bad = offline.export(|exported| {

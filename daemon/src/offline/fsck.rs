@@ -9,18 +9,24 @@ use std::path::Path;
 use outbox::{Check, Offline, OpenReport};
 use serde_json::{Value, json};
 
+use super::room::Room;
 use super::{Failure, Verdict, open};
 use crate::config::Config;
 
-pub(super) fn check(spool: &Path, as_json: bool, out: impl Write) -> Result<Verdict, Failure> {
-    let check = Offline::open(spool)?.check()?;
+pub(super) fn check(spool: &Path, room: &Room, as_json: bool, out: impl Write) -> Result<Verdict, Failure> {
+    let check = Offline::open_in(spool, room.path())?.check()?;
     tell(spool, &check, None, as_json, out)
 }
 
-pub(super) fn repair(config: &Config, as_json: bool, out: impl Write) -> Result<Verdict, Failure> {
+pub(super) fn repair(
+    config: &Config,
+    room: &Room,
+    as_json: bool,
+    out: impl Write,
+) -> Result<Verdict, Failure> {
     let spool = &config.spool.path;
     // Nothing is made where there is nothing: a typing error must not leave an empty spool behind.
-    let offline = Offline::open(spool)?;
+    let offline = Offline::open_in(spool, room.path())?;
     let before = offline.check()?;
     offline.mend_mark()?;
     if !before.is_sound() {
@@ -36,7 +42,7 @@ pub(super) fn repair(config: &Config, as_json: bool, out: impl Write) -> Result<
         return Err(error.into());
     }
     drop(outbox);
-    let after = Offline::open(spool)?.check()?;
+    let after = Offline::open_in(spool, room.path())?.check()?;
     let set_aside = after.set_aside.saturating_sub(before.set_aside);
     tell(spool, &after, Some(&Done { set_aside, unreadable, report }), as_json, out)
 }

@@ -7,6 +7,7 @@ mod export;
 mod fsck;
 mod import;
 mod line;
+mod room;
 mod unline;
 
 use std::io::{self, Write};
@@ -20,6 +21,7 @@ use outbox::{OpenError, Outbox};
 use crate::cli::{EXIT_FAILED, EXIT_USAGE};
 use crate::config::Config;
 use crate::engine::Wake;
+use room::Room;
 
 /// What to do with a spool.
 #[derive(Debug)]
@@ -65,10 +67,10 @@ pub fn run(command: Command) -> ExitCode {
 
 fn carry_out(command: Command) -> Result<Verdict, Failure> {
     match command {
-        Command::Export { spool } => export::run(&spool, io::stdout().lock()),
+        Command::Export { spool } => export::run(&spool, &Room::make()?, io::stdout().lock()),
         Command::Import { config } => import::run(&config, io::stdin().lock()),
-        Command::Check { spool, json } => fsck::check(&spool, json, io::stdout().lock()),
-        Command::Repair { config, json } => fsck::repair(&config, json, io::stdout().lock()),
+        Command::Check { spool, json } => fsck::check(&spool, &Room::make()?, json, io::stdout().lock()),
+        Command::Repair { config, json } => fsck::repair(&config, &Room::make()?, json, io::stdout().lock()),
     }
 }
 
@@ -88,6 +90,10 @@ enum Failure {
     Store(#[from] outbox::Error),
     #[error("the store is damaged in a way that the storage engine cannot read")]
     Engine,
+    #[error("creating {path} failed: {source}")]
+    Room { path: PathBuf, source: io::Error },
+    #[error("listening to signals: {0}")]
+    Signals(io::Error),
     #[error("reading standard input: {0}")]
     Read(io::Error),
     #[error("writing standard output: {0}")]
@@ -105,6 +111,10 @@ impl Failure {
             Self::Open(error) => error.hint(),
             Self::Store(_) => "`outboxd fsck` tells what is wrong with the spool".to_owned(),
             Self::Engine => "keep a copy of the spool; what was printed so far could be read".to_owned(),
+            Self::Room { .. } => {
+                "a copy of the store is looked at, which needs a folder for temporary files: name one in TMPDIR".to_owned()
+            }
+            Self::Signals(_) => "look at the system's limits".to_owned(),
             Self::Read(_) | Self::Write(_) => "look at the file or the pipe".to_owned(),
         };
         // The exit code says it too, if standard error is closed.
