@@ -238,11 +238,22 @@ async fn a_spool_in_use_is_refused_and_a_folder_that_is_none_as_well() {
         assert!(refused.err.contains("in use by outboxd") && refused.err.contains("hint:"), "{refused:?}");
     }
     let folder = daemon.place.path().to_str().unwrap();
-    for command in ["export", "fsck"] {
-        let refused = outboxd(&[command, folder], "").await;
-        assert_eq!(refused.code, Some(2), "{command}: {refused:?}");
-        let missing = outboxd(&[command, &format!("{folder}/nowhere")], "").await;
-        assert_eq!(missing.code, Some(1), "{command}: {missing:?}");
+    let empty = format!("{folder}/empty");
+    std::fs::create_dir(&empty).unwrap();
+    for command in [&["export"][..], &["fsck"], &["fsck", "--repair"]] {
+        for none in [folder, &empty] {
+            let refused = outboxd(&[command, &[none]].concat(), "").await;
+            assert_eq!(refused.code, Some(2), "{command:?}: {refused:?}");
+            let said = format!("there is no spool in {none}\n  hint: name the folder of a spool");
+            assert!(refused.err.contains(&said), "{command:?}: {refused:?}");
+        }
+        assert_eq!(std::fs::read_dir(&empty).unwrap().count(), 0, "nothing is made");
+        let missing = outboxd(&[command, &[&format!("{folder}/nowhere")]].concat(), "").await;
+        assert_eq!(missing.code, Some(1), "{command:?}: {missing:?}");
+        assert!(
+            missing.err.contains("nowhere failed: No such file") && missing.err.contains("the path"),
+            "{missing:?}"
+        );
         assert!(!Path::new(&format!("{folder}/nowhere")).exists());
     }
 }

@@ -26,6 +26,12 @@ pub enum OpenError {
         /// The directory.
         path: PathBuf,
     },
+    /// There is nothing to look at: the directory is empty or holds something else, or making a spool there was cut short.
+    #[error("there is no spool in {path}")]
+    NoSpool {
+        /// The directory.
+        path: PathBuf,
+    },
     /// A spool of a format that this program does not know.
     #[error("the spool {path} has format {found}; this program reads format {known}")]
     Format {
@@ -65,6 +71,11 @@ impl OpenError {
             Self::NotASpool { path } => {
                 format!("choose an empty or new directory; nothing in {} was touched", path.display())
             }
+            Self::NoSpool { .. } => {
+                "name the folder of a spool, in which `format` and `store` lie; `outboxd print-config` shows \
+                                     the one of the daemon as `spool.path`"
+                    .into()
+            }
             // In quotes: that is no mark of any version.
             Self::Format { path, found, known } if found.starts_with('"') => format!(
                 "nothing was changed; if the file {} was damaged, `outboxd fsck --repair {}` writes it anew, as does \
@@ -75,6 +86,9 @@ impl OpenError {
             Self::Format { .. } => "use the version of the program that wrote it; nothing was changed".into(),
             Self::Io { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
                 "the process needs to own the spool directory and to be allowed to write in it".into()
+            }
+            Self::Io { source, .. } if source.kind() == io::ErrorKind::NotFound => {
+                "look at the path: it leads to nothing".into()
             }
             Self::Io { .. } => "look at the file system: space, mount options, health".into(),
             Self::Corrupt { path, .. } => format!(

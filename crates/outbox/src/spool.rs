@@ -171,7 +171,7 @@ impl Spool {
         // Whoever may not read the folder must not hear that nothing is in it.
         fs::read_dir(&path).map_err(io_error("reading", &path))?;
         if !was_finished(&path) {
-            return Err(OpenError::NotASpool { path });
+            return Err(OpenError::NoSpool { path });
         }
         let has_mark = match read_mark(&path)? {
             Mark::Known => true,

@@ -120,7 +120,7 @@ impl Failure {
         // The exit code says it too, if standard error is closed.
         let _ = writeln!(io::stderr().lock(), "outboxd: {self}\n  hint: {hint}");
         ExitCode::from(match self {
-            Self::Open(OpenError::NotASpool { .. }) => EXIT_USAGE,
+            Self::Open(OpenError::NotASpool { .. } | OpenError::NoSpool { .. }) => EXIT_USAGE,
             _ => EXIT_FAILED,
         })
     }
