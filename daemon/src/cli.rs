@@ -7,11 +7,13 @@ use std::ffi::OsString;
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::{Args, Parser, Subcommand};
 
 use crate::config::{self, Config, ConfigErrors, FileChoice, Flags, Loaded, Sources};
 use crate::offline;
+use crate::settings::Settings;
 
 /// Exit code: something failed.
 pub const EXIT_FAILED: u8 = 1;
@@ -191,10 +193,17 @@ fn with_config(
 }
 
 fn check_config(file: Option<PathBuf>) -> ExitCode {
-    match config::load(RunArgs { config: file, ..RunArgs::default() }.sources()) {
-        Ok(Loaded { file: Some(path), .. }) => print_out(&format!("OK {}\n", path.display())),
-        Ok(Loaded { file: None, .. }) => print_out("OK (no file: defaults)\n"),
-        Err(errors) => bad_config(&errors),
+    let loaded = match config::load(RunArgs { config: file, ..RunArgs::default() }.sources()) {
+        Ok(loaded) => loaded,
+        Err(errors) => return bad_config(&errors),
+    };
+    // What only this machine can tell: its users and groups, and what the parts say to their settings.
+    if let Err(error) = Settings::of(&loaded.config, &Arc::default(), None) {
+        return failed(&error.to_string(), error.hint(), EXIT_BAD_CONFIG);
+    }
+    match loaded.file {
+        Some(path) => print_out(&format!("OK {}\n", path.display())),
+        None => print_out("OK (no file: defaults)\n"),
     }
 }
 
@@ -207,6 +216,13 @@ fn print_config(args: PrintConfigArgs) -> ExitCode {
         Ok(loaded) => print_out(&config::effective_text(&loaded)),
         Err(errors) => bad_config(&errors),
     }
+}
+
+/// Says to the terminal in plain words what failed, and what a person can do about it.
+pub(crate) fn failed(what: &str, hint: &str, code: u8) -> ExitCode {
+    // The exit code says it too, if standard error is closed.
+    let _ = writeln!(io::stderr().lock(), "outboxd: {what}\n  hint: {hint}");
+    ExitCode::from(code)
 }
 
 fn bad_config(errors: &ConfigErrors) -> ExitCode {

@@ -15,6 +15,7 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use crate::cli::failed;
 use crate::config::{self, Config};
 use crate::engine::{Engine, Events, Handle, Setup, Wake};
 use crate::net_news;
@@ -221,15 +222,9 @@ pub fn run(loaded: config::Loaded) -> ExitCode {
     runtime.shutdown_timeout(std::time::Duration::from_secs(1));
     match ended {
         Ok(code) => code,
+        // To the terminal, whatever the log's format; nothing else was logged yet.
         Err(error) => failed(&error.to_string(), &error.hint(), error.exit_code()),
     }
-}
-
-fn failed(what: &str, hint: &str, code: u8) -> ExitCode {
-    use std::io::Write;
-    // To the terminal in plain words, whatever the log's format; nothing else was logged yet.
-    let _ = writeln!(std::io::stderr(), "outboxd: {what}\n  hint: {hint}");
-    ExitCode::from(code)
 }
 
 async fn run_until_signal(loaded: config::Loaded) -> Result<ExitCode, StartError> {
