@@ -95,7 +95,7 @@ fn shown_status(context: &Context, spool: &SpoolStatus, accounts: &[outbox::Acco
         sent_total: counters.sent_total,
         oldest_waiting_ms: spool.oldest_waiting.map(|since| now.time.since_ms(since)),
         spool: shown_spool(context, spool),
-        last_sent_at: (counters.sent_total > 0).then(|| show::time(counters.last_sent_at)),
+        last_sent_at: known(counters.last_sent_at),
     }
 }
 
@@ -128,6 +128,11 @@ fn shown_pace(
     }
 }
 
+/// A time that the counters have; none where it never was, or got lost with a damaged store.
+fn known(at: outbox::WallTime) -> Option<outbox_control::Time> {
+    (at.0 > 0).then(|| show::time(at))
+}
+
 /// A URL without what may be a secret: user, password, query.
 fn shown_url(url: &Uri) -> String {
     let scheme = url.scheme_str().unwrap_or_default();
@@ -151,10 +156,9 @@ fn shown_spool(context: &Context, spool: &SpoolStatus) -> types::SpoolStatus {
         receipts: counters.receipts,
         receipts_since: spool.oldest_event.map(show::time),
         receipts_dropped: counters.receipts_dropped,
-        receipts_dropped_since: (counters.receipts_dropped > 0)
-            .then(|| show::time(counters.receipts_dropped_since)),
+        receipts_dropped_since: known(counters.receipts_dropped_since),
         data_dropped: counters.data_dropped,
-        data_dropped_since: (counters.data_dropped > 0).then(|| show::time(counters.data_dropped_since)),
+        data_dropped_since: known(counters.data_dropped_since),
         quarantined: counters.quarantined,
         damaged: spool.is_damaged,
         missing: spool.missing,

@@ -38,7 +38,7 @@ pub struct Status {
     pub oldest_waiting_ms: Option<u64>,
     /// The store.
     pub spool: SpoolStatus,
-    /// When a message was last sent; `null` if never.
+    /// When a message was last sent; `null` if never, or if that got lost with a damaged store.
     pub last_sent_at: Option<Time>,
 }
 

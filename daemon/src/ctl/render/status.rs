@@ -27,7 +27,7 @@ pub(super) fn screen(style: &Style, socket: &Path, status: &Status) -> String {
     let started = relative(style.now, status.started_at);
     fields.add("daemon", format!("outboxd {}, pid {}, started {started}", safe(&status.version), status.pid));
     fields.add("socket", safe(&socket.display().to_string()));
-    fields.add("attempts", attempts(style, status.paused));
+    fields.add("attempts", attempts(style, status));
     fields.add("link", link(style, &status.link));
     fields.add_some("pace", pace(&status.pace));
     fields.add("transport", transport(status));
@@ -37,14 +37,26 @@ pub(super) fn screen(style: &Style, socket: &Path, status: &Status) -> String {
     fields.add("waiting", states(style, &waiting(&status.counts)));
     fields.add("ended", states(style, &ended(&status.counts)));
     fields.add_some("oldest", status.oldest_waiting_ms.map(|ms| format!("waits for {}", length(ms))));
-    let last = status.last_sent_at.map(|at| format!(", the last {}", relative(style.now, at)));
-    fields.add("sent", format!("{} in all{}", thousands(status.sent_total), last.unwrap_or_default()));
+    fields.add("sent", sent(style, status));
     spool(style, &status.spool, &mut fields);
+    fields.add_lines("damage", damage(style, &status.spool));
     fields.finish()
 }
 
-fn attempts(style: &Style, paused: bool) -> String {
-    if paused {
+/// How many, and when the last one was. With a damaged store that time can get lost.
+fn sent(style: &Style, status: &Status) -> String {
+    let all = format!("{} in all", thousands(status.sent_total));
+    match status.last_sent_at.filter(|at| at.as_ms() > 0) {
+        Some(at) => format!("{all}, the last {}", relative(style.now, at)),
+        None if status.sent_total > 0 => format!("{all}, the last at an unknown time"),
+        None => all,
+    }
+}
+
+fn attempts(style: &Style, status: &Status) -> String {
+    if status.spool.failure.is_some() {
+        style.paint(Tone::Bad, "none: the store takes no changes")
+    } else if status.paused {
         style.paint(Tone::Bad, "paused") + " (end it with `outboxctl resume`)"
     } else {
         style.paint(Tone::Good, "running")
@@ -138,6 +150,41 @@ fn spool(style: &Style, spool: &SpoolStatus, fields: &mut Fields) {
     }
 }
 
+/// What is wrong with the store, each with what to do about it; nothing while all is well.
+fn damage(style: &Style, spool: &SpoolStatus) -> Vec<String> {
+    let damaged = spool.damaged.then(|| "a part of the store could not be read".to_owned());
+    let missing = (spool.missing > 0).then(|| {
+        let missing = count(spool.missing, "message or receipt is", "messages and receipts are");
+        format!("{missing} missing")
+    });
+    let files = (spool.damaged_files > 0).then(|| {
+        let of = count(
+            spool.damaged_files,
+            "file of a large message or replacement",
+            "files of large messages or replacements",
+        );
+        format!("{of} cannot be read")
+    });
+    [
+        (
+            spool.failure.as_deref().map(safe),
+            "New messages are refused. After a full disk it goes on by itself; after anything else, look at the disk and restart \
+             outboxd.",
+        ),
+        (damaged, "If the start has not made it anew of the rest (the log says so), a restart of outboxd does."),
+        (missing, "Submit again what the app still has. The damaged store is kept in quarantine/ of the spool."),
+        (files, "The log names the messages. Stop outboxd, and `outboxd fsck --repair SPOOL` sets them aside."),
+    ]
+    .into_iter()
+    .filter_map(|(what, cure)| Some((what?, cure)))
+    .flat_map(|(what, cure)| {
+        let what = wrap(&what, HINT_COLUMNS).into_iter().map(|line| style.paint(Tone::Bad, &line));
+        let cure = wrap(cure, HINT_COLUMNS - 2).into_iter().map(|line| format!("  {line}"));
+        what.chain(cure).collect::<Vec<_>>()
+    })
+    .collect()
+}
+
 /// A table of accounts.
 pub(super) fn accounts(style: &Style, accounts: &[Account]) -> String {
     let lines: Vec<Line> = accounts
@@ -228,6 +275,52 @@ mod tests {
             assert!(text.contains(part), "{part} is missing:\n{text}");
         }
         assert!(!text.contains("kiosk-5"), "{text}");
+    }
+
+    #[test]
+    fn a_store_that_is_well_is_not_talked_of() {
+        let text = screen(&style(), Path::new("/run/outbox/outbox.sock"), &status());
+        assert!(!text.contains("damage:") && !text.contains("missing"), "{text}");
+        assert!(text.contains("sent:       123,456,789 in all, the last 5m ago\n"), "{text}");
+    }
+
+    #[test]
+    fn what_is_wrong_with_the_store_is_told_with_what_to_do() {
+        let mut status = status();
+        status.accounts.clear();
+        status.spool.damaged = true;
+        status.spool.missing = 1_200;
+        status.spool.damaged_files = 1;
+        let reason =
+            "the store has failed and takes no more changes: sync of /var/lib/outbox/store: \u{1b}[2J";
+        status.spool.failure = Some(reason.into());
+        let text = screen(&style(), Path::new("/run/outbox/outbox.sock"), &status);
+        assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
+        for part in [
+            "attempts:   none: the store takes no changes\n",
+            "damage:     the store has failed and takes no more changes: sync of\n",
+            "  New messages are refused.",
+            "a part of the store could not be read\n",
+            "1,200 messages and receipts are missing\n",
+            "1 file of a large message or replacement cannot be read\n",
+            "`outboxd fsck --repair SPOOL` sets them aside.\n",
+        ] {
+            assert!(text.contains(part), "{part} is missing:\n{text}");
+        }
+        assert!(!text.contains('\u{1b}'), "{text:?}");
+    }
+
+    #[test]
+    fn a_last_time_that_got_lost_is_not_made_up() {
+        let mut status = status();
+        for lost in [None, Some(Time::from_ms(0))] {
+            status.last_sent_at = lost;
+            let text = screen(&style(), Path::new("/run/outbox/outbox.sock"), &status);
+            assert!(text.contains("sent:       123,456,789 in all, the last at an unknown time\n"), "{text}");
+        }
+        status.sent_total = 0;
+        let text = screen(&style(), Path::new("/run/outbox/outbox.sock"), &status);
+        assert!(text.contains("sent:       0 in all\n"), "{text}");
     }
 
     #[test]
