@@ -81,6 +81,16 @@ pub struct Running {
     context: Arc<Context>,
 }
 
+/// How a stop ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stopped {
+    /// Each part ended as it should, and the spool is closed.
+    InOrder,
+    /// A part ended badly, or the store has failed, before the stop or during it. What was accepted is as safe as after a kill, and
+    /// the next start checks it.
+    NotInOrder,
+}
+
 /// Starts a daemon: everything is ready when this returns.
 ///
 /// # Errors
@@ -160,14 +170,16 @@ impl Running {
     }
 
     /// Stops in order: no new leases, attempts under way get their grace, the spool is closed.
-    pub async fn stop(self) {
+    pub async fn stop(self) -> Stopped {
         drop(self.context);
         self.stop.send_replace(true);
+        let mut stopped = Stopped::InOrder;
         for (part, task) in [("engine", self.engine), ("control socket", self.server)] {
             if let Some(task) = task
                 && let Err(error) = task.await
             {
                 tracing::error!(part, %error, "A part of the daemon ended badly.");
+                stopped = Stopped::NotInOrder;
             }
         }
         let outbox = self.outbox;
@@ -175,11 +187,18 @@ impl Running {
             outbox.close();
             outbox.failure()
         });
-        match closed.await {
-            Ok(None) => tracing::info!("Stopped."),
-            Ok(Some(error)) => tracing::error!(%error, "The spool was not closed in order."),
-            Err(error) => tracing::error!(%error, "The spool was not closed in order."),
+        let failure = match closed.await {
+            Ok(failure) => failure.map(|error| error.to_string()),
+            Err(error) => Some(error.to_string()),
+        };
+        match failure {
+            None => tracing::info!("Stopped."),
+            Some(error) => {
+                tracing::error!(error, "The spool was not closed in order.");
+                stopped = Stopped::NotInOrder;
+            }
         }
+        stopped
     }
 
     /// Waits until the engine or the socket ends by itself, which only a defect makes them do.
@@ -245,8 +264,11 @@ async fn run_until_signal(loaded: config::Loaded) -> Result<ExitCode, StartError
             }
         }
     };
-    running.stop().await;
-    Ok(code)
+    match running.stop().await {
+        Stopped::InOrder => Ok(code),
+        // Whoever supervises it must not take this for a daemon that has nothing more to tell.
+        Stopped::NotInOrder => Ok(ExitCode::from(crate::cli::EXIT_FAILED)),
+    }
 }
 
 // --- the log -----------------------------------------------------------------------------------------------

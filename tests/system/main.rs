@@ -30,6 +30,7 @@ mod events;
 mod expiry;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod failing_drive;
+mod gone;
 mod harness;
 mod heads;
 mod heard;
