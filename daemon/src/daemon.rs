@@ -23,7 +23,8 @@ use crate::reload;
 use crate::server::{self, Context, InForce, Socket, SocketError};
 use crate::settings::{Settings, SettingsError};
 
-/// How often it is looked whether damage was met: far sooner than anybody restarts the daemon, and no wake-up to speak of.
+/// How often it is looked whether damage was met, and whether the store is still there: far sooner than anybody restarts the
+/// daemon, and no wake-up to speak of.
 const DAMAGE_LOOKED_FOR_EVERY: Duration = Duration::from_secs(30);
 
 /// Why the daemon does not start.
@@ -311,6 +312,9 @@ async fn log_damage(outbox: Outbox, mut stopped: watch::Receiver<bool>) {
     tokio::pin!(stop);
     let (mut has_met_damage, mut known) = (false, BTreeSet::new());
     loop {
+        let looked_for = outbox.clone();
+        // On a thread that may wait for the drive. What it finds, the engine tells.
+        let _ = tokio::task::spawn_blocking(move || looked_for.look_for_store()).await;
         if outbox.has_met_damage() && !has_met_damage {
             has_met_damage = true;
             tracing::error!(

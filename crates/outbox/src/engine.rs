@@ -1,7 +1,8 @@
 //! The storage engine: rows in sled, made durable.
 //!
 //! Owns:  sled (this is its only door), the order batch → flush → sync, the syncs after an open, the total and the look
-//!        through all rows that is compared with it, the copy of all rows into a fresh folder.
+//!        through all rows that is compared with it, the copy of all rows into a fresh folder, whether the file that is
+//!        written still is the one that the next open finds.
 //! Never: knows what a row means, is called by more than one thread to change something.
 //!
 //! sled's `flush` hands pages to the kernel and does not wait for the drive: what it flushed can be gone
@@ -12,6 +13,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
 use std::ops::Bound;
+use std::os::unix::fs::MetadataExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
@@ -181,6 +183,21 @@ impl Files {
     fn sync_reads(&self, dir: &Path) -> Result<(), DiskError> {
         let bytes = self.flush()?;
         if bytes > 0 { self.sync(dir) } else { Ok(()) }
+    }
+
+    fn look_for_file(&self, dir: &Path) -> Result<(), DiskError> {
+        let path = dir.join("db");
+        let which = |data: std::fs::Metadata| (data.dev(), data.ino());
+        let failed = |what: &str| {
+            let what = format!("{} {what}: ", path.display());
+            move |error: io::Error| DiskError::of_io(&what, &error)
+        };
+        let there = std::fs::metadata(&path).map(which).map_err(failed("cannot be found any more"))?;
+        let written = self.file.metadata().map(which).map_err(failed("cannot be looked at"))?;
+        if there == written {
+            return Ok(());
+        }
+        Err(DiskError::new(format!("another file lies in the place of {}", path.display())))
     }
 
     fn flush(&self) -> Result<usize, DiskError> {
@@ -489,6 +506,16 @@ impl Engine {
         Ok(())
     }
 
+    /// Refuses a file that the next open does not find: what is written to one that was removed or replaced goes with this process.
+    /// Costs two calls of the system that touch no drive.
+    pub(crate) fn look_for_file(&self) -> Result<(), DiskError> {
+        match &*self.files.read().unwrap_or_else(PoisonError::into_inner) {
+            Some(files) => files.look_for_file(&self.dir),
+            // What keeps it closed says so itself.
+            None => Ok(()),
+        }
+    }
+
     /// The totals behind these rows, of which the total's own becomes one.
     fn follow(&self, files: &Files, rows: &mut Batch) -> Result<Totals, DiskError> {
         let mut totals = self.totals().clone();
@@ -753,6 +780,20 @@ mod tests {
             Some(OpenError::Io { source, .. }) => assert_eq!(source.kind(), io::ErrorKind::WouldBlock),
             other => panic!("{other:?}"),
         }
+    }
+
+    #[test]
+    fn a_file_that_was_moved_away_or_replaced_is_not_taken_for_the_store() {
+        let dir = tempfile::tempdir().unwrap();
+        let engine = Engine::open(dir.path(), SMALL).unwrap();
+        let (db, away) = (dir.path().join("db"), dir.path().join("away"));
+        assert_eq!(engine.look_for_file(), Ok(()));
+        std::fs::rename(&db, &away).unwrap();
+        assert!(engine.look_for_file().unwrap_err().text.contains("cannot be found any more"));
+        std::fs::copy(&away, &db).unwrap();
+        assert!(engine.look_for_file().unwrap_err().text.contains("another file"));
+        std::fs::rename(&away, &db).unwrap();
+        assert_eq!(engine.look_for_file(), Ok(()), "where it is the same again, it is the store");
     }
 
     #[test]

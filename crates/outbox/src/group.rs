@@ -154,6 +154,8 @@ fn commit(
         return Err(Uncommitted::before(error));
     }
     if !tx.has_writes() && tx.counters == *before {
+        // What is answered rests on what earlier groups have written.
+        shared.look_for_file().map_err(Uncommitted::before)?;
         let (_, _, notices, unnamed_files) = tx.into_parts();
         remove_files(shared, unnamed_files);
         return Ok(Notices { counters: *before, ..notices });
@@ -185,6 +187,7 @@ impl Group {
         committed: &mut Counters,
     ) -> std::result::Result<(), DiskError> {
         shared.disk.commit(&self.writes)?;
+        shared.disk.engine.look_for_file()?;
         *committed = self.counters;
         seal::follow(shared, &self.counters)
     }

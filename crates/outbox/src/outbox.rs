@@ -154,6 +154,13 @@ impl Outbox {
         self.inner.shared.spool.damaged_files.msg_ids()
     }
 
+    /// Looks whether the store's file still lies where the next open looks for it; where it does not, no change is taken any more.
+    /// Each group of changes looks by itself: this is for a store in which nothing happens.
+    pub fn look_for_store(&self) {
+        // The failure is remembered.
+        let _ = self.inner.shared.look_for_file();
+    }
+
     /// Carries out what is queued and closes the spool in order. Verbs that come later are refused.
     pub fn close(&self) {
         self.inner.looker.stop();

@@ -132,6 +132,11 @@ impl Shared {
         self.note(Failure { reason: error.text, passes })
     }
 
+    /// Fails where the next open would not find what is written.
+    pub(crate) fn look_for_file(&self) -> Result<()> {
+        self.disk.engine.look_for_file().map_err(|error| self.fail_by(error))
+    }
+
     fn note(&self, new: Failure) -> Error {
         let mut failure = self.failed();
         if failure.as_ref().is_none_or(|known| known.passes && !new.passes) {
