@@ -163,6 +163,31 @@ async fn an_imported_spool_is_sent_by_the_next_daemon_with_the_same_tokens_and_i
 }
 
 #[tokio::test]
+async fn what_still_goes_has_its_place_whatever_its_line_says_of_that() {
+    let mut daemon = Daemon::start("[transport.app]").await;
+    assert_eq!(daemon.post("/v1/messages", &submit("waits", "bob")).await.status, 201);
+    assert_eq!(daemon.post("/v1/messages", &submit_with("ends", "eve", r#""ttl":"1s""#)).await.status, 201);
+    daemon.entry_in("ends", State::Expired).await;
+    assert_eq!(daemon.post("/v1/messages", &submit("behind it", "eve")).await.status, 201);
+    daemon.term().await;
+    let exported = export(&daemon.place.spool).await;
+    let turned = |line: &str| {
+        let mut line: Value = serde_json::from_str(line).unwrap();
+        let in_lane = &mut line["record"]["inLane"];
+        *in_lane = json!(!in_lane.as_bool().unwrap());
+        line.to_string()
+    };
+    let lines: Vec<String> = exported.out.lines().map(turned).collect();
+    assert_eq!(lines.len(), 3);
+    let place = crate::harness::Place::new("[transport.app]");
+    assert_eq!(import(&place.spool, &lines.join("\n")).await.code, Some(0));
+    let daemon = Daemon::start_in(place).await;
+    for _ in 0..2 {
+        assert_eq!(daemon.lease(r#"{"max":1,"wait":"5s"}"#).await.len(), 1, "both can be sent");
+    }
+}
+
+#[tokio::test]
 async fn numbers_at_the_end_of_all_numbers_are_not_taken_over() {
     let daemon = full_spool().await;
     let exported = export(&daemon.place.spool).await;

@@ -94,7 +94,8 @@ fn open_once(config: Config) -> std::result::Result<Inner, OpenError> {
     let counted = counted.unwrap_or_else(|| if counters_lost { 0 } else { counters.messages() });
     let missing = counted.saturating_sub(shared.snapshot().messages());
     let interrupted = end_attempts(&shared, &writer, before)?;
-    let orphans = sweep(&shared.spool, &shared.disk)?;
+    let may_be_lost = is_made_anew || missing > 0 || shared.snapshot().quarantined > 0;
+    let orphans = sweep(&shared.spool, &shared.disk, may_be_lost)?;
     let looker = tell(&shared, is_made_anew)?;
     let quarantined = shared.snapshot().quarantined;
     let report = OpenReport {
@@ -171,9 +172,9 @@ fn has_messages(disk: &Disk) -> Result<bool> {
     Ok(disk.next(&keys::messages(), &keys::messages())?.is_some())
 }
 
-fn sweep(spool: &Spool, disk: &Disk) -> std::result::Result<u64, OpenError> {
+fn sweep(spool: &Spool, disk: &Disk, may_be_lost: bool) -> std::result::Result<u64, OpenError> {
     let is_named = |name| disk.get(&keys::file(name)).is_ok_and(|row| row.is_some());
-    crash::around("sweep", || spool.sweep_payloads(is_named))
+    crash::around("sweep", || spool.sweep_payloads(is_named, may_be_lost))
         .map_err(io_error("sweeping the payloads of", spool.path()))
 }
 

@@ -361,8 +361,13 @@ impl Spool {
         }
     }
 
-    /// Removes payload files that `is_named` does not know: their group was never committed.
-    pub(crate) fn sweep_payloads(&self, is_named: impl Fn([u8; 16]) -> bool) -> io::Result<u64> {
+    /// Removes payload files that `is_named` does not know: their group was never committed. Where messages are lost, one of
+    /// these may be what is left of them (`may_be_lost`): then each is kept in `quarantine/`, and stays where that is full.
+    pub(crate) fn sweep_payloads(
+        &self,
+        is_named: impl Fn([u8; 16]) -> bool,
+        may_be_lost: bool,
+    ) -> io::Result<u64> {
         let mut removed = 0;
         for file in fs::read_dir(self.path.join("payloads"))? {
             let file = file?;
@@ -371,10 +376,11 @@ impl Spool {
                 continue;
             }
             let name = file.file_name();
-            let known = crate::entry::unhex(&name.to_string_lossy())
-                .and_then(|bytes| <[u8; 16]>::try_from(bytes).ok())
-                .is_some_and(&is_named);
-            if !known {
+            let name = crate::entry::unhex(&name.to_string_lossy())
+                .and_then(|bytes| <[u8; 16]>::try_from(bytes).ok());
+            // One that was never whole has no name of a payload.
+            let stays = name.is_some_and(|name| is_named(name) || (may_be_lost && !self.keep_payload(name)));
+            if !stays {
                 fs::remove_file(file.path())?;
                 removed += 1;
             }
@@ -696,7 +702,7 @@ mod tests {
         spool.write_payload([2; 16], b"orphan").unwrap();
         fs::write(dir.path().join("payloads/cut.part"), b"half").unwrap();
         fs::create_dir(dir.path().join("payloads/somebody's")).unwrap();
-        assert_eq!(spool.sweep_payloads(|name| name == [1; 16]).unwrap(), 2);
+        assert_eq!(spool.sweep_payloads(|name| name == [1; 16], false).unwrap(), 2);
         assert_eq!(spool.read_payload([1; 16], 100).unwrap(), b"kept");
     }
 }

@@ -195,6 +195,31 @@ fn lost_names_of_files_are_made_anew_before_orphans_are_swept() {
 }
 
 #[test]
+fn a_file_whose_message_is_lost_is_kept_for_people() {
+    let dir = tempfile::tempdir().unwrap();
+    let outbox = Outbox::open(config(dir.path())).unwrap();
+    submit(&outbox, "large", "a", 20_000);
+    submit(&outbox, "small", "b", 20);
+    drop(outbox);
+    let file = std::fs::read_dir(dir.path().join("payloads")).unwrap().next().unwrap().unwrap();
+    let bytes = std::fs::read(file.path()).unwrap();
+    std::fs::write(dir.path().join("payloads/cut.part"), b"half of one").unwrap();
+    damage(dir.path(), |disk| {
+        let mut messages = rows(disk, b"m");
+        messages.retain(|(key, _)| key.ends_with(b"large"));
+        let names = rows(disk, b"b");
+        assert_eq!((messages.len(), names.len()), (1, 1));
+        without([messages, names].concat())
+    });
+    let outbox = Outbox::open(config(dir.path())).unwrap();
+    assert_eq!((outbox.report().missing, outbox.report().orphans), (1, 2));
+    assert!(!file.path().exists());
+    let kept = dir.path().join("quarantine/payloads");
+    assert_eq!(std::fs::read(kept.join(file.file_name())).unwrap(), bytes);
+    assert_eq!(std::fs::read_dir(kept).unwrap().count(), 1, "half of one is nobody's message");
+}
+
+#[test]
 fn wrong_counts_are_counted_anew() {
     type Change = fn(&mut Counters);
     let changes: [Change; 5] = [

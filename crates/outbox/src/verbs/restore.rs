@@ -48,6 +48,12 @@ pub(crate) fn restore_entry(
             LaneKey::alone(&entry.identity.account, &entry.identity.conversation, &entry.identity.msg_id)
         }
     };
+    // What still goes has its place, and what expired has none; of the rest the line knows.
+    match entry.delivery.phase {
+        Phase::Waiting { .. } | Phase::Sending { .. } => entry.delivery.in_lane = true,
+        Phase::Expired { .. } => entry.delivery.in_lane = false,
+        Phase::Held { .. } | Phase::Uncertain { .. } | Phase::Failed { .. } => {}
+    }
     entry.settled = Vec::new();
     let excess = entry.history.len().saturating_sub(HISTORY_MAX);
     entry.history.drain(..excess);
