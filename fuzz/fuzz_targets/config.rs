@@ -6,6 +6,6 @@
 
 #[path = "../../tests/fuzz/config.rs"]
 #[allow(dead_code)]
-mod config;
+pub(crate) mod config;
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| config::check(data));

@@ -6,6 +6,6 @@
 
 #[path = "../../tests/fuzz/record.rs"]
 #[allow(dead_code)]
-mod record;
+pub(crate) mod record;
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| record::check(data));

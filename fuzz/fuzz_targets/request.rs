@@ -6,6 +6,6 @@
 
 #[path = "../../tests/fuzz/request.rs"]
 #[allow(dead_code)]
-mod request;
+pub(crate) mod request;
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| request::check(data));

@@ -6,6 +6,6 @@
 
 #[path = "../../tests/fuzz/routing.rs"]
 #[allow(dead_code)]
-mod routing;
+pub(crate) mod routing;
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| routing::check(data));

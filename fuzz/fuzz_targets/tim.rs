@@ -6,6 +6,6 @@
 
 #[path = "../../tests/fuzz/tim.rs"]
 #[allow(dead_code)]
-mod tim;
+pub(crate) mod tim;
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| tim::check(data));
