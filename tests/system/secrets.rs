@@ -1,7 +1,11 @@
 //! Secrets and payloads: where they lie, and that everything else that the daemon writes is free of them.
 //!
-//! Owns:  planted words, a whole life of a daemon with every kind of trouble, a look at all that it left behind.
+//! Owns:  planted words, a whole life of a daemon with every kind of trouble, a look at all that it left behind; the same for
+//!        each transport.
 //! Never: tests how a configuration is printed (beside the code).
+
+mod app;
+mod tencent;
 
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -12,17 +16,19 @@ use outboxd::service::{Reply, Service};
 use tokio::process::Command;
 
 use crate::harness::{Daemon, OUTBOXD, Place, QUICK, run, service, until};
-use crate::messages::submit;
-use crate::tim_double::{ADMIN, KEY, SDK_APP_ID, Settings, TimDouble};
+use crate::tim_double::KEY;
 use crate::wire::connect;
 
 /// Secrets of the configuration, in each way in which one can be given.
-const SECRETS: [&str; 5] = [
+const SECRETS: [&str; 8] = [
     "hunter2-in-text",
     "hunter2-in-file",
     "hunter2-in-variable",
     "hunter2-in-address",
     "hunter2-after-reload",
+    KEY,
+    "another key that is planted",
+    "usersig=",
 ];
 
 /// Words that stand in messages alone.
@@ -191,6 +197,38 @@ async fn ask_nonsense(daemon: &Daemon, ids: &[String]) {
     tokio::io::AsyncWriteExt::write_all(&mut stream, half.as_bytes()).await.unwrap();
 }
 
+/// Whether a text has something that looks like a UserSig: a long run of its letters that begins as all do.
+fn has_signature(text: &str) -> bool {
+    let is_letter = |c: char| c.is_ascii_alphanumeric() || "*-_".contains(c);
+    text.split(|c| !is_letter(c)).any(|word| word.len() > 60 && word.starts_with("eJ"))
+}
+
+/// Stops a daemon that logs everything and searches all that it leaves behind, but for the files that a test wrote.
+async fn end_and_search(daemon: &mut Daemon, written: &[&Path]) {
+    let (log, config) = (daemon.place.log_path(), daemon.place.config_path().to_owned());
+    let own = [&[log.as_path(), config.as_path()], written].concat();
+    closed_to_others(&daemon.place, &own);
+    assert_eq!(daemon.term().await, Some(0));
+    closed_to_others(&daemon.place, &own);
+    let mut fsck = Command::new(OUTBOXD);
+    fsck.arg("fsck").arg(&daemon.place.spool);
+    let fsck = run(fsck, "").await;
+    free_of_all(&format!("{}{}", fsck.out, fsck.err), "outboxd fsck");
+    for path in files_below(daemon.place.path()) {
+        if path.is_dir() || path == config || written.contains(&path.as_path()) {
+            continue;
+        }
+        let Ok(bytes) = std::fs::read(&path) else { continue };
+        let text = String::from_utf8_lossy(&bytes);
+        free_of(&SECRETS, &text, &path.display().to_string());
+        assert!(!has_signature(&text), "{} shows a signature", path.display());
+        if !path.starts_with(&daemon.place.spool) {
+            free_of(&PAYLOADS, &text, &path.display().to_string());
+        }
+    }
+    assert!(daemon.log().contains("DEBUG"), "the log has much");
+}
+
 #[tokio::test]
 async fn a_whole_life_in_trouble_leaves_no_secret_and_no_payload_behind_but_in_the_spool() {
     let service = service(|received| trouble(&received.msg_id)).await;
@@ -251,97 +289,8 @@ async fn a_whole_life_in_trouble_leaves_no_secret_and_no_payload_behind_but_in_t
     daemon.restart().await;
     daemon.client.pause().await.unwrap();
     look_at_everything(&daemon, &ids).await;
-    let log = daemon.place.log_path();
-    let own = [log.as_path(), secret_file.as_path(), config.as_path()];
-    closed_to_others(&daemon.place, &own);
-    assert_eq!(daemon.term().await, Some(0));
-    closed_to_others(&daemon.place, &own);
-    let fsck = run(
-        {
-            let mut command = Command::new(OUTBOXD);
-            command.arg("fsck").arg(&daemon.place.spool);
-            command
-        },
-        "",
-    )
-    .await;
-    free_of_all(&format!("{}{}", fsck.out, fsck.err), "outboxd fsck");
-    for path in files_below(daemon.place.path()) {
-        if path.is_dir() || path == secret_file || path == config {
-            continue;
-        }
-        let Ok(bytes) = std::fs::read(&path) else { continue };
-        let text = String::from_utf8_lossy(&bytes);
-        free_of(&SECRETS, &text, &path.display().to_string());
-        if !path.starts_with(&daemon.place.spool) {
-            free_of(&PAYLOADS, &text, &path.display().to_string());
-        }
-    }
+    end_and_search(&mut daemon, &[&secret_file]).await;
     assert!(daemon.log().contains("TRACE"), "the log has everything");
-}
-
-/// Whether a text has something that looks like a UserSig: a long run of its letters that begins as all do.
-fn has_signature(text: &str) -> bool {
-    let is_letter = |c: char| c.is_ascii_alphanumeric() || "*-_".contains(c);
-    text.split(|c| !is_letter(c)).any(|word| word.len() > 60 && word.starts_with("eJ"))
-}
-
-#[tokio::test]
-async fn neither_the_key_nor_a_signature_of_tencent_im_shows_anywhere() {
-    let double = TimDouble::start(Settings::default()).await;
-    let mut place = Place::new("");
-    let (key_file, ca_file) = (place.path().join("key"), place.path().join("ca.pem"));
-    write_secret(&key_file, KEY);
-    std::fs::write(&ca_file, double.ca_pem()).unwrap();
-    place.log_level = "trace";
-    place.configure(&format!(
-        "{QUICK}[transport]\nkind = \"tim\"\n[transport.tim]\nhost = \"{}\"\nsdk_app_id = {SDK_APP_ID}\n\
-         identifier = \"{ADMIN}\"\nsecret_key_file = \"{}\"\nca_file = \"{}\"\n",
-        double.base_url(),
-        key_file.display(),
-        ca_file.display()
-    ));
-    let mut daemon = Daemon::start_in(place).await;
-    let signed = |id: &str| submit(id, "lena").replace("\"isSelf\"", "\"sender\":\"kiosk\",\"isSelf\"");
-    daemon.post("/v1/messages", signed("m-1")).await;
-    daemon.entry_in("m-1", State::Sent).await;
-    // Refused, then unreachable, then back.
-    double.bar(ADMIN, Some(70_001));
-    daemon.post("/v1/messages", signed("m-2")).await;
-    daemon.entry_when("m-2", |entry| entry.last_error.is_some()).await;
-    write_secret(&key_file, "another key that is planted");
-    daemon.client.resume_account("default").await.unwrap();
-    until("it is refused again", || async {
-        let entry = daemon.client.message("m-2").await.unwrap();
-        // Ended, too: its refusal would shut the account again behind the next resume.
-        (entry.starts >= 2 && entry.state != State::Sending).then_some(())
-    })
-    .await;
-    drop(double);
-    daemon.client.resume_account("default").await.unwrap();
-    until("the service cannot be reached", || async {
-        let status = daemon.client.status().await.unwrap();
-        (status.link.state == outbox_control::types::LinkState::Down).then_some(())
-    })
-    .await;
-    let mut shown = String::new();
-    for target in
-        ["/v1/status", "/v1/accounts", "/v1/messages", "/v1/messages/m-2/why", "/v1/sent", "/metrics"]
-    {
-        shown += daemon.get(target).await.text();
-    }
-    shown += daemon.get("/v1/events?follow=false&since=0").await.text();
-    let mut print = Command::new(OUTBOXD);
-    print.args(["print-config", "--config"]).arg(daemon.place.config_path());
-    shown += &run(print, "").await.out;
-    assert_eq!(daemon.term().await, Some(0));
-    shown += &daemon.log();
-    for path in files_below(&daemon.place.spool).iter().filter(|path| path.is_file()) {
-        shown += &String::from_utf8_lossy(&std::fs::read(path).unwrap());
-    }
-    free_of(&[KEY, "another key that is planted", "usersig="], &shown, "something");
-    assert!(!has_signature(&shown), "a signature shows");
-    assert!(has_signature(&format!("usersig={}&x", "eJw".repeat(30))), "it would be seen");
 }
 
 #[tokio::test]
