@@ -18,6 +18,7 @@ mod trace;
 mod tracer;
 mod workload;
 
+use std::collections::HashSet;
 use std::io::BufRead;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -97,14 +98,51 @@ fn moments(trace: &Trace, count: usize, random: &mut Random) -> Vec<usize> {
 /// Images that failed, each in words.
 type Failures = Vec<String>;
 
+/// What was found in images. Two moments can leave the same one: it is opened twice, for more was promised at the later.
+#[derive(Default)]
+struct Found {
+    images: usize,
+    distinct: HashSet<blake3::Hash>,
+    failures: Failures,
+}
+
+impl Found {
+    fn all(found: impl IntoIterator<Item = Self>) -> Self {
+        let mut all = Self::default();
+        for Self { images, distinct, failures } in found {
+            all.images += images;
+            all.distinct.extend(distinct);
+            all.failures.extend(failures);
+        }
+        all
+    }
+
+    /// Prints how many there were.
+    fn tell(&self, what: &str) {
+        let Self { images, distinct, failures } = self;
+        println!("{what}: {images} images, {} distinct, {} failed", distinct.len(), failures.len());
+    }
+
+    #[track_caller]
+    fn must_be_sound(self) {
+        must_be_none(&self.failures);
+    }
+}
+
+#[track_caller]
+fn must_be_none(failures: &Failures) {
+    let some = failures[..failures.len().min(5)].join("\n");
+    assert!(failures.is_empty(), "{} failed, such as\n{some}", failures.len());
+}
+
 /// Opens images of a trace; `before` was said in an earlier life of the spool.
-fn cut(name: &str, trace: &Trace, before: &[String], model: Model, count: usize, seed: u64) -> Failures {
+fn cut(name: &str, trace: &Trace, before: &[String], model: Model, count: usize, seed: u64) -> Found {
     let mut random = Random::new(seed);
     let moments = moments(trace, count, &mut random);
     let mut drive = Drive::new(trace, model);
     let (mut said, mut heard) = (Said::default(), 0);
     before.iter().for_each(|mark| said.hear(mark));
-    let mut failures = Failures::new();
+    let mut found = Found { images: moments.len(), ..Found::default() };
     for moment in moments {
         drive.go_on_to(moment);
         for op in &trace.ops[heard..moment] {
@@ -115,18 +153,18 @@ fn cut(name: &str, trace: &Trace, before: &[String], model: Model, count: usize,
         heard = moment;
         let image_seed = random.next();
         let root = scratch();
-        drive.image(&mut Random::new(image_seed)).write(root.path());
+        found.distinct.insert(drive.image(&mut Random::new(image_seed)).write(root.path()));
         // A program that plays the cut opens the image in the same boot, a machine in another one.
         let boot = image_seed.is_multiple_of(2).then_some(BootId([2; 16]));
         if let Err(reason) = judge(&root.path().join("spool"), &said, boot) {
-            failures.push(format!(
+            found.failures.push(format!(
                 "{name}, {}, moment {moment} of {}, seed {image_seed}: {reason}",
                 model.name,
                 trace.ops.len()
             ));
         }
     }
-    failures
+    found
 }
 
 /// Shares jobs out to as many threads as there are processors.
@@ -158,18 +196,15 @@ fn a_power_cut_at_any_moment_takes_nothing_that_was_promised() {
     for (name, trace) in &traces {
         jobs.extend(MODELS.map(|model| (*name, trace, model)));
     }
-    let all = in_parallel(jobs, |(name, trace, model)| {
-        let failures = cut(name, trace, &[], model, each, 1);
-        println!("{name}, {}: {each} images, {} failed", model.name, failures.len());
-        failures
-    });
-    let failures: Vec<String> = all.into_iter().flatten().collect();
-    assert!(
-        failures.is_empty(),
-        "{} images failed, such as\n{}",
-        failures.len(),
-        failures[..failures.len().min(5)].join("\n")
-    );
+    // Each has moments of its own: where nothing is lost, all models leave the same.
+    let jobs = (1_000..).zip(jobs).collect();
+    let all = Found::all(in_parallel(jobs, |(seed, (name, trace, model))| {
+        let found = cut(name, trace, &[], model, each, seed);
+        found.tell(&format!("{name}, {}", model.name));
+        found
+    }));
+    all.tell("all workloads and models");
+    all.must_be_sound();
 }
 
 #[test]
@@ -180,29 +215,27 @@ fn without_our_sync_most_cuts_take_what_was_promised() {
         let Some(trace) = watch_from_nothing(name) else { return };
         traces.push((name, trace.without_syncs_of(STORE_FILE)));
     }
-    let jobs = traces.iter().flat_map(|(name, trace)| MODELS.map(|model| (*name, trace, model))).collect();
-    let failed: usize = in_parallel(jobs, |(name, trace, model)| {
-        let failed = cut(name, trace, &[], model, each, 2).len();
-        println!("without our sync, {name}, {}: {each} images, {failed} failed", model.name);
-        failed
-    })
-    .iter()
-    .sum();
-    let count = each * WORKLOADS.len() * MODELS.len();
-    println!("without our sync: {count} images, {failed} failed");
+    let jobs = traces.iter().flat_map(|(name, trace)| MODELS.map(|model| (*name, trace, model)));
+    let jobs = (2_000..).zip(jobs).collect();
+    let all = Found::all(in_parallel(jobs, |(seed, (name, trace, model))| {
+        let found = cut(name, trace, &[], model, each, seed);
+        found.tell(&format!("without our sync, {name}, {}", model.name));
+        found
+    }));
+    all.tell("without our sync");
+    let (count, failed) = (all.images, all.failures.len());
     // More than half of many; of a few, chance takes some.
     assert!(failed * 3 > count, "only {failed} of {count} images lost anything: this test could not fail");
 }
 
 /// Cuts of each recovery.
-const AGAIN: usize = 10;
+const AGAIN: usize = 8;
 
-#[test]
-fn a_second_cut_during_the_recovery_takes_nothing_either() {
-    let firsts = images().div_ceil(40);
-    let Some(trace) = watch_from_nothing("lives") else { return };
-    let mut random = Random::new(3);
-    let (mut failures, mut count) = (Failures::new(), 0);
+/// Cuts a workload so many times, watches each recovery, and cuts that; `None` where nothing can be watched.
+fn cut_again(name: &str, firsts: usize, seed: u64) -> Option<Found> {
+    let trace = watch_from_nothing(name)?;
+    let mut random = Random::new(seed);
+    let mut found = Vec::new();
     for moment in moments(&trace, firsts, &mut random) {
         let model = MODELS[random.below(MODELS.len() as u64) as usize];
         let mut drive = Drive::new(&trace, model);
@@ -213,18 +246,25 @@ fn a_second_cut_during_the_recovery_takes_nothing_either() {
             .iter()
             .filter_map(|op| if let Op::Mark(mark) = op { Some(mark.clone()) } else { None })
             .collect();
-        let Some(recovery) = watch(RECOVERY, root.path(), None) else { return };
-        let name = format!("recovery behind moment {moment}");
-        failures.extend(cut(&name, &recovery, &before, model, AGAIN, random.next()));
-        count += AGAIN;
+        let recovery = watch(RECOVERY, root.path(), None)?;
+        let name = format!("recovery of {name} behind moment {moment}");
+        found.push(cut(&name, &recovery, &before, model, AGAIN, random.next()));
     }
-    println!("a second cut during the recovery: {count} images, {} failed", failures.len());
-    assert!(
-        failures.is_empty(),
-        "{} images failed, such as\n{}",
-        failures.len(),
-        failures[..failures.len().min(5)].join("\n")
-    );
+    Some(Found::all(found))
+}
+
+#[test]
+fn a_second_cut_during_the_recovery_takes_nothing_either() {
+    let firsts = images().div_ceil(4 * AGAIN * WORKLOADS.len());
+    let jobs = (3..).zip(WORKLOADS).collect();
+    let found = in_parallel(jobs, |(seed, (name, _))| {
+        let found = cut_again(name, firsts, seed)?;
+        found.tell(&format!("a second cut during the recovery of {name}"));
+        Some(found)
+    });
+    let all = Found::all(found.into_iter().flatten());
+    all.tell("a second cut during the recovery");
+    all.must_be_sound();
 }
 
 /// The marks of a trace.
@@ -287,10 +327,5 @@ fn an_error_of_the_drive_ends_acceptance_and_a_restart_finds_all_that_was_promis
         (count, failures)
     });
     let failures: Vec<String> = all.into_iter().flat_map(|(_, failures)| failures).collect();
-    assert!(
-        failures.is_empty(),
-        "{} failed, such as\n{}",
-        failures.len(),
-        failures[..failures.len().min(5)].join("\n")
-    );
+    must_be_none(&failures);
 }

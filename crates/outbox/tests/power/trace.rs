@@ -88,9 +88,11 @@ impl Tree {
         }
     }
 
-    /// Writes the tree into a folder, without the blocks that hold nothing but zeros.
-    pub(crate) fn write(&self, root: &Path) {
+    /// Writes the tree into a folder, without the blocks that hold nothing but zeros; answers a hash over all of it.
+    pub(crate) fn write(&self, root: &Path) -> blake3::Hash {
         use std::os::unix::fs::FileExt;
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(format!("{:?}", self.dirs).as_bytes());
         for dir in &self.dirs {
             std::fs::create_dir_all(root.join(dir)).unwrap();
         }
@@ -98,13 +100,16 @@ impl Tree {
             let out = std::fs::File::create(root.join(path)).unwrap();
             let content = &self.contents[*file];
             out.set_len(content.len() as u64).unwrap();
+            hasher.update(format!("{path:?} {}", content.len()).as_bytes());
             const BLOCK: usize = 64 * 1024;
             for (index, block) in content.chunks(BLOCK).enumerate() {
                 if block.iter().any(|byte| *byte != 0) {
                     out.write_all_at(block, (index * BLOCK) as u64).unwrap();
+                    hasher.update(&index.to_le_bytes()).update(block);
                 }
             }
         }
+        hasher.finalize()
     }
 
     /// Drops what has no folder to lie in.
