@@ -4,7 +4,8 @@
 //!        pages, cut tails.
 //! Never: knows where anything lies in a file.
 //!
-//! `OUTBOX_FLIPS=10000` tries so many. A failing one is named by its file, offset and bit.
+//! `OUTBOX_FLIPS=10000` tries so many. A failing one is named by its file, offset and bit. `OUTBOX_FLIPS_SLED=200` shows what so many
+//! do to sled without the look before its open.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
@@ -425,6 +426,58 @@ fn a_flipped_bit_anywhere_costs_nothing_that_the_store_holds() {
 #[test]
 fn sixteen_bytes_overwritten_anywhere_are_harmless_or_said() {
     harm_anywhere("16 bytes overwritten", smash, false, flips() / 2);
+}
+
+/// Rows of sled by their keys.
+type Rows = BTreeMap<Vec<u8>, Vec<u8>>;
+
+/// What sled alone reads of a store; `None` where it does not open it, or panics.
+fn read_by_sled(store: &Path) -> Option<Rows> {
+    let read = || {
+        let config = sled::Config::new().path(store).segment_size(SEGMENT_BYTES).flush_every_ms(None);
+        let rows = config.open().ok()?.iter().collect::<Result<Vec<_>, _>>().ok()?;
+        Some(rows.into_iter().map(|(key, value)| (key.to_vec(), value.to_vec())).collect())
+    };
+    catch_unwind(AssertUnwindSafe(read)).ok().flatten()
+}
+
+#[test]
+fn sled_alone_loses_rows_by_flips_that_cost_the_outbox_nothing() {
+    let Ok(count) = std::env::var("OUTBOX_FLIPS_SLED") else {
+        return println!("skipped: OUTBOX_FLIPS_SLED says how many flips");
+    };
+    let count: usize = count.parse().unwrap();
+    let (files, db) = (spool(false), Path::new("store/db"));
+    let used = files[db].iter().rposition(|byte| *byte != 0).unwrap();
+    let read_with = |files: &Files| {
+        let root = scratch();
+        write(root.path(), files);
+        read_by_sled(&root.path().join("store"))
+    };
+    let whole = read_with(&files).unwrap();
+    assert!(read_with(&files).as_ref() == Some(&whole), "what is not harmed is read in full");
+    let found = in_parallel(count, |number| {
+        let mut files = files.clone();
+        flip(files.get_mut(db).unwrap(), random(number) % used);
+        let rows = read_with(&files)?;
+        let missing = whole.keys().filter(|key| !rows.contains_key(*key)).count();
+        let older =
+            whole.iter().filter(|(key, value)| rows.get(*key).is_some_and(|row| row != *value)).count();
+        Some((missing, older))
+    });
+    let opened: Vec<_> = found.iter().flatten().collect();
+    let with_all = opened.iter().filter(|found| ***found == (0, 0)).count();
+    let with_missing = opened.iter().filter(|(missing, _)| *missing > 0).count();
+    let missing: usize = opened.iter().map(|(missing, _)| missing).sum();
+    println!(
+        "{count} flips in {used} bytes of log, read by sled alone: {with_all} with all {} rows, {with_missing} with {} of them \
+         missing in the mean, {} with other ones only, {} not opened",
+        whole.len(),
+        missing / with_missing.max(1),
+        opened.len() - with_all - with_missing,
+        count - opened.len()
+    );
+    assert!(with_missing > 0, "nothing is missing: the look before the open is not needed");
 }
 
 /// Messages of a spool whose log has several segments.
