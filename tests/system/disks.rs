@@ -275,6 +275,78 @@ fn an_app_is_not_kept_waiting_for_room_and_what_it_reported_is_recorded_once_the
     });
 }
 
+/// A real file system on a drive that has less room than it says: what is written to it beyond that fails, and the kernel tells so at
+/// a sync.
+struct OnThinDrive {
+    image: PathBuf,
+    path: PathBuf,
+    _folder: tempfile::TempDir,
+}
+
+impl OnThinDrive {
+    /// Nothing where the machine has no ext4, or does not let a test mount it.
+    fn new(drive: &Disk, says_mib: u64) -> Option<Self> {
+        let folder = tempfile::tempdir().unwrap();
+        let thin = Self { image: drive.path.join("image"), path: folder.path().to_owned(), _folder: folder };
+        File::create(&thin.image).unwrap().set_len(says_mib << 20).unwrap();
+        let is_made = tool("mkfs.ext4", &["-q", "-F", thin.image.to_str().unwrap()]) && thin.mount();
+        if !is_made {
+            println!("skipped: this machine makes or mounts no ext4 in a file");
+        }
+        is_made.then_some(thin)
+    }
+
+    fn mount(&self) -> bool {
+        tool("mount", &["-o", "loop", self.image.to_str().unwrap(), self.path.to_str().unwrap()])
+    }
+
+    fn unmount(&self) {
+        assert!(tool("umount", &[self.path.to_str().unwrap()]));
+    }
+}
+
+fn tool(name: &str, arguments: &[&str]) -> bool {
+    std::process::Command::new(name).args(arguments).status().is_ok_and(|status| status.success())
+}
+
+#[test]
+fn a_real_drive_that_fails_ends_acceptance_and_a_restart_finds_what_was_answered() {
+    let name = "disks::a_real_drive_that_fails_ends_acceptance_and_a_restart_finds_what_was_answered";
+    with_mounts(name, || async {
+        const MESSAGES: usize = 200;
+        let drive = Disk::new(80);
+        let Some(thin) = OnThinDrive::new(&drive, 400) else { return };
+        let mut place = drive.place("[spool]\nmin_free = \"0B\"\nreserve = \"0B\"");
+        place.spool = thin.path.join("spool");
+        let mut daemon = Daemon::start_in(place).await;
+        daemon.submit_lines((0..MESSAGES).map(|n| submit(&format!("m-{n}"), &format!("c{n}")))).await;
+        drive.fill();
+        let mut accepted: Vec<String> = (0..MESSAGES).map(|n| format!("m-{n}")).collect();
+        for n in 0.. {
+            let answer = daemon.post("/v1/messages", &submit(&format!("more-{n}"), "somebody")).await;
+            if answer.status != 201 {
+                answer.problem(503, "store_unhealthy");
+                break;
+            }
+            accepted.push(format!("more-{n}"));
+        }
+        assert_eq!(daemon.get("/v1/health/ready").await.status, 503);
+        daemon.kill9().await;
+        thin.unmount();
+        drive.clear();
+        assert!(thin.mount(), "its journal is played back");
+        daemon.start_again().await;
+        for id in accepted {
+            assert!(daemon.client.message(&id).await.is_ok(), "{id} was accepted");
+        }
+        assert_eq!(daemon.get("/v1/health/ready").await.status, 200);
+        assert_eq!(daemon.post("/v1/messages", &submit("new", "somebody")).await.status, 201);
+        daemon.leaves_it_sound().await;
+        drop(daemon);
+        thin.unmount();
+    });
+}
+
 #[test]
 fn a_damaged_store_without_room_for_its_successor_waits_untouched() {
     with_mounts("disks::a_damaged_store_without_room_for_its_successor_waits_untouched", || async {
