@@ -8,44 +8,21 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use outbox_control::Client;
-use outbox_control::types::{State, Submit};
+use outbox_control::types::State;
 use outboxd::service::{Gate, Received, Reply};
 use tokio::io::AsyncWriteExt;
 use tokio::time::Instant;
 
-use crate::crash_loop::{a_moment, next_number};
+use crate::crash_loop::{a_moment, next_number, submit_until};
 use crate::harness::{Daemon, QUICK, SOON, forgetful_service, http_toml, service, until_within};
-use crate::messages::{Order, submit, typed};
+use crate::messages::{Order, submit};
 use crate::wire::{connect, read_answer};
 
 /// Conversations of the submitter.
 const CONVERSATIONS: usize = 6;
 
-/// Submits one message after the other until it is told to stop, through all deaths of the daemon, and
-/// returns what was accepted, in order.
-async fn submit_until(client: Client, stop: Arc<AtomicBool>) -> Order {
-    let mut accepted = Order::new();
-    let mut number = 0;
-    while !stop.load(Ordering::Relaxed) {
-        let user = format!("user{}", number % CONVERSATIONS);
-        let msg_id = format!("m-{number:05}");
-        let message: Submit = typed(&msg_id, &user);
-        // An answer that was lost may have been a yes: a repeat finds out.
-        if client.submit(&message).await.is_ok() {
-            accepted.entry(format!("c2c:{user}")).or_default().push(msg_id);
-            number += 1;
-            // A sender that never pauses would only measure the disk.
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        } else {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    }
-    accepted
-}
-
 /// Longest life of a daemon before its kill, in milliseconds: a start takes some 20, an attempt with its outcome some 5.
-const LIFE_MAX: u64 = 250;
+const LIFE_MAX: u64 = 400;
 
 /// One start in so many is killed itself.
 const STARTS_LIVE: u64 = 5;
@@ -57,7 +34,7 @@ const START_MAX: u64 = 30;
 async fn kill_rounds(daemon: &mut Daemon, rounds: usize) -> Order {
     let mut seed = std::env::var("OUTBOX_KILL_SEED").map_or(KILL_SEED, |seed| seed.parse().unwrap());
     let stop = Arc::new(AtomicBool::new(false));
-    let submitter = tokio::spawn(submit_until(daemon.client.clone(), Arc::clone(&stop)));
+    let submitter = tokio::spawn(submit_until(daemon.client.clone(), CONVERSATIONS, Arc::clone(&stop)));
     for _ in 0..rounds {
         if next_number(&mut seed, 0, STARTS_LIVE) == 0 {
             daemon.kill9().await;
