@@ -656,7 +656,10 @@ fn bound_of(bound: &Bound<Vec<u8>>) -> Bound<&[u8]> {
 fn engine(error: sled::Error) -> DiskError {
     match &error {
         sled::Error::Io(source) => DiskError::of_io("", &of_the_system(source)),
-        sled::Error::Corruption { .. } => DiskError { is_damage: true, ..DiskError::new(error.to_string()) },
+        sled::Error::Corruption { at, .. } => {
+            let place: String = format!("{at:?}").chars().filter(char::is_ascii_digit).collect();
+            DiskError { is_damage: true, ..DiskError::new(format!("damage at byte {place} of its file")) }
+        }
         _ => DiskError::new(error.to_string()),
     }
 }

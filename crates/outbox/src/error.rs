@@ -179,6 +179,12 @@ pub enum Error {
         /// The first failure.
         reason: String,
     },
+    /// What is asked for lies where the store cannot be read. The next open makes it anew of the rest.
+    #[error("a part of the store cannot be read: {reason}")]
+    Unreadable {
+        /// Where, in the words of the storage engine.
+        reason: String,
+    },
     /// Something beside the store did not work this time, such as a payload file.
     #[error("{what}")]
     Unavailable {

@@ -173,7 +173,8 @@ fn has_messages(disk: &Disk) -> Result<bool> {
 }
 
 fn sweep(spool: &Spool, disk: &Disk, may_be_lost: bool) -> std::result::Result<u64, OpenError> {
-    let is_named = |name| disk.get(&keys::file(name)).is_ok_and(|row| row.is_some());
+    // What cannot be read may name it.
+    let is_named = |name| disk.get(&keys::file(name)).map_or(true, |row| row.is_some());
     crash::around("sweep", || spool.sweep_payloads(is_named, may_be_lost))
         .map_err(io_error("sweeping the payloads of", spool.path()))
 }

@@ -28,7 +28,7 @@ use crate::verbs::{
     Overrides, Paused, Resolution, Restored, Scope, Settled, Submit, Submitted, Swept, Ticked,
 };
 use crate::view::{self, EntryView, Message, Payload, SentPage};
-use crate::writer::{self, Writer};
+use crate::writer::{self, TICK, Writer};
 use crate::{keys, quarantine, spool};
 
 /// An open outbox. Cheap to clone; the last clone to go closes it.
@@ -401,7 +401,7 @@ impl Outbox {
 
     /// Handles what is due by itself: expiry, lapsed leases, ended windows, retention.
     pub fn tick(&self) -> Ticket<Ticked> {
-        self.verb("tick", verbs::tick)
+        self.verb(TICK, verbs::tick)
     }
 
     /// Makes everything deferred due now, of one account or conversation if given; answers how many lane

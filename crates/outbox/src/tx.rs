@@ -63,6 +63,9 @@ struct Undo {
 
 impl From<DiskError> for Error {
     fn from(error: DiskError) -> Self {
+        if error.is_damage {
+            return Self::Unreadable { reason: error.text };
+        }
         Self::Unhealthy { reason: error.text }
     }
 }

@@ -488,7 +488,11 @@ fn orphans(tx: &mut Tx<'_>, ended: Ended, mut from: Vec<u8>) -> Result<Rebuild> 
             return Ok(Rebuild::Orphans { ended, from: key });
         }
         from = after_key(&key);
-        if entry_at(tx, keys::tail_number(&key))?.is_none() {
+        let owner = entry_at(tx, keys::tail_number(&key))?;
+        if owner.as_ref().is_some_and(|entry| self::ended(&entry.delivery) != ended) {
+            // An older state of the row that has been moved since: the entry has its own.
+            tx.remove(key);
+        } else if owner.is_none_or(|entry| entry.payload == Place::Nowhere) {
             if let Some(msg_id) = StoredPayload::msg_id_of(&bytes)
                 && tx.get(&keys::message(&msg_id))?.is_none()
                 && tx.get(&keys::set_aside(&keys::message(&msg_id)))?.is_none()

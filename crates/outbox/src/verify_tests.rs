@@ -195,6 +195,17 @@ fn lost_names_of_files_are_made_anew_before_orphans_are_swept() {
 }
 
 #[test]
+fn an_older_state_of_a_payloads_row_goes_and_nothing_is_there_twice() {
+    for (from, to) in [(b'f', b'p'), (b'p', b'f')] {
+        assert_mended(|disk| {
+            let (mut key, value) = rows(disk, &[from]).remove(0);
+            key[0] = to;
+            Writes::from([(key, Some(value))])
+        });
+    }
+}
+
+#[test]
 fn a_file_whose_message_is_lost_is_kept_for_people() {
     let dir = tempfile::tempdir().unwrap();
     let outbox = Outbox::open(config(dir.path())).unwrap();

@@ -102,9 +102,15 @@ fn sweep(place: &Path) {
     }
 }
 
-/// Removes a folder in which somebody may still be at work.
+/// Removes a folder in which somebody may still be at work. Its lock goes last: what an interrupted removal leaves is known by that.
 fn remove(folder: &Path) {
     for _ in 0..REMOVALS_MAX {
+        for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+            if entry.file_name() != LOCK {
+                // What stays is met again.
+                let _ = fs::remove_dir_all(entry.path()).or_else(|_| fs::remove_file(entry.path()));
+            }
+        }
         if fs::remove_dir_all(folder).is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
             return;
         }

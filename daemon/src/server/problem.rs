@@ -76,6 +76,11 @@ pub(super) fn of_store(error: &Error) -> Problem {
             tracing::error!(error = detail, "The store could not do what was asked of it.");
             Problem::new(ProblemCode::StoreUnhealthy, detail)
         }
+        Error::Unreadable { .. } => {
+            tracing::error!(error = detail, "A part of the store cannot be read.");
+            Problem::new(ProblemCode::StoreUnhealthy, detail)
+                .with_hint("The rest can be read; the next start of outboxd makes the store anew of that.")
+        }
         Error::Unhealthy { .. } => Problem::new(ProblemCode::StoreUnhealthy, detail),
         Error::Closed => Problem::new(ProblemCode::ShuttingDown, "the daemon is stopping"),
     }

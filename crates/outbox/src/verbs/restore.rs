@@ -3,10 +3,10 @@
 //! Owns:  its place in the order, what cannot survive the move (a lease, a de-duplication window).
 //! Never: changes a message that is there already.
 
-use crate::disk::{Bytes, Rows};
-use crate::entry::{Counters, Entry, LaneKey, Phase, Place, Receipt, StoredPayload, Unresolved};
+use crate::disk::{Bytes, Rows, after_prefix};
+use crate::entry::{Entry, LaneKey, Phase, Place, Receipt, StoredPayload, Unresolved};
 use crate::error::{Error, Result};
-use crate::keys::{self, Ended};
+use crate::keys::{self, Ended, LaneRow, StateIndex};
 use crate::lifecycle::{Context, Death, DedupWindow, Event, Policy, step};
 use crate::limits::{HISTORY_MAX, INLINE_BYTES_MAX, RESTORED_SEQ_MAX};
 use crate::notice::EventKind;
@@ -39,7 +39,6 @@ pub(crate) fn restore_entry(
     }
     let now = tx.now;
     on_wall_clock(&mut entry, |time| now.time_of(wall_of(time)));
-    entry.identity.seq = seq_for(tx, entry.identity.seq)?;
     entry.identity.lane = match tx.config.order {
         crate::config::Order::Conversation => {
             LaneKey::of(&entry.identity.account, &entry.identity.conversation)
@@ -54,6 +53,11 @@ pub(crate) fn restore_entry(
         Phase::Expired { .. } => entry.delivery.in_lane = false,
         Phase::Held { .. } | Phase::Uncertain { .. } | Phase::Failed { .. } => {}
     }
+    entry.identity.seq = match last_of_lane(tx, entry.identity.lane)? {
+        // Behind those of its conversation that are here, as the lines come.
+        Some(last) if last >= entry.identity.seq => next_seq(tx),
+        _ => seq_for(tx, entry.identity.seq)?,
+    };
     entry.settled = Vec::new();
     let excess = entry.history.len().saturating_sub(HISTORY_MAX);
     entry.history.drain(..excess);
@@ -122,14 +126,37 @@ fn check(msg_id: &str, account: &str, conversation: &str) -> Result<()> {
 
 /// Its old place in the order where that is free, else the next one.
 fn seq_for(tx: &mut Tx<'_>, wanted: u64) -> Result<u64> {
-    let Counters { next_seq, .. } = tx.counters;
-    let is_taken = |tx: &Tx<'_>, ended| tx.get(&keys::payload(ended, wanted)).map(|row| row.is_some());
-    if wanted == 0 || wanted > RESTORED_SEQ_MAX || is_taken(tx, Ended::No)? || is_taken(tx, Ended::Yes)? {
-        tx.counters.next_seq += 1;
-        return Ok(next_seq);
+    if wanted == 0 || wanted > RESTORED_SEQ_MAX || is_taken(tx, wanted)? {
+        return Ok(next_seq(tx));
     }
-    tx.counters.next_seq = next_seq.max(wanted.saturating_add(1));
+    tx.counters.next_seq = tx.counters.next_seq.max(wanted.saturating_add(1));
     Ok(wanted)
+}
+
+const fn next_seq(tx: &mut Tx<'_>) -> u64 {
+    tx.counters.next_seq += 1;
+    tx.counters.next_seq - 1
+}
+
+/// Whether an entry has this place: each has a payload's row, or one of its state, or both.
+fn is_taken(tx: &Tx<'_>, seq: u64) -> Result<bool> {
+    let of_payload = [Ended::No, Ended::Yes].map(|ended| keys::payload(ended, seq));
+    for key in of_payload.into_iter().chain(StateIndex::ALL.map(|state| keys::state(state, seq))) {
+        if tx.get(&key)?.is_some() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// The last place in a lane.
+fn last_of_lane(tx: &Tx<'_>, lane: LaneKey) -> Result<Option<u64>> {
+    let rows = keys::lane(lane);
+    let last = tx.last(&rows, &after_prefix(&rows))?;
+    Ok(last.and_then(|(key, _)| match keys::lane_row(&key) {
+        Some(LaneRow::Entry(_, seq)) => Some(seq),
+        _ => None,
+    }))
 }
 
 /// Puts the payload where the size says.
