@@ -17,15 +17,20 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
-use outbox::{Config, Exported, LeaseRequest, Message, Offline, OpenError, Outbox, Submit};
+use outbox::{
+    Class, Config, Exported, LeaseRequest, Message, Offline, OpenError, Outbox, Outcome, Phase, Submit,
+};
 
-use support::sent;
+use support::{report, sent};
 
 /// Messages of the spool.
 const MESSAGES: usize = 1_000;
 
-/// Of these, so many were sent and have their receipt.
-const SENT: usize = 200;
+/// Of these, so many had their attempt: they were sent and have a receipt, or were refused.
+const ATTEMPTED: usize = 200;
+
+/// Of these, each so-manieth was refused: its payload has another row since.
+const REFUSED_EACH: usize = 5;
 
 /// One page of the engine holds at most so many leaves, and a leaf so many rows.
 const PAGE_ROWS: usize = 16 * 32;
@@ -81,14 +86,19 @@ fn make(spool: &Path, stopped: bool) {
     };
     assert!(outbox.submit_many((0..MESSAGES).map(submit)).iter().all(Result::is_ok));
     let mut done = 0;
-    while done < SENT {
-        let request = LeaseRequest { max: (SENT - done).min(40), ..LeaseRequest::default() };
+    while done < ATTEMPTED {
+        let request = LeaseRequest { max: (ATTEMPTED - done).min(40), ..LeaseRequest::default() };
         let leases = outbox.lease(request).wait().unwrap();
-        done += leases.len();
-        let settles = leases
-            .into_iter()
-            .map(|lease| (lease.id, sent(&format!("{}-new", lease.msg_id), &replacement(&lease.msg_id))));
+        let settles = leases.iter().enumerate().map(|(number, lease)| {
+            let report = if (done + number) % REFUSED_EACH == 1 {
+                report(Outcome::Reject, Class::PermanentContent)
+            } else {
+                sent(&format!("{}-new", lease.msg_id), &replacement(&lease.msg_id))
+            };
+            (lease.id.clone(), report)
+        });
         assert!(outbox.settle_many(settles).iter().all(Result::is_ok));
+        done += leases.len();
     }
     outbox.close();
     drop(outbox);
@@ -155,14 +165,14 @@ fn look(spool: &Path) -> Result<Found, String> {
             match what_is_there(&outbox, &msg_id(number))? {
                 There::Nothing => (missing, gone) = (missing + 1, gone + 1),
                 There::Part => missing += 1,
-                There::Entry { may_have_arrived: false } => certain += 1,
-                There::Entry { may_have_arrived: true } | There::Receipt => {}
+                There::Entry { was_attempted: false } => certain += 1,
+                There::Entry { was_attempted: true } | There::Receipt => {}
             }
         }
         // A store that cannot go on says so here.
         let _ = outbox.tick().wait();
     }
-    let (report, counters) = (outbox.report(), outbox.counters());
+    let (report, counters) = (outbox.report().clone(), outbox.counters());
     let is_said = report.lost.is_some()
         || report.is_made_anew
         || counters.quarantined > 0
@@ -174,8 +184,10 @@ fn look(spool: &Path) -> Result<Found, String> {
     if missing > 0 && !is_said {
         return Err(format!("{missing} messages are missing and nothing says so: {report:?}"));
     }
-    if certain > MESSAGES - SENT {
-        return Err(format!("sent messages are back, as if none of them had arrived: {certain}, {report:?}"));
+    if certain > MESSAGES - ATTEMPTED {
+        return Err(format!(
+            "attempted messages are back, as if none of them had arrived: {certain}, {report:?}"
+        ));
     }
     let became = match missing {
         _ if outbox.failure().is_some() => Became::Unhealthy,
@@ -188,6 +200,9 @@ fn look(spool: &Path) -> Result<Found, String> {
     drop(outbox);
     if let Some(kept) = kept {
         saved_from(&kept)?;
+    }
+    if became != Became::Unhealthy && !Offline::open(spool).unwrap().check().unwrap().derived_agrees {
+        return Err(format!("what is derived disagrees with the records: {report:?}"));
     }
     Ok((became, missing))
 }
@@ -228,7 +243,7 @@ enum There {
     /// Its payload or its replacement cannot be read.
     Part,
     Entry {
-        may_have_arrived: bool,
+        was_attempted: bool,
     },
     Receipt,
 }
@@ -252,7 +267,9 @@ fn what_is_there(outbox: &Outbox, id: &str) -> Result<There, String> {
         Ok(Message::Entry(view)) => match outbox.payload(id) {
             Err(_) => Ok(There::Part),
             Ok(kept) if kept.message == payload(id) => {
-                Ok(There::Entry { may_have_arrived: view.entry.delivery.unresolved.is_some() })
+                let delivery = &view.entry.delivery;
+                let is_refused = matches!(delivery.phase, Phase::Failed { .. });
+                Ok(There::Entry { was_attempted: is_refused || delivery.unresolved.is_some() })
             }
             Ok(_) => Err(format!("another payload is served as that of {id}")),
         },
