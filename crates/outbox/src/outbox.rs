@@ -505,19 +505,22 @@ impl Outbox {
     fn with_replacement<T: Send + 'static>(
         &self,
         name: &'static str,
-        report: Report,
+        mut report: Report,
         verb: impl FnOnce(&mut Tx<'_>, &Report) -> Result<T> + Send + 'static,
     ) -> Ticket<T> {
         let shared = &self.inner.shared;
-        let data = report.replacement.as_ref().map(|replacement| replacement.data.as_slice());
-        let large = data.filter(|data| data.len() > INLINE_BYTES_MAX);
+        let data = report.replacement.as_mut().map(|replacement| &mut replacement.data);
+        // Taken out: thousands of outcomes may wait, and these bytes are not to wait with them.
+        let large = data.filter(|data| data.len() > INLINE_BYTES_MAX).map(std::mem::take);
+        let large_bytes = large.as_ref().map_or(0, Vec::len) as u64;
         // Where it cannot be written (a full disk), the outcome is recorded without it: a proven success must
         // not wait for room. The receipt says that it is missing.
         let chance = shared.chance.as_ref();
-        let file = large.and_then(|data| verbs::write_data_file(&shared.spool, chance, data).ok());
+        let file = large.and_then(|data| verbs::write_data_file(&shared.spool, chance, &data).ok());
         self.inner.writer.submit(shared, Kind::Outcome, name, move |tx, spool| {
-            tx.prepared_file = file;
+            (tx.prepared_file, tx.prepared_bytes) = (file, large_bytes);
             let answer = verb(tx, &report);
+            tx.prepared_bytes = 0;
             let unused = tx.prepared_file.take().or(file.filter(|_| answer.is_err()));
             if let Some(name) = unused {
                 spool.remove_payload(name);

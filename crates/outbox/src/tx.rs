@@ -42,6 +42,8 @@ pub(crate) struct Tx<'a> {
     pub(crate) free_bytes: u64,
     /// A file that was written for this verb and is not named yet.
     pub(crate) prepared_file: Option<[u8; 16]>,
+    /// What was to go into one, whether there was room for it or not.
+    pub(crate) prepared_bytes: u64,
     /// Payload files to remove once the group is durable.
     pub(crate) unnamed_files: Vec<[u8; 16]>,
     writes: Writes,
@@ -207,6 +209,7 @@ impl<'a> Tx<'a> {
             notices: Notices::default(),
             free_bytes,
             prepared_file: None,
+            prepared_bytes: 0,
             unnamed_files: Vec::new(),
             writes: Writes::new(),
             bytes: 0,

@@ -119,12 +119,12 @@ fn write(tx: &mut Tx<'_>, mut receipt: Receipt, report: Option<&Report>) -> Resu
     if let End::Sent { new_msg_id, .. } = &receipt.end {
         tx.counters.sent_total += 1;
         tx.counters.last_sent_at = tx.now.wall;
-        receipt.data_bytes = data.len() as u64;
+        receipt.data_bytes = tx.prepared_bytes.max(data.len() as u64);
         if *new_msg_id != receipt.identity.msg_id {
             tx.put_bytes(keys::replaced(new_msg_id, receipt.seq), receipt.identity.msg_id.as_bytes().into());
         }
     }
-    receipt.data = tx.place_data(data);
+    receipt.data = if replacement.is_some() { tx.place_data(data) } else { Kept::Nowhere };
     if receipt.data != Kept::Nowhere {
         tx.counters.data_bytes += receipt.data_bytes;
     }
@@ -324,19 +324,14 @@ pub(crate) fn drop_data(tx: &mut Tx<'_>, data: &Kept, bytes: u64) {
 impl Tx<'_> {
     /// Takes a replacement into its receipt, or the file that was written for it.
     fn place_data(&mut self, data: &[u8]) -> Kept {
-        if data.is_empty() {
+        // Written and synced by the caller before this group; named here.
+        if let Some(name) = self.prepared_file.take() {
+            self.put_bytes(keys::file(name), crate::disk::Bytes::default());
+            return Kept::File(name);
+        }
+        if data.is_empty() || data.len() > INLINE_BYTES_MAX {
             return Kept::Nowhere;
         }
-        if data.len() <= INLINE_BYTES_MAX {
-            return Kept::Inline(data.to_vec());
-        }
-        // Written and synced by the caller before this group; named here.
-        match self.prepared_file.take() {
-            Some(name) => {
-                self.put_bytes(keys::file(name), crate::disk::Bytes::default());
-                Kept::File(name)
-            }
-            None => Kept::Nowhere,
-        }
+        Kept::Inline(data.to_vec())
     }
 }
