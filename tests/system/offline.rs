@@ -206,6 +206,31 @@ async fn send_all(daemon: &Daemon) -> Vec<String> {
 }
 
 #[tokio::test]
+async fn a_line_with_what_no_submit_could_have_is_refused() {
+    let daemon = full_spool().await;
+    let exported = export(&daemon.place.spool).await;
+    let of = |name: &str| {
+        let line = exported.out.lines().find(|line| line.contains(&format!(r#""{name}":"#))).unwrap();
+        serde_json::from_str::<Value>(line).unwrap()
+    };
+    let changes: [(&str, fn(&mut Value)); 5] = [
+        ("record", |line| line["message"] = json!(5)),
+        ("record", |line| line["message"] = json!([1])),
+        ("record", |line| line["id"] = json!("x".repeat(201))),
+        ("receipt", |line| line["id"] = json!("a\u{0}b")),
+        ("receipt", |line| line["receipt"]["newMsgID"] = json!("a\nb")),
+    ];
+    for (name, change) in changes {
+        let mut line = of(name);
+        change(&mut line);
+        let place = crate::harness::Place::new("");
+        let imported = import(&place.spool, &line.to_string()).await;
+        assert_eq!(imported.code, Some(1), "{line}: {imported:?}");
+        assert!(imported.err.contains("line 1 is refused"), "{imported:?}");
+    }
+}
+
+#[tokio::test]
 async fn what_is_imported_beside_others_stays_in_its_order() {
     const APP: &str = "[transport.app]\nrate = 1000";
     let mut from = Daemon::start(APP).await;

@@ -78,11 +78,12 @@ pub(super) fn entry(line: Line, record: Record) -> Result<(Entry, Option<Payload
         message: message.get().as_bytes().to_vec(),
         web_message_instance: line.web_message_instatnce.as_ref().map(|web| web.get().as_bytes().to_vec()),
     });
-    let fingerprint = match (&record.fingerprint, &line.message) {
+    // Whoever sends it must find in it what a submit would have looked for.
+    let inspected = line.message.as_ref().map(|message| message::inspect(message.get().as_bytes()));
+    let inspected = inspected.transpose().map_err(|error| error.to_string())?;
+    let fingerprint = match (&record.fingerprint, inspected) {
         (Some(digits), _) => bytes_of::<32>("record.fingerprint", digits)?,
-        (None, Some(message)) => {
-            message::inspect(message.get().as_bytes()).map_err(|error| error.to_string())?.fingerprint
-        }
+        (None, Some(inspected)) => inspected.fingerprint,
         (None, None) => return Err("a line without `message` needs `record.fingerprint`".into()),
     };
     let submitted = record.submitted_at.unwrap_or(record.deadline);

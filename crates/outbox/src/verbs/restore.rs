@@ -4,7 +4,7 @@
 //! Never: changes a message that is there already.
 
 use crate::disk::{Bytes, Rows, after_prefix};
-use crate::entry::{Entry, LaneKey, Phase, Place, Receipt, StoredPayload, Unresolved};
+use crate::entry::{Entry, Identity, LaneKey, Phase, Place, Receipt, StoredPayload, Unresolved};
 use crate::error::{Error, Result};
 use crate::keys::{self, Ended, LaneRow, StateIndex};
 use crate::lifecycle::{Context, Death, DedupWindow, Event, Policy, step};
@@ -33,7 +33,7 @@ pub(crate) fn restore_entry(
     mut entry: Entry,
     payload: Option<Payload>,
 ) -> Result<Restored> {
-    check(&entry.identity.msg_id, &entry.identity.account, &entry.identity.conversation)?;
+    check(&entry.identity)?;
     if load_message(tx, &entry.identity.msg_id)?.is_some() {
         return Ok(Restored::Skipped);
     }
@@ -89,9 +89,11 @@ pub(crate) fn restore_receipt(
     mut receipt: Receipt,
     data: Option<&[u8]>,
 ) -> Result<Restored> {
-    let identity = &receipt.identity;
-    check(&identity.msg_id, &identity.account, &identity.conversation)?;
-    if load_message(tx, &identity.msg_id)?.is_some() {
+    check(&receipt.identity)?;
+    if receipt.new_msg_id().is_some_and(|id| !is_id(id)) {
+        return Err(Error::BadId { field: "newMsgID" });
+    }
+    if load_message(tx, &receipt.identity.msg_id)?.is_some() {
         return Ok(Restored::Skipped);
     }
     let now = tx.now;
@@ -115,9 +117,11 @@ pub(crate) fn restore_receipt(
     Ok(Restored::Taken)
 }
 
-fn check(msg_id: &str, account: &str, conversation: &str) -> Result<()> {
-    for (field, text) in [("msgID", msg_id), ("account", account), ("conversation", conversation)] {
-        if !is_id(text) {
+fn check(identity: &Identity) -> Result<()> {
+    let Identity { msg_id, id, account, conversation, .. } = identity;
+    let ids = [("msgID", Some(msg_id)), ("id", id.as_ref()), ("account", Some(account))];
+    for (field, text) in ids.into_iter().chain([("conversation", Some(conversation))]) {
+        if text.is_some_and(|text| !is_id(text)) {
             return Err(Error::BadId { field });
         }
     }
