@@ -205,6 +205,9 @@ async fn send_all(daemon: &Daemon) -> Vec<String> {
     }
 }
 
+/// What is done to a line.
+type Change = fn(&mut Value);
+
 #[tokio::test]
 async fn a_line_with_what_no_submit_could_have_is_refused() {
     let daemon = full_spool().await;
@@ -213,7 +216,7 @@ async fn a_line_with_what_no_submit_could_have_is_refused() {
         let line = exported.out.lines().find(|line| line.contains(&format!(r#""{name}":"#))).unwrap();
         serde_json::from_str::<Value>(line).unwrap()
     };
-    let changes: [(&str, fn(&mut Value)); 5] = [
+    let changes: [(&str, Change); 5] = [
         ("record", |line| line["message"] = json!(5)),
         ("record", |line| line["message"] = json!([1])),
         ("record", |line| line["id"] = json!("x".repeat(201))),
