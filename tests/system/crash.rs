@@ -19,10 +19,17 @@ use crate::messages::{Order, submit};
 use crate::wire::{connect, read_answer};
 
 /// Conversations of the submitter.
-const CONVERSATIONS: usize = 6;
+const CONVERSATIONS: usize = 12;
 
 /// Longest life of a daemon before its kill, in milliseconds: a start takes some 20, an attempt with its outcome some 5.
 const LIFE_MAX: u64 = 400;
+
+/// Behind so many short lives comes one of [`LONG_LIFE`]: a message whose attempts met two kills waits for a process that lives for
+/// five seconds, and its conversation with it.
+const SHORT_LIVES: usize = 25;
+
+/// In milliseconds.
+const LONG_LIFE: u64 = 5_500;
 
 /// One start in so many is killed itself.
 const STARTS_LIVE: u64 = 5;
@@ -35,7 +42,7 @@ async fn kill_rounds(daemon: &mut Daemon, rounds: usize) -> Order {
     let mut seed = std::env::var("OUTBOX_KILL_SEED").map_or(KILL_SEED, |seed| seed.parse().unwrap());
     let stop = Arc::new(AtomicBool::new(false));
     let submitter = tokio::spawn(submit_until(daemon.client.clone(), CONVERSATIONS, Arc::clone(&stop)));
-    for _ in 0..rounds {
+    for round in 1..=rounds {
         if next_number(&mut seed, 0, STARTS_LIVE) == 0 {
             daemon.kill9().await;
             let mut start = daemon.place.spawn();
@@ -43,7 +50,8 @@ async fn kill_rounds(daemon: &mut Daemon, rounds: usize) -> Order {
             start.kill().await.unwrap();
             daemon.start_again().await;
         }
-        a_moment(next_number(&mut seed, 0, LIFE_MAX)).await;
+        let life = next_number(&mut seed, 0, LIFE_MAX);
+        a_moment(if round % SHORT_LIVES == 0 { LONG_LIFE + life } else { life }).await;
         daemon.restart().await;
     }
     stop.store(true, Ordering::Relaxed);
