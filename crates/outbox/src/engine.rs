@@ -658,7 +658,9 @@ fn engine(error: sled::Error) -> DiskError {
         sled::Error::Io(source) => DiskError::of_io("", &of_the_system(source)),
         sled::Error::Corruption { at, .. } => {
             let place: String = format!("{at:?}").chars().filter(char::is_ascii_digit).collect();
-            DiskError { is_damage: true, ..DiskError::new(format!("damage at byte {place} of its file")) }
+            let place =
+                if place.is_empty() { "an unknown place".to_owned() } else { format!("byte {place}") };
+            DiskError { is_damage: true, ..DiskError::new(format!("damage at {place} of its file")) }
         }
         _ => DiskError::new(error.to_string()),
     }

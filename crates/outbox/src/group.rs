@@ -109,7 +109,8 @@ pub(crate) fn tell(shared: &Shared, waiting: Vec<Waiting>, notices: &Notices) {
 
 /// Takes out those that can ask again; leaves the others.
 fn take_requests(waiting: &mut Vec<Waiting>) -> Vec<Waiting> {
-    let (outcomes, requests) = std::mem::take(waiting).into_iter().partition(|one| one.kind != Kind::Request);
+    let (outcomes, requests) =
+        std::mem::take(waiting).into_iter().partition(|one| !one.kind.can_be_asked_again());
     *waiting = outcomes;
     requests
 }

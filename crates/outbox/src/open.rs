@@ -94,7 +94,7 @@ fn open_once(config: Config) -> std::result::Result<Inner, OpenError> {
     let counted = counted.unwrap_or_else(|| if counters_lost { 0 } else { counters.messages() });
     let missing = counted.saturating_sub(shared.snapshot().messages());
     let interrupted = end_attempts(&shared, &writer, before)?;
-    let may_be_lost = is_made_anew || missing > 0 || shared.snapshot().quarantined > 0;
+    let may_be_lost = is_made_anew || missing > 0;
     let orphans = sweep(&shared.spool, &shared.disk, may_be_lost)?;
     let looker = tell(&shared, is_made_anew)?;
     let quarantined = shared.snapshot().quarantined;

@@ -28,7 +28,7 @@ use crate::verbs::{
     Overrides, Paused, Resolution, Restored, Scope, Settled, Submit, Submitted, Swept, Ticked,
 };
 use crate::view::{self, EntryView, Message, Payload, SentPage};
-use crate::writer::{self, TICK, Writer};
+use crate::writer::{self, Writer};
 use crate::{keys, quarantine, spool};
 
 /// An open outbox. Cheap to clone; the last clone to go closes it.
@@ -179,6 +179,15 @@ impl Outbox {
         verb: impl FnOnce(&mut Tx<'_>) -> Result<T> + Send + 'static,
     ) -> Ticket<T> {
         self.inner.writer.submit(&self.inner.shared, Kind::Request, name, |tx, _| verb(tx))
+    }
+
+    /// What is due by itself.
+    fn chore<T: Send + 'static>(
+        &self,
+        name: &'static str,
+        verb: impl FnOnce(&mut Tx<'_>) -> Result<T> + Send + 'static,
+    ) -> Ticket<T> {
+        self.inner.writer.submit(&self.inner.shared, Kind::Chore, name, |tx, _| verb(tx))
     }
 
     // --- verbs: each is one transaction, durable when its ticket is answered ------------------------------
@@ -401,7 +410,7 @@ impl Outbox {
 
     /// Handles what is due by itself: expiry, lapsed leases, ended windows, retention.
     pub fn tick(&self) -> Ticket<Ticked> {
-        self.verb(TICK, verbs::tick)
+        self.chore("tick", verbs::tick)
     }
 
     /// Makes everything deferred due now, of one account or conversation if given; answers how many lane
@@ -410,7 +419,7 @@ impl Outbox {
     /// # Errors
     /// [`Error::Unhealthy`] or [`Error::Closed`].
     pub fn flush(&self, account: Option<String>, conversation: Option<String>) -> Result<u64> {
-        self.sweep("flush", move |tx, from| {
+        self.sweep(Kind::Request, "flush", move |tx, from| {
             let scope = Scope { account: account.clone(), conversation: conversation.clone() };
             verbs::flush(tx, &scope, from)
         })
@@ -422,7 +431,7 @@ impl Outbox {
     /// # Errors
     /// [`Error::Unhealthy`] or [`Error::Closed`].
     pub fn wake_not_reached(&self) -> Result<u64> {
-        self.sweep("wake", verbs::wake_not_reached)
+        self.sweep(Kind::Chore, "wake", verbs::wake_not_reached)
     }
 
     /// The same as [`Self::wake_not_reached`], to be awaited where nothing may block.
@@ -430,10 +439,10 @@ impl Outbox {
     /// # Errors
     /// [`Error::Unhealthy`] or [`Error::Closed`].
     pub async fn wake_not_reached_async(&self) -> Result<u64> {
-        let mut swept = self.verb("wake", |tx| verbs::wake_not_reached(tx, None)).await?;
+        let mut swept = self.chore("wake", |tx| verbs::wake_not_reached(tx, None)).await?;
         let mut changed = swept.changed;
         while let Some(from) = swept.next {
-            swept = self.verb("wake", move |tx| verbs::wake_not_reached(tx, Some(&from))).await?;
+            swept = self.chore("wake", move |tx| verbs::wake_not_reached(tx, Some(&from))).await?;
             changed += swept.changed;
         }
         Ok(changed)
@@ -485,6 +494,7 @@ impl Outbox {
 
     fn sweep(
         &self,
+        kind: Kind,
         name: &'static str,
         part: impl Fn(&mut Tx<'_>, Option<&[u8]>) -> Result<Swept> + Clone + Send + 'static,
     ) -> Result<u64> {
@@ -492,7 +502,8 @@ impl Outbox {
         let mut from: Option<Vec<u8>> = None;
         loop {
             let part = part.clone();
-            let swept = self.verb(name, move |tx| part(tx, from.as_deref())).wait()?;
+            let sweep = move |tx: &mut Tx<'_>, _: &crate::spool::Spool| part(tx, from.as_deref());
+            let swept = self.inner.writer.submit(&self.inner.shared, kind, name, sweep).wait()?;
             changed += swept.changed;
             match swept.next {
                 Some(next) => from = Some(next),

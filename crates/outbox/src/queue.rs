@@ -39,6 +39,11 @@ impl<T> Caller<T> {
         (caller, Ticket(Ok(receiver), Arc::clone(shared)))
     }
 
+    /// The store, while there is one.
+    pub(crate) fn shared(&self) -> Option<Arc<Shared>> {
+        self.shared.upgrade()
+    }
+
     pub(crate) fn answer(mut self, answer: Result<T>) {
         self.tell(answer);
     }
@@ -54,7 +59,7 @@ impl<T> Caller<T> {
 impl<T> Drop for Caller<T> {
     fn drop(&mut self) {
         if self.sender.is_some() {
-            self.tell(Err(self.shared.upgrade().map_or(Error::Closed, |shared| gone(&shared))));
+            self.tell(Err(self.shared().map_or(Error::Closed, |shared| gone(&shared))));
         }
     }
 }
@@ -68,6 +73,20 @@ pub(crate) enum Kind {
     Lease,
     /// It waits: what has happened cannot be asked for again.
     Outcome,
+    /// It is refused: what is due by itself is due again.
+    Chore,
+}
+
+impl Kind {
+    /// Whether whoever asked can ask again.
+    pub(crate) const fn can_be_asked_again(self) -> bool {
+        matches!(self, Self::Request | Self::Chore)
+    }
+
+    /// Whether nothing goes on without it: where it meets what cannot be read, the store has failed.
+    pub(crate) const fn is_vital(self) -> bool {
+        !matches!(self, Self::Request)
+    }
 }
 
 pub(crate) enum Job {

@@ -136,6 +136,17 @@ mod tests {
         outbox.submit(submit).wait()
     }
 
+    fn refusal() -> Report {
+        Report {
+            outcome: Outcome::Reject,
+            code: 1,
+            desc: "no".into(),
+            class: Class::PermanentContent,
+            retry_after: None,
+            replacement: None,
+        }
+    }
+
     fn open(path: &std::path::Path) -> Outbox {
         Outbox::open(Config { min_free_bytes: 0, ..Config::new(path) }).unwrap()
     }
@@ -193,15 +204,7 @@ mod tests {
         let mut leases = outbox.lease(LeaseRequest { max: 1, ..LeaseRequest::default() }).wait().unwrap();
         let lease = leases.pop().expect("a lease that nobody hears of would be under way for ever");
         outbox.disk().engine.have_room_for(0);
-        let report = Report {
-            outcome: Outcome::Reject,
-            code: 1,
-            desc: "no".into(),
-            class: Class::PermanentContent,
-            retry_after: None,
-            replacement: None,
-        };
-        outbox.settle(lease.id, report).wait().unwrap();
+        outbox.settle(lease.id, refusal()).wait().unwrap();
         outbox.close();
         drop(outbox);
         let outbox = open(dir.path());
@@ -220,17 +223,8 @@ mod tests {
         assert!(submit(&outbox, "has no room").is_err());
         // The first look for room finds none either, so that there is time to report in.
         outbox.disk().engine.have_room_for(0);
-        let report = Report {
-            outcome: Outcome::Reject,
-            code: 1,
-            desc: "no".into(),
-            class: Class::PermanentContent,
-            retry_after: None,
-            replacement: None,
-        };
-        let tickets: Vec<_> = (0..QUEUE_VERBS_MAX + TOO_MANY)
-            .map(|_| outbox.settle(lease.id.clone(), report.clone()))
-            .collect();
+        let tickets: Vec<_> =
+            (0..QUEUE_VERBS_MAX + TOO_MANY).map(|_| outbox.settle(lease.id.clone(), refusal())).collect();
         let answers: Vec<_> = tickets.into_iter().map(crate::Ticket::wait).collect();
         let (waited, refused) = answers.split_at(QUEUE_VERBS_MAX);
         // The first of them ended it; the others repeat it.

@@ -51,14 +51,6 @@ pub(crate) struct Committing {
     has_failed: bool,
 }
 
-/// The verb that ends what is due by itself.
-pub(crate) const TICK: &str = "tick";
-
-/// Whether nothing goes on without a verb: where such a one meets what cannot be read, the store has failed.
-fn is_vital(kind: Kind, name: &str) -> bool {
-    kind != Kind::Request || name == TICK
-}
-
 impl Writer {
     /// Puts right what the open found, then starts the thread, if there is to be one.
     pub(crate) fn start(shared: &Arc<Shared>) -> std::io::Result<Self> {
@@ -102,14 +94,13 @@ impl Writer {
             return Ticket::refused(error, shared);
         }
         let (caller, ticket) = Caller::new(shared);
-        let whole = Arc::downgrade(shared);
         let verb = Box::new(move |tx: &mut Tx<'_>, spool: &Spool| -> Answer {
             tx.begin();
             let answer = verb(tx, spool);
             if let Err(error) = &answer {
                 tx.roll_back();
                 if let (Error::Unreadable { .. }, true, Some(shared)) =
-                    (error, is_vital(kind, name), whole.upgrade())
+                    (error, kind.is_vital(), caller.shared())
                 {
                     shared.fail(format!("{error}; the next start makes it anew of the rest"));
                 }

@@ -114,7 +114,11 @@ fn settle(
         match ended {
             Ok(true) => counts.taken += 1,
             Ok(false) => counts.skipped += 1,
-            Err(error @ (outbox::Error::Unhealthy { .. } | outbox::Error::Closed)) => {
+            Err(
+                error @ (outbox::Error::Unhealthy { .. }
+                | outbox::Error::Unreadable { .. }
+                | outbox::Error::Closed),
+            ) => {
                 return Err(error.into());
             }
             Err(error) => refuse(counts, number, &error.to_string()),

@@ -56,8 +56,10 @@ pub(super) async fn lease(
     }
     // What is given out must be on the disk first. Where that has no room, the engine takes back what nobody waits for.
     let Ok(answer) = timeout(body.wait.get() + RECORDING_MAX, answer).await else {
-        let detail = "the disk has no room to say what was given out";
-        return Err(Problem::new(ProblemCode::StoreUnhealthy, detail).into());
+        let detail = "the disk has not taken what was to be given out; nothing was";
+        return Err(Problem::new(ProblemCode::StoreUnhealthy, detail)
+            .with_hint("`failure` in the status says what it waits for, such as room. Ask again then.")
+            .into());
     };
     let leases = answer.map_err(|_| shutting_down())??;
     let ids = leases.iter().map(|lease| lease.id.clone()).collect();

@@ -53,9 +53,15 @@ pub(super) async fn recording<T: Send + 'static>(
     match tokio::time::timeout(RECORDING_MAX, recorded).await {
         Ok(recorded) => Ok(recorded?),
         Err(_) => {
-            let detail = "the outcome is in memory alone: the disk has no room for it yet";
+            let detail = format!(
+                "the outcome is in memory alone: the disk has not taken it within {} s",
+                RECORDING_MAX.as_secs()
+            );
             Err(Problem::new(ProblemCode::StoreUnhealthy, detail)
-                .with_hint("Give the disk room: it is recorded then. Repeat the call to hear of it; a repeat does no harm.")
+                .with_hint(
+                    "It is recorded once the disk takes it; `failure` in the status says what it waits for, such as room. \
+                     Repeat the call to hear of it; a repeat does no harm.",
+                )
                 .into())
         }
     }
