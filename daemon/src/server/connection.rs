@@ -22,7 +22,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
 use tower::ServiceExt;
 
-use super::peer::Peer;
+use super::peer::{Line, Peer};
 use super::problem::{bad_request, too_many_connections};
 use super::stream::Watched;
 use super::{CONNECTIONS_MAX, Context, HEADERS_BYTES_MAX, HEADERS_MAX, HEADERS_TIMEOUT, READ_AHEAD_BYTES};
@@ -47,7 +47,12 @@ pub(super) async fn serve(
             None
         }
     };
-    let peer = Peer::new(role);
+    let line = match Line::of(&stream) {
+        Ok(line) => line,
+        // Out of descriptors: what was asked would find none either.
+        Err(error) => return tracing::warn!(%error, "A connection could not be taken up."),
+    };
+    let peer = Peer::new(role, &line);
     let service = {
         let peer = peer.clone();
         hyper::service::service_fn(move |request| answer(router.clone(), peer.clone(), request))
@@ -80,6 +85,7 @@ pub(super) async fn serve(
     if !unheard.is_empty() {
         context.engine.send(crate::engine::Command::TakeBack(unheard)).await;
     }
+    drop(line);
     let parts = connection.into_parts();
     let (stream, kept_back) = parts.io.into_inner().into_parts();
     let Err(error) = ended else { return let_finish(stream).await };

@@ -113,7 +113,7 @@ impl Calls {
     /// Asks, and waits for the whole answer.
     pub async fn ask(&self, role: Option<Role>, request: Request<Vec<u8>>) -> Response<Vec<u8>> {
         let mut request = request.map(Body::from);
-        request.extensions_mut().insert(Peer::new(role));
+        request.extensions_mut().insert(Peer::without_line(role));
         let (head, body) = match self.router.clone().oneshot(request).await {
             Ok(response) => response.into_parts(),
             Err(never) => match never {},

@@ -55,7 +55,8 @@ pub(super) async fn lease(
         return Err(shutting_down());
     }
     // What is given out must be on the disk first. Where that has no room, the engine takes back what nobody waits for.
-    let Ok(answer) = timeout(body.wait.get() + RECORDING_MAX, answer).await else {
+    let answer = peer.as_long_as_there(timeout(body.wait.get() + RECORDING_MAX, answer)).await?;
+    let Ok(answer) = answer else {
         let detail = "the disk has not taken what was to be given out; nothing was";
         return Err(Problem::new(ProblemCode::StoreUnhealthy, detail)
             .with_hint("`failure` in the status says what it waits for, such as room. Ask again then.")

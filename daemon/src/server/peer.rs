@@ -1,19 +1,35 @@
 //! The client of one connection.
 //!
-//! Owns:  its role, how far the answer to it has got, and the leases in that answer.
-//! Never: reads credentials, touches the socket.
+//! Owns:  its role, whether it is still there, how far the answer to it has got, and the leases in that answer.
+//! Never: reads credentials, reads or writes the socket.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use outbox::LeaseId;
+use tokio::io::Interest;
+use tokio::net::UnixStream;
 
 use super::Role;
+use super::problem::{Answer, hung_up};
 
 /// A client; clones are the same one.
 #[derive(Clone)]
 pub(super) struct Peer {
     role: Option<Role>,
+    line: Weak<OwnedFd>,
     state: Arc<Mutex<State>>,
+}
+
+/// The socket once more, for its end alone: whoever reads and writes it hears of that only by doing so. It is kept by
+/// whoever serves the connection, for a connection that is open anywhere is open to the client.
+pub(super) struct Line(Arc<OwnedFd>);
+
+impl Line {
+    pub(super) fn of(stream: &impl AsFd) -> io::Result<Self> {
+        Ok(Self(Arc::new(stream.as_fd().try_clone_to_owned()?)))
+    }
 }
 
 #[derive(Default)]
@@ -40,8 +56,38 @@ enum Progress {
 }
 
 impl Peer {
-    pub(super) fn new(role: Option<Role>) -> Self {
-        Self { role, state: Arc::default() }
+    pub(super) fn new(role: Option<Role>, line: &Line) -> Self {
+        Self { role, line: Arc::downgrade(&line.0), state: Arc::default() }
+    }
+
+    /// One without a connection.
+    pub(super) fn without_line(role: Option<Role>) -> Self {
+        Self { role, line: Weak::new(), state: Arc::default() }
+    }
+
+    /// Waits for what a call waits for, as long as the client does: one that has gone would keep its connection from
+    /// others. One that only sends nothing more still waits.
+    pub(super) async fn as_long_as_there<T>(&self, what: impl Future<Output = T>) -> Answer<T> {
+        tokio::select! {
+            come = what => Ok(come),
+            () = self.gone() => Err(hung_up()),
+        }
+    }
+
+    /// Returns once the client has closed the connection; never if that cannot be known.
+    async fn gone(&self) {
+        let Some(line) = self.line.upgrade().and_then(|line| line.try_clone().ok()) else {
+            return std::future::pending().await;
+        };
+        let Ok(line) = UnixStream::from_std(line.into()) else { return std::future::pending().await };
+        while let Ok(ready) = line.ready(Interest::WRITABLE).await {
+            if ready.is_write_closed() {
+                return;
+            }
+            // That there is room to write is no news; this is how to say that there is none, and wait for the next.
+            let _ =
+                line.try_io(Interest::WRITABLE, || io::Result::<()>::Err(io::ErrorKind::WouldBlock.into()));
+        }
     }
 
     /// What it may do; `None` for nothing at all.
@@ -107,12 +153,36 @@ impl Peer {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use tokio::io::AsyncWriteExt;
+    use tokio::time::timeout;
+
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_is_gone_once_it_has_closed_and_not_when_it_only_sends_nothing_more() {
+        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        let line = Line::of(&ours).unwrap();
+        let peer = Peer::new(None, &line);
+        theirs.shutdown().await.unwrap();
+        let wait = |seconds| {
+            timeout(Duration::from_secs(seconds), peer.as_long_as_there(std::future::pending::<()>()))
+        };
+        assert!(wait(1).await.is_err(), "it still waits for its answer");
+        let close = async { drop(theirs) };
+        let (heard, ()) = tokio::join!(wait(3600), close);
+        assert!(heard.expect("it is heard").is_err());
+        let come = peer.as_long_as_there(std::future::pending::<()>());
+        assert!(timeout(Duration::from_secs(3600), come).await.expect("also afterwards").is_err());
+        drop(line);
+        assert!(wait(1).await.is_err(), "nobody keeps the connection open to see its end");
+    }
 
     #[test]
     fn leases_are_heard_only_by_a_flush_after_their_whole_answer_was_made() {
         let lease = || vec!["1-1-0000000000000000-6d".parse().unwrap()];
-        let peer = Peer::new(None);
+        let peer = Peer::without_line(None);
         peer.begin_answer();
         peer.note_leases(lease());
         peer.flushed();

@@ -91,6 +91,11 @@ pub(super) fn bad_request(detail: impl Into<String>) -> Problem {
     Problem::new(ProblemCode::BadRequest, detail)
 }
 
+/// The client closed the connection before its answer, which nobody will read.
+pub(super) fn hung_up() -> Refused {
+    bad_request("the connection was closed before its answer").into()
+}
+
 /// The daemon stops.
 pub(super) fn shutting_down() -> Refused {
     Refused(Problem::new(ProblemCode::ShuttingDown, "the daemon is stopping"))

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Extension;
 use axum::extract::State;
 use axum::response::Response;
 use http::{StatusCode, Uri};
@@ -17,6 +18,7 @@ use tokio::time::{Instant, timeout_at};
 use super::Context;
 use super::body::{Id, LongJson};
 use super::messages::{json, json_with, look_up, raw, reading, shown, shown_message};
+use super::peer::Peer;
 use super::problem::{Answer, bad_request};
 use super::query::Query;
 use crate::engine::Events;
@@ -29,6 +31,7 @@ const WAIT_MAX: Duration = Duration::from_secs(300);
 /// `POST /v1/messages/{id}/resend`.
 pub(super) async fn resend(
     State(context): State<Arc<Context>>,
+    Extension(peer): Extension<Peer>,
     Id(id): Id,
     uri: Uri,
     LongJson(body): LongJson<ResendRequest>,
@@ -60,7 +63,7 @@ pub(super) async fn resend(
     let outbox = context.outbox.clone();
     let payload = reading(move || outbox.payload(&msg_id)).await.ok().map(|payload| payload.message);
     let waiter = Waiter { context: &context, msg_id: view.entry.identity.msg_id, before, payload };
-    match waiter.end(events, Instant::now() + wait).await? {
+    match peer.as_long_as_there(waiter.end(events, Instant::now() + wait)).await?? {
         Ok(callback) => Ok(json(&callback)),
         Err(message) => Ok(json_with(StatusCode::ACCEPTED, &shown_message(&context, &message).await?)),
     }

@@ -143,7 +143,7 @@ mod tests {
     /// A stream on which a call is answering, and the client's end of it.
     fn answering() -> (Watched, Peer, UnixStream) {
         let (ours, theirs) = UnixStream::pair().unwrap();
-        let peer = Peer::new(None);
+        let peer = Peer::without_line(None);
         peer.begin_answer();
         (Watched::new(ours, peer.clone()), peer, theirs)
     }

@@ -75,6 +75,40 @@ async fn thousands_of_connections_leave_nothing_behind_and_those_that_were_first
 }
 
 #[tokio::test]
+async fn clients_that_have_gone_while_they_waited_keep_nobody_out() {
+    allow_many_files();
+    let daemon = Daemon::start("").await;
+    assert_eq!(daemon.post("/v1/pause", "{}").await.status, 200);
+    daemon.client.submit(&typed("m-1", "bob")).await.unwrap();
+    let body = r#"{"wait":"60s"}"#;
+    let length = body.len();
+    let lease = format!("POST /v1/leases HTTP/1.1\r\nHost: d\r\nContent-Length: {length}\r\n\r\n{body}");
+    let resend = "POST /v1/messages/m-1/resend?wait=300s HTTP/1.1\r\nHost: d\r\nContent-Length: 0\r\n\r\n";
+    let mut waiting = Vec::new();
+    for number in 0..SEATS {
+        let mut stream = connect_in_time(&daemon).await;
+        let request = if number % 2 == 0 { &lease } else { resend };
+        stream.write_all(request.as_bytes()).await.unwrap();
+        // That it sends nothing more does not mean that it has gone.
+        stream.shutdown().await.unwrap();
+        waiting.push(stream);
+    }
+    let mut refused = connect_in_time(&daemon).await;
+    let mut answer = Vec::new();
+    refused.read_to_end(&mut answer).await.unwrap();
+    parse_all(&answer)[0].problem(429, "busy");
+    let mut stays = waiting.split_off(SEATS - 2);
+    drop(waiting);
+    until("a seat", || async { daemon.client.submit(&typed("m-2", "bob")).await.ok() }).await;
+    daemon.client.cancel("m-1", None).await.unwrap();
+    let answer = crate::wire::read_answer(&mut stays[1]).await;
+    assert_eq!(answer.status, 200, "who is still there hears the end: {answer:?}");
+    drop(stays);
+    daemon.all_are_gone().await;
+    daemon.serves_others().await;
+}
+
+#[tokio::test]
 async fn connections_that_come_and_go_at_once_leave_nothing_behind() {
     allow_many_files();
     let daemon = Daemon::start("").await;
