@@ -102,6 +102,7 @@ impl Spool {
         let path = &path.canonicalize().map_err(io_error("opening", path))?;
         check_ours(path, was_finished(path))?;
         let lock = take_lock(path, holder)?;
+        nobody_has_store(path)?;
         // Looked at again under the lock: another process may have finished the spool meanwhile.
         let is_ready = was_finished(path);
         let store = path.join("store");
@@ -184,20 +185,23 @@ impl Spool {
         let file_path = path.join("lock");
         let lock = match File::open(&file_path) {
             // It got lost, and nobody holds what is not there. The folder's own handle keeps nobody out.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => File::open(&path),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                nobody_has_store(&path)?;
+                File::open(&path)
+            }
             lock => lock,
         };
         let lock = lock.map_err(io_error("opening", &file_path))?;
         match lock.try_lock_shared() {
-            Ok(()) => {
-                let damaged_files = DamagedFiles::default();
-                Ok(Self { seal: Seal::of(&path), path, lock, has_mark, damaged_files })
+            Ok(()) => {}
+            Err(fs::TryLockError::WouldBlock) => {
+                return Err(OpenError::InUse { path, holder: holder_of(&lock) });
             }
-            Err(fs::TryLockError::WouldBlock) => Err(OpenError::InUse { path, holder: holder_of(&lock) }),
             Err(fs::TryLockError::Error(source)) => {
-                Err(OpenError::Io { action: "locking", path: file_path, source })
+                return Err(OpenError::Io { action: "locking", path: file_path, source });
             }
         }
+        Ok(Self { seal: Seal::of(&path), path, lock, has_mark, damaged_files: DamagedFiles::default() })
     }
 
     /// Whether the mark of the format can be read.
@@ -523,26 +527,53 @@ fn check_ours(path: &Path, is_ready: bool) -> Result<(), OpenError> {
 
 /// Takes the lock, with a little patience for a process that is just ending.
 fn take_lock(path: &Path, holder: &str) -> Result<File, OpenError> {
-    const PAUSE: Duration = Duration::from_millis(20);
     let file_path = path.join("lock");
     let open = File::options().read(true).write(true).create(true).truncate(false).open(&file_path);
     let mut file = open.map_err(io_error("opening", &file_path))?;
-    let started = Instant::now();
-    loop {
-        match file.try_lock() {
-            Ok(()) => break,
-            Err(fs::TryLockError::WouldBlock) if started.elapsed() < LOCK_WAIT => std::thread::sleep(PAUSE),
-            Err(fs::TryLockError::WouldBlock) => {
-                return Err(OpenError::InUse { path: path.into(), holder: holder_of(&file) });
-            }
-            Err(fs::TryLockError::Error(source)) => {
-                return Err(OpenError::Io { action: "locking", path: file_path, source });
-            }
+    match with_patience(|| file.try_lock()) {
+        Ok(()) => {}
+        Err(fs::TryLockError::WouldBlock) => {
+            return Err(OpenError::InUse { path: path.into(), holder: holder_of(&file) });
+        }
+        Err(fs::TryLockError::Error(source)) => {
+            return Err(OpenError::Io { action: "locking", path: file_path, source });
         }
     }
     // For the person who meets the lock; nothing depends on it.
     let _ = file.set_len(0).and_then(|()| file.write_all(holder.as_bytes()));
     Ok(file)
+}
+
+/// Refuses a store that some process has open although the lock is free: somebody removed the file of the lock. The engine keeps
+/// a lock of its own on the store's file, but would be asked only after the store has been looked at, and perhaps mended. (A
+/// process that closed the spool lets go of the lock at once, and of the store with its last handle.)
+fn nobody_has_store(path: &Path) -> Result<(), OpenError> {
+    let db = path.join("store").join("db");
+    let file = match File::open(&db) {
+        // There is nothing that anybody could have open, or the one who opens it says what is wrong with it.
+        Err(_) => return Ok(()),
+        Ok(file) => file,
+    };
+    match with_patience(|| file.try_lock_shared()) {
+        Ok(()) => Ok(()),
+        Err(fs::TryLockError::WouldBlock) => {
+            let holder = "another process (it does not hold the file `lock`: was that removed?)".to_owned();
+            Err(OpenError::InUse { path: path.into(), holder })
+        }
+        Err(fs::TryLockError::Error(source)) => Err(OpenError::Io { action: "locking", path: db, source }),
+    }
+}
+
+/// Asks for a lock until it is free or [`LOCK_WAIT`] is over.
+fn with_patience(lock: impl Fn() -> Result<(), fs::TryLockError>) -> Result<(), fs::TryLockError> {
+    const PAUSE: Duration = Duration::from_millis(20);
+    let started = Instant::now();
+    loop {
+        match lock() {
+            Err(fs::TryLockError::WouldBlock) if started.elapsed() < LOCK_WAIT => std::thread::sleep(PAUSE),
+            come => return come,
+        }
+    }
 }
 
 /// What the process that has a lock wrote about itself.
@@ -692,6 +723,25 @@ mod tests {
             OpenError::InUse { holder, .. } => assert_eq!(holder, "outboxd, pid 17"),
             other => panic!("{other}"),
         }
+    }
+
+    #[test]
+    fn a_store_that_somebody_has_open_is_left_alone_although_the_lock_is_gone() {
+        let dir = tempfile::tempdir().unwrap();
+        let first = Spool::open(dir.path(), "outboxd, pid 17", Sizes::WITHOUT_RESERVE).ok().unwrap();
+        let removed = || fs::remove_file(dir.path().join("lock")).unwrap();
+        removed();
+        let of_look = Spool::look(dir.path()).err().unwrap();
+        let of_open = Spool::open(dir.path(), "me", Sizes::WITHOUT_RESERVE).err().unwrap();
+        for error in [of_look, of_open] {
+            assert!(
+                matches!(&error, OpenError::InUse { holder, .. } if holder.contains("`lock`")),
+                "{error}"
+            );
+        }
+        removed();
+        drop(first);
+        assert!(Spool::open(dir.path(), "me", Sizes::WITHOUT_RESERVE).is_ok());
     }
 
     #[test]
