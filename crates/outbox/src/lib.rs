@@ -57,6 +57,7 @@ mod leaves;
 mod lifecycle;
 pub mod limits;
 mod list;
+mod lock;
 mod looker;
 mod mend;
 mod merges;

@@ -1,6 +1,6 @@
 //! The spool directory: whose it is, which format, and what lies in it.
 //!
-//! Owns:  creation in an order that survives a power cut, the format mark, the lock, payload files, the exchange of the store.
+//! Owns:  creation in an order that survives a power cut, the format mark, payload files, the exchange of the store.
 //! Never: says what a row means, removes a file that it did not make.
 //!
 //! ```text
@@ -19,7 +19,6 @@
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 
 use crate::anew::{self, Salvage};
 use crate::crash;
@@ -28,7 +27,8 @@ use crate::disk::{Disk, Sizes};
 use crate::drive::{forget_cached, io_error, sync_path};
 use crate::entry::{Counters, hex};
 use crate::error::OpenError;
-use crate::limits::{COPY_PART_BYTES, LOCK_WAIT, QUARANTINE_FILES_MAX};
+use crate::limits::{COPY_PART_BYTES, QUARANTINE_FILES_MAX};
+use crate::lock;
 use crate::seal::{self, Seal};
 
 /// The format that this program writes.
@@ -101,8 +101,7 @@ impl Spool {
         make_dir(path)?;
         let path = &path.canonicalize().map_err(io_error("opening", path))?;
         check_ours(path, was_finished(path))?;
-        let lock = take_lock(path, holder)?;
-        nobody_has_store(path)?;
+        let lock = lock::take(path, holder)?;
         // Looked at again under the lock: another process may have finished the spool meanwhile.
         let is_ready = was_finished(path);
         let store = path.join("store");
@@ -182,25 +181,7 @@ impl Spool {
             // A copy of the rest can be looked at all the same.
             Mark::Unreadable(_) => false,
         };
-        let file_path = path.join("lock");
-        let lock = match File::open(&file_path) {
-            // It got lost, and nobody holds what is not there. The folder's own handle keeps nobody out.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                nobody_has_store(&path)?;
-                File::open(&path)
-            }
-            lock => lock,
-        };
-        let lock = lock.map_err(io_error("opening", &file_path))?;
-        match lock.try_lock_shared() {
-            Ok(()) => {}
-            Err(fs::TryLockError::WouldBlock) => {
-                return Err(OpenError::InUse { path, holder: holder_of(&lock) });
-            }
-            Err(fs::TryLockError::Error(source)) => {
-                return Err(OpenError::Io { action: "locking", path: file_path, source });
-            }
-        }
+        let lock = lock::take_to_look(&path)?;
         Ok(Self { seal: Seal::of(&path), path, lock, has_mark, damaged_files: DamagedFiles::default() })
     }
 
@@ -525,66 +506,6 @@ fn check_ours(path: &Path, is_ready: bool) -> Result<(), OpenError> {
     Ok(())
 }
 
-/// Takes the lock, with a little patience for a process that is just ending.
-fn take_lock(path: &Path, holder: &str) -> Result<File, OpenError> {
-    let file_path = path.join("lock");
-    let open = File::options().read(true).write(true).create(true).truncate(false).open(&file_path);
-    let mut file = open.map_err(io_error("opening", &file_path))?;
-    match with_patience(|| file.try_lock()) {
-        Ok(()) => {}
-        Err(fs::TryLockError::WouldBlock) => {
-            return Err(OpenError::InUse { path: path.into(), holder: holder_of(&file) });
-        }
-        Err(fs::TryLockError::Error(source)) => {
-            return Err(OpenError::Io { action: "locking", path: file_path, source });
-        }
-    }
-    // For the person who meets the lock; nothing depends on it.
-    let _ = file.set_len(0).and_then(|()| file.write_all(holder.as_bytes()));
-    Ok(file)
-}
-
-/// Refuses a store that some process has open although the lock is free: somebody removed the file of the lock. The engine keeps
-/// a lock of its own on the store's file, but would be asked only after the store has been looked at, and perhaps mended. (A
-/// process that closed the spool lets go of the lock at once, and of the store with its last handle.)
-fn nobody_has_store(path: &Path) -> Result<(), OpenError> {
-    let db = path.join("store").join("db");
-    let file = match File::open(&db) {
-        // There is nothing that anybody could have open, or the one who opens it says what is wrong with it.
-        Err(_) => return Ok(()),
-        Ok(file) => file,
-    };
-    match with_patience(|| file.try_lock_shared()) {
-        Ok(()) => Ok(()),
-        Err(fs::TryLockError::WouldBlock) => {
-            let holder = "another process (it does not hold the file `lock`: was that removed?)".to_owned();
-            Err(OpenError::InUse { path: path.into(), holder })
-        }
-        Err(fs::TryLockError::Error(source)) => Err(OpenError::Io { action: "locking", path: db, source }),
-    }
-}
-
-/// Asks for a lock until it is free or [`LOCK_WAIT`] is over.
-fn with_patience(lock: impl Fn() -> Result<(), fs::TryLockError>) -> Result<(), fs::TryLockError> {
-    const PAUSE: Duration = Duration::from_millis(20);
-    let started = Instant::now();
-    loop {
-        match lock() {
-            Err(fs::TryLockError::WouldBlock) if started.elapsed() < LOCK_WAIT => std::thread::sleep(PAUSE),
-            come => return come,
-        }
-    }
-}
-
-/// What the process that has a lock wrote about itself.
-fn holder_of(lock: &File) -> String {
-    let mut text = String::new();
-    // For the person who meets the lock; without it the rest of the sentence is true as well.
-    let _ = lock.take(1024).read_to_string(&mut text);
-    let text = text.trim();
-    if text.is_empty() { "another process".to_owned() } else { text.to_owned() }
-}
-
 /// Whether the spool was finished once: by its mark, or, should that have got lost, by what is only written behind it.
 /// Whoever took such a spool for one that is being made would throw away what was promised.
 fn was_finished(path: &Path) -> bool {
@@ -713,35 +634,6 @@ mod tests {
         let opened = Spool::open(dir.path(), "me", Sizes::WITHOUT_RESERVE).ok().unwrap();
         assert!(opened.spool.asks_for_check());
         assert!(dir.path().join("ready").exists() && dir.path().join("payloads/kept").exists());
-    }
-
-    #[test]
-    fn a_second_open_learns_who_has_it() {
-        let dir = tempfile::tempdir().unwrap();
-        let _first = Spool::open(dir.path(), "outboxd, pid 17", Sizes::WITHOUT_RESERVE).ok().unwrap();
-        match Spool::open(dir.path(), "me", Sizes::WITHOUT_RESERVE).err().unwrap() {
-            OpenError::InUse { holder, .. } => assert_eq!(holder, "outboxd, pid 17"),
-            other => panic!("{other}"),
-        }
-    }
-
-    #[test]
-    fn a_store_that_somebody_has_open_is_left_alone_although_the_lock_is_gone() {
-        let dir = tempfile::tempdir().unwrap();
-        let first = Spool::open(dir.path(), "outboxd, pid 17", Sizes::WITHOUT_RESERVE).ok().unwrap();
-        let removed = || fs::remove_file(dir.path().join("lock")).unwrap();
-        removed();
-        let of_look = Spool::look(dir.path()).err().unwrap();
-        let of_open = Spool::open(dir.path(), "me", Sizes::WITHOUT_RESERVE).err().unwrap();
-        for error in [of_look, of_open] {
-            assert!(
-                matches!(&error, OpenError::InUse { holder, .. } if holder.contains("`lock`")),
-                "{error}"
-            );
-        }
-        removed();
-        drop(first);
-        assert!(Spool::open(dir.path(), "me", Sizes::WITHOUT_RESERVE).is_ok());
     }
 
     #[test]
