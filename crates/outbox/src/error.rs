@@ -90,6 +90,11 @@ impl OpenError {
             Self::Io { source, .. } if source.kind() == io::ErrorKind::NotFound => {
                 "look at the path: it leads to nothing".into()
             }
+            Self::Io { source, .. }
+                if matches!(source.kind(), io::ErrorKind::NotADirectory | io::ErrorKind::AlreadyExists) =>
+            {
+                "a spool is a folder: something else lies at this path, or at one above it".into()
+            }
             Self::Io { .. } => "look at the file system: space, mount options, health".into(),
             Self::Corrupt { path, .. } => format!(
                 "`outboxd export SPOOL` saves what can be read; copy {} before anything else is tried on it: a start may \

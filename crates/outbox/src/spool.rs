@@ -637,6 +637,18 @@ mod tests {
     }
 
     #[test]
+    fn a_file_in_the_place_of_a_spool_is_left_alone_and_called_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("file");
+        fs::write(&path, "mine").unwrap();
+        let of_open = Spool::open(&path, "me", Sizes::WITHOUT_RESERVE).err().unwrap();
+        for error in [of_open, Spool::look(&path).err().unwrap()] {
+            assert!(error.hint().starts_with("a spool is a folder"), "{error}: {}", error.hint());
+        }
+        assert_eq!(fs::read(&path).unwrap(), b"mine");
+    }
+
+    #[test]
     fn only_files_that_nothing_names_are_swept() {
         let dir = tempfile::tempdir().unwrap();
         let spool = Spool::open(dir.path(), "me", Sizes::WITHOUT_RESERVE).ok().unwrap().spool;

@@ -122,6 +122,8 @@ pub(super) async fn settle(
     let lease: LeaseId = lease.parse()?;
     let bytes = body::read(request.into_body(), ANSWER_BYTES_MAX).await?;
     let report = report_of(&context, &bytes)?;
+    // It may wait for room now, beside many others.
+    drop(bytes);
     let outcome = report.outcome;
     let outbox = context.outbox.clone();
     let settled = recording(move || outbox.settle(lease, report)).await?;

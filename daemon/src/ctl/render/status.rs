@@ -31,7 +31,12 @@ pub(super) fn screen(style: &Style, socket: &Path, status: &Status) -> String {
     fields.add("link", link(style, &status.link));
     fields.add_some("pace", pace(&status.pace));
     fields.add("transport", transport(status));
-    for (index, line) in account_lines(style, &status.accounts).into_iter().enumerate() {
+    let accounts = if status.accounts.is_empty() && status.spool.failure.is_some() {
+        vec!["not known now".to_owned()]
+    } else {
+        account_lines(style, &status.accounts)
+    };
+    for (index, line) in accounts.into_iter().enumerate() {
         fields.add(if index == 0 { "accounts" } else { "" }, line);
     }
     fields.add("waiting", states(style, &waiting(&status.counts)));
@@ -298,6 +303,7 @@ mod tests {
         assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
         for part in [
             "attempts:   none: the store takes no changes\n",
+            "accounts:   not known now\n",
             "damage:     the store has failed and takes no more changes: sync of\n",
             "  New messages are refused.",
             "a part of the store could not be read\n",
