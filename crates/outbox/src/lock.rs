@@ -15,6 +15,10 @@ use crate::limits::LOCK_WAIT;
 /// Takes the lock, alone, with a little patience for a process that is just ending; `holder` is what others are told.
 pub(crate) fn take(path: &Path, holder: &str) -> Result<File, OpenError> {
     let file_path = path.join("lock");
+    if !file_path.exists() {
+        // Before there is one again, which nobody holds.
+        nobody_has_store(path)?;
+    }
     let open = File::options().read(true).write(true).create(true).truncate(false).open(&file_path);
     let mut file = open.map_err(io_error("opening", &file_path))?;
     match with_patience(|| file.try_lock()) {
@@ -116,17 +120,15 @@ mod tests {
     fn a_store_that_somebody_has_open_is_left_alone_although_the_lock_is_gone() {
         let dir = tempfile::tempdir().unwrap();
         let first = Spool::open(dir.path(), "outboxd, pid 17", Sizes::WITHOUT_RESERVE).ok().unwrap();
-        let removed = || fs::remove_file(dir.path().join("lock")).unwrap();
-        removed();
-        let of_look = Spool::look(dir.path()).err().unwrap();
+        fs::remove_file(dir.path().join("lock")).unwrap();
         let of_open = Spool::open(dir.path(), "me", Sizes::WITHOUT_RESERVE).err().unwrap();
-        for error in [of_look, of_open] {
+        let of_look = Spool::look(dir.path()).err().unwrap();
+        for error in [of_open, of_look] {
             assert!(
                 matches!(&error, OpenError::InUse { holder, .. } if holder.contains("`lock`")),
                 "{error}"
             );
         }
-        removed();
         drop(first);
         assert!(Spool::open(dir.path(), "me", Sizes::WITHOUT_RESERVE).is_ok());
     }

@@ -281,6 +281,7 @@ fn not_opened(spool: &Path, error: &OpenError) -> Result<Found, String> {
     if error.hint().is_empty() {
         return Err(format!("{error}: nobody says what to do"));
     }
+    println!("  refused: {error}");
     // Nothing of it is lost: an export has it all.
     Ok((Became::NotOpened, MESSAGES - saved_from(spool)?))
 }
