@@ -223,7 +223,7 @@ pub(crate) fn keep(path: &Path, damaged: &Path) -> std::result::Result<(), OpenE
         let _ = fs::hard_link(file.path(), part.join("payloads").join(file.file_name()));
     }
     for name in seal::NAMES {
-        if let Ok(seal) = fs::read(path.join(name)) {
+        if let Ok(seal) = spool::read_head(&path.join(name), seal::BYTES_MAX) {
             spool::write_file(&part.join(name), &seal)?;
         }
     }

@@ -139,6 +139,10 @@ struct Copy {
 impl Files {
     fn open(dir: &Path, segment_bytes: usize) -> Result<Self, OpenError> {
         remove_unfinished_snapshots(dir)?;
+        // sled reads all of it.
+        if std::fs::metadata(dir.join("conf")).is_ok_and(|conf| conf.len() > CONF_BYTES_MAX) {
+            set_conf_aside(dir)?;
+        }
         let db = match crash::around("open store", || open_with_patience(dir, segment_bytes)) {
             // sled reads `conf` first, and ends there if it cannot. It holds nothing but the options above, which are the
             // same for each store: without it sled writes it anew. What is wrong elsewhere is wrong once more.
@@ -690,6 +694,9 @@ fn remove_unfinished_snapshots(dir: &Path) -> Result<(), OpenError> {
     }
     Ok(())
 }
+
+/// Bytes that sled's options can have: some hundred, ten times over.
+const CONF_BYTES_MAX: u64 = 4096;
 
 /// Takes `conf` away, but keeps it; tells whether there was one.
 fn set_conf_aside(dir: &Path) -> Result<bool, OpenError> {

@@ -95,6 +95,9 @@ impl OpenError {
             {
                 "a spool is a folder: something else lies at this path, or at one above it".into()
             }
+            Self::Io { source, .. } if source.kind() == io::ErrorKind::InvalidInput => {
+                "put the file or folder itself into its place; the spool is as it was".into()
+            }
             Self::Io { .. } => "look at the file system: space, mount options, health".into(),
             Self::Corrupt { path, .. } => format!(
                 "`outboxd export SPOOL` saves what can be read; copy {} before anything else is tried on it: a start may \

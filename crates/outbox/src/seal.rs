@@ -7,7 +7,7 @@
 //! `seal` is synced, which costs more than a group: it is written when nothing more comes, and now and then while something does.
 
 use std::fs::{self, File};
-use std::io::{self, Read};
+use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,7 +18,7 @@ use crate::drive::DiskError;
 use crate::entry::Counters;
 use crate::limits::SEAL_EVERY;
 use crate::shared::Shared;
-use crate::spool::{Spool, write_synced};
+use crate::spool::{Spool, read_head, write_synced};
 use crate::{crash, keys, record, verify};
 
 const SEAL: &str = "seal";
@@ -28,8 +28,8 @@ const LAST: &str = "seal.last";
 /// Its files. One of them is enough to know that a spool was finished once.
 pub(crate) const NAMES: [&str; 3] = [SEAL, FRESH, LAST];
 
-/// As much of `seal.last` as is read: a record of counters takes a quarter of it.
-const LAST_BYTES_MAX: u64 = 1024;
+/// As much of each of them as is read: a record of counters takes a quarter of it.
+pub(crate) const BYTES_MAX: u64 = 1024;
 
 /// The files of the seal in a spool.
 pub(crate) struct Seal {
@@ -59,13 +59,12 @@ impl Seal {
     }
 
     fn read_synced(&self) -> Option<Counters> {
-        let bytes = fs::read(self.path.join(SEAL)).ok()?;
+        let bytes = read_head(&self.path.join(SEAL), BYTES_MAX).ok()?;
         record::decode(keys::SEAL, &bytes).ok()
     }
 
     fn read_last(&self) -> Option<Counters> {
-        let mut bytes = Vec::new();
-        File::open(self.path.join(LAST)).ok()?.take(LAST_BYTES_MAX).read_to_end(&mut bytes).ok()?;
+        let bytes = read_head(&self.path.join(LAST), BYTES_MAX).ok()?;
         let (length, rest) = bytes.split_first_chunk()?;
         // What an earlier, longer one has left comes behind it.
         let bytes = rest.get(..usize::try_from(u32::from_le_bytes(*length)).ok()?)?;

@@ -36,6 +36,9 @@ pub(crate) const FORMAT: u32 = 1;
 
 const FORMAT_MARK: &str = "outbox spool ";
 
+/// As much of the mark as is read: words and a number of any length that makes sense.
+const MARK_BYTES_MAX: u64 = 256;
+
 /// The store while it is rewritten, and what it takes the place of: one that is done with, or a damaged one.
 const STORE_NEW: &str = "store.new";
 const STORE_OLD: &str = "store.old";
@@ -100,6 +103,7 @@ impl Spool {
     pub(crate) fn open(path: &Path, holder: &str, sizes: Sizes) -> Result<Opened, OpenError> {
         make_dir(path)?;
         let path = &path.canonicalize().map_err(io_error("opening", path))?;
+        check_plain(path)?;
         check_ours(path, was_finished(path))?;
         let lock = lock::take(path, holder)?;
         // Looked at again under the lock: another process may have finished the spool meanwhile.
@@ -170,6 +174,7 @@ impl Spool {
         let path = path.canonicalize().map_err(io_error("opening", path))?;
         // Whoever may not read the folder must not hear that nothing is in it.
         fs::read_dir(&path).map_err(io_error("reading", &path))?;
+        check_plain(&path)?;
         if !was_finished(&path) {
             return Err(OpenError::NoSpool { path });
         }
@@ -452,6 +457,13 @@ pub(crate) fn remove_folder(path: &Path) -> Result<(), OpenError> {
     }
 }
 
+/// Reads a file of ours as far as one of its kind can go: what is longer is none.
+pub(crate) fn read_head(path: &Path, bytes_max: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(path)?.take(bytes_max).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
 /// Makes a folder that only its owner may look into, and those that it lies in.
 pub(crate) fn make_dir(path: &Path) -> Result<(), OpenError> {
     let mut builder = DirBuilder::new();
@@ -473,7 +485,7 @@ enum Mark {
 
 fn read_mark(path: &Path) -> Result<Mark, OpenError> {
     let mark = path.join("format");
-    let found = match fs::read(&mark) {
+    let found = match read_head(&mark, MARK_BYTES_MAX) {
         Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
         Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
         Err(source) => return Err(OpenError::Io { action: "reading", path: mark, source }),
@@ -484,6 +496,21 @@ fn read_mark(path: &Path) -> Result<Mark, OpenError> {
         Some(number) => Mark::Other(number),
         None => Mark::Unreadable(format!("{:?}", found.chars().take(32).collect::<String>())),
     })
+}
+
+/// Refuses a spool in which something else than a file or a folder has a name of ours or lies in the store: a pipe would be
+/// waited for without an end, and what is written through a link goes wherever that leads.
+fn check_plain(path: &Path) -> Result<(), OpenError> {
+    let of_ours = NAMES.iter().chain(&seal::NAMES).map(|name| path.join(name));
+    let of_store = fs::read_dir(path.join("store")).into_iter().flatten().flatten().map(|entry| entry.path());
+    for path in of_ours.chain(of_store) {
+        // What is not there, or cannot be looked at, is met by whoever needs it.
+        if fs::symlink_metadata(&path).is_ok_and(|data| !data.is_file() && !data.is_dir()) {
+            let source = io::Error::new(io::ErrorKind::InvalidInput, "a link, a pipe or a device lies there");
+            return Err(OpenError::Io { action: "opening", path, source });
+        }
+    }
+    Ok(())
 }
 
 /// Refuses a directory that holds anything that is not ours, and formats that we do not know.
@@ -634,6 +661,53 @@ mod tests {
         let opened = Spool::open(dir.path(), "me", Sizes::WITHOUT_RESERVE).ok().unwrap();
         assert!(opened.spool.asks_for_check());
         assert!(dir.path().join("ready").exists() && dir.path().join("payloads/kept").exists());
+    }
+
+    #[test]
+    fn links_and_pipes_in_a_spool_are_refused_and_nothing_is_written_through_them() {
+        let root = tempfile::tempdir().unwrap();
+        let (path, elsewhere) = (root.path().join("spool"), root.path().join("elsewhere"));
+        drop(Spool::open(&path, "me", Sizes::WITHOUT_RESERVE).ok().unwrap());
+        fs::write(&elsewhere, "mine").unwrap();
+        for name in
+            ["format", "lock", "ready", "clean", "check", "seal", "seal.last", "store/db", "store/conf"]
+        {
+            let (odd, away) = (path.join(name), root.path().join("away"));
+            let was_there = fs::rename(&odd, &away).is_ok();
+            let make_pipe =
+                || assert!(std::process::Command::new("mkfifo").arg(&odd).status().unwrap().success());
+            let make_link = || std::os::unix::fs::symlink(&elsewhere, &odd).unwrap();
+            for make in [&make_pipe as &dyn Fn(), &make_link] {
+                make();
+                let of_open = Spool::open(&path, "me", Sizes::WITHOUT_RESERVE).err().unwrap();
+                for error in [of_open, Spool::look(&path).err().unwrap()] {
+                    assert!(error.hint().starts_with("put"), "{name}: {error}: {}", error.hint());
+                }
+                fs::remove_file(&odd).unwrap();
+            }
+            if was_there {
+                fs::rename(&away, &odd).unwrap();
+            }
+        }
+        assert_eq!(fs::read(&elsewhere).unwrap(), b"mine");
+        assert!(Spool::open(&path, "me", Sizes::WITHOUT_RESERVE).is_ok());
+    }
+
+    #[test]
+    fn of_files_without_an_end_no_more_is_read_than_there_can_be() {
+        let dir = tempfile::tempdir().unwrap();
+        drop(Spool::open(dir.path(), "me", Sizes::WITHOUT_RESERVE).ok().unwrap());
+        for name in ["seal", "seal.last", "store/conf", "format"] {
+            let file =
+                File::options().create(true).truncate(false).write(true).open(dir.path().join(name)).unwrap();
+            file.set_len(1 << 40).unwrap();
+            let opened = Spool::open(dir.path(), "me", Sizes::WITHOUT_RESERVE);
+            match name {
+                // With zeros behind it, it is none.
+                "format" => assert!(matches!(opened.err().unwrap(), OpenError::Format { .. })),
+                _ => assert!(opened.is_ok(), "{name}: {}", opened.err().unwrap()),
+            }
+        }
     }
 
     #[test]
