@@ -498,12 +498,12 @@ fn read_mark(path: &Path) -> Result<Mark, OpenError> {
     })
 }
 
-/// Refuses a spool in which something else than a file or a folder has a name of ours or lies in the store: a pipe would be
-/// waited for without an end, and what is written through a link goes wherever that leads.
+/// Refuses a spool in which something else than a file or a folder has a name of ours or of the engine: a pipe would be waited
+/// for without an end, and what is written through a link goes wherever that leads.
 fn check_plain(path: &Path) -> Result<(), OpenError> {
     let of_ours = NAMES.iter().chain(&seal::NAMES).map(|name| path.join(name));
-    let of_store = fs::read_dir(path.join("store")).into_iter().flatten().flatten().map(|entry| entry.path());
-    for path in of_ours.chain(of_store) {
+    let of_engine = ["db", "conf", "blobs"].iter().map(|name| path.join("store").join(name));
+    for path in of_ours.chain(of_engine) {
         // What is not there, or cannot be looked at, is met by whoever needs it.
         if fs::symlink_metadata(&path).is_ok_and(|data| !data.is_file() && !data.is_dir()) {
             let source = io::Error::new(io::ErrorKind::InvalidInput, "a link, a pipe or a device lies there");
