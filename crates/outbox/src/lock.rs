@@ -12,71 +12,69 @@ use crate::drive::io_error;
 use crate::error::OpenError;
 use crate::limits::LOCK_WAIT;
 
-/// Takes the lock, alone, with a little patience for a process that is just ending; `holder` is what others are told.
-pub(crate) fn take(path: &Path, holder: &str) -> Result<File, OpenError> {
-    let file_path = path.join("lock");
-    if !file_path.exists() {
-        // Before there is one again, which nobody holds.
-        nobody_has_store(path)?;
-    }
-    let open = File::options().read(true).write(true).create(true).truncate(false).open(&file_path);
-    let mut file = open.map_err(io_error("opening", &file_path))?;
-    match with_patience(|| file.try_lock()) {
-        Ok(()) => {}
-        Err(fs::TryLockError::WouldBlock) => {
-            return Err(OpenError::InUse { path: path.into(), holder: holder_of(&file) });
-        }
-        Err(fs::TryLockError::Error(source)) => {
-            return Err(OpenError::Io { action: "locking", path: file_path, source });
-        }
-    }
-    nobody_has_store(path)?;
-    // For the person who meets the lock; nothing depends on it.
-    let _ = file.set_len(0).and_then(|()| file.write_all(holder.as_bytes()));
-    Ok(file)
+/// A lock that is held as long as this lives.
+pub(crate) struct Lock {
+    /// `lock`, unless somebody removed it, and the spool's own folder, which cannot be removed without the spool.
+    handles: Vec<File>,
 }
 
-/// Takes the lock for a look, beside others that look; while it is held, nobody can open the spool to write.
-pub(crate) fn take_to_look(path: &Path) -> Result<File, OpenError> {
-    let file_path = path.join("lock");
-    let lock = match File::open(&file_path) {
-        // It got lost, and nobody holds what is not there. The folder's own handle keeps nobody out.
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            nobody_has_store(path)?;
-            File::open(path)
+impl Lock {
+    /// Takes it alone, with a little patience for a process that is just ending; `holder` is what others are told.
+    pub(crate) fn take(path: &Path, holder: &str) -> Result<Self, OpenError> {
+        let file_path = path.join("lock");
+        let open = File::options().read(true).write(true).create(true).truncate(false).open(&file_path);
+        let mut file = open.map_err(io_error("opening", &file_path))?;
+        locked(path, &file_path, with_patience(|| file.try_lock()), || holder_of(&file))?;
+        let folder = File::open(path).map_err(io_error("opening", path))?;
+        locked(path, path, with_patience(|| folder.try_lock()), holder_without_file)?;
+        // For the person who meets the lock; nothing depends on it.
+        let _ = file.set_len(0).and_then(|()| file.write_all(holder.as_bytes()));
+        Ok(Self { handles: vec![file, folder] })
+    }
+
+    /// Takes it beside others that look; while it is held, nobody can open the spool to write.
+    pub(crate) fn take_to_look(path: &Path) -> Result<Self, OpenError> {
+        let file_path = path.join("lock");
+        let mut handles = Vec::new();
+        match File::open(&file_path) {
+            Ok(file) => {
+                locked(path, &file_path, file.try_lock_shared(), || holder_of(&file))?;
+                handles.push(file);
+            }
+            // It got lost, or a copy of the spool has none.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(io_error("opening", &file_path)(error)),
         }
-        lock => lock,
-    };
-    let lock = lock.map_err(io_error("opening", &file_path))?;
-    match lock.try_lock_shared() {
-        Ok(()) => Ok(lock),
-        Err(fs::TryLockError::WouldBlock) => {
-            Err(OpenError::InUse { path: path.into(), holder: holder_of(&lock) })
-        }
-        Err(fs::TryLockError::Error(source)) => {
-            Err(OpenError::Io { action: "locking", path: file_path, source })
-        }
+        let folder = File::open(path).map_err(io_error("opening", path))?;
+        locked(path, path, folder.try_lock_shared(), holder_without_file)?;
+        handles.push(folder);
+        Ok(Self { handles })
+    }
+
+    /// Lets go of it before its end.
+    pub(crate) fn release(&self) -> io::Result<()> {
+        self.handles.iter().try_for_each(File::unlock)
     }
 }
 
-/// Refuses a store that some process has open although the lock is free: somebody removed the file of the lock. The engine keeps
-/// a lock of its own on the store's file, but would be asked only after the store has been looked at, and perhaps mended. (A
-/// process that closed the spool lets go of the lock at once, and of the store with its last handle.)
-fn nobody_has_store(path: &Path) -> Result<(), OpenError> {
-    let db = path.join("store").join("db");
-    let file = match File::open(&db) {
-        // There is nothing that anybody could have open, or the one who opens it says what is wrong with it.
-        Err(_) => return Ok(()),
-        Ok(file) => file,
-    };
-    match with_patience(|| file.try_lock_shared()) {
+/// What taking a lock on a part of the spool came to.
+fn locked(
+    spool: &Path,
+    part: &Path,
+    come: Result<(), fs::TryLockError>,
+    holder: impl FnOnce() -> String,
+) -> Result<(), OpenError> {
+    match come {
         Ok(()) => Ok(()),
-        Err(fs::TryLockError::WouldBlock) => {
-            let holder = "another process (it does not hold the file `lock`: was that removed?)".to_owned();
-            Err(OpenError::InUse { path: path.into(), holder })
+        Err(fs::TryLockError::WouldBlock) => Err(OpenError::InUse { path: spool.into(), holder: holder() }),
+        Err(fs::TryLockError::Error(source)) => {
+            Err(OpenError::Io { action: "locking", path: part.into(), source })
         }
-        Err(fs::TryLockError::Error(source)) => Err(OpenError::Io { action: "locking", path: db, source }),
     }
+}
+
+fn holder_without_file() -> String {
+    "another process (it does not hold the file `lock`: was that removed?)".to_owned()
 }
 
 /// Asks for a lock until it is free or [`LOCK_WAIT`] is over.
@@ -129,6 +127,8 @@ mod tests {
                 "{error}"
             );
         }
+        fs::remove_file(dir.path().join("lock")).unwrap();
+        assert!(Spool::look(dir.path()).is_err(), "nor where there is none");
         drop(first);
         assert!(Spool::open(dir.path(), "me", Sizes::WITHOUT_RESERVE).is_ok());
     }

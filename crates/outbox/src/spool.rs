@@ -28,7 +28,7 @@ use crate::drive::{forget_cached, io_error, sync_path};
 use crate::entry::{Counters, hex};
 use crate::error::OpenError;
 use crate::limits::{COPY_PART_BYTES, QUARANTINE_FILES_MAX};
-use crate::lock;
+use crate::lock::Lock;
 use crate::seal::{self, Seal};
 
 /// The format that this program writes.
@@ -68,8 +68,7 @@ const NAMES: [&str; 11] = [
 /// An open, locked spool directory.
 pub(crate) struct Spool {
     path: PathBuf,
-    /// Held, not read: the lock ends with the handle.
-    lock: File,
+    lock: Lock,
     /// The mark of the format can be read.
     has_mark: bool,
     pub(crate) seal: Seal,
@@ -105,7 +104,7 @@ impl Spool {
         let path = &path.canonicalize().map_err(io_error("opening", path))?;
         check_plain(path)?;
         check_ours(path, was_finished(path))?;
-        let lock = lock::take(path, holder)?;
+        let lock = Lock::take(path, holder)?;
         // Looked at again under the lock: another process may have finished the spool meanwhile.
         let is_ready = was_finished(path);
         let store = path.join("store");
@@ -186,7 +185,7 @@ impl Spool {
             // A copy of the rest can be looked at all the same.
             Mark::Unreadable(_) => false,
         };
-        let lock = lock::take_to_look(&path)?;
+        let lock = Lock::take_to_look(&path)?;
         Ok(Self { seal: Seal::of(&path), path, lock, has_mark, damaged_files: DamagedFiles::default() })
     }
 
@@ -215,7 +214,7 @@ impl Spool {
     pub(crate) fn mark_clean(&self) -> io::Result<()> {
         crash::around("write clean", || write_synced(&self.path.join("clean"), b"clean\n"))?;
         File::open(&self.path)?.sync_all()?;
-        self.lock.unlock()
+        self.lock.release()
     }
 
     /// What was acknowledged last, if anything that can be read says so.

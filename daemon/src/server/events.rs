@@ -10,6 +10,7 @@
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -66,7 +67,8 @@ pub(super) async fn events(
     let stop = context.stop();
     peer.note_stream();
     let owed = VecDeque::new();
-    let reader = Reader { context, stop, live, links, gap, owed, last, is_behind, follows };
+    let gone = Box::pin(peer.gone());
+    let reader = Reader { context, stop, gone, live, links, gap, owed, last, is_behind, follows };
     let began_at = [(LAST_EVENT_ID, last.to_string())];
     let events = Sse::new(frames(reader)).keep_alive(KeepAlive::new().interval(HEARTBEAT).text("heartbeat"));
     Ok((began_at, events))
@@ -97,6 +99,8 @@ fn last_event_id(headers: &HeaderMap) -> Answer<Option<u64>> {
 struct Reader {
     context: Arc<Context>,
     stop: watch::Receiver<bool>,
+    /// Ends once the client has closed the connection, which would else show at the next write only.
+    gone: Pin<Box<dyn Future<Output = ()> + Send>>,
     live: Events,
     links: watch::Receiver<LinkNews>,
     /// Told before what is owed.
@@ -140,6 +144,7 @@ impl Reader {
                     return frame("link", None, &link_data(news));
                 }
                 () = announced(&mut self.stop) => return None,
+                () = &mut self.gone => return None,
             }
         }
     }

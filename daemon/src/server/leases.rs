@@ -51,11 +51,18 @@ pub(super) async fn lease(
         wait_until: Instant::now() + body.wait.get(),
         reply,
     };
+    let engine = context.engine.clone();
+    let give_back = move |answer: outbox::Result<Vec<outbox::Lease>>| {
+        let ids = answer.into_iter().flatten().map(|lease| lease.id).collect();
+        let engine = engine.clone();
+        tokio::spawn(async move { engine.send(Command::TakeBack(ids)).await });
+    };
+    let mut answer = Awaited { answer, give_back };
     if !context.engine.send(Command::Lease(ask)).await {
         return Err(shutting_down());
     }
     // What is given out must be on the disk first. Where that has no room, the engine takes back what nobody waits for.
-    let answer = peer.as_long_as_there(timeout(body.wait.get() + RECORDING_MAX, answer)).await?;
+    let answer = peer.as_long_as_there(timeout(body.wait.get() + RECORDING_MAX, answer.come())).await?;
     let Ok(answer) = answer else {
         let detail = "the disk has not taken what was to be given out; nothing was";
         return Err(Problem::new(ProblemCode::StoreUnhealthy, detail)
@@ -67,6 +74,29 @@ pub(super) async fn lease(
     let leases = leases.into_iter().filter_map(shown).collect();
     peer.note_leases(ids);
     Ok(json(&LeasePage { leases }))
+}
+
+/// An answer that may come. One that has come when nobody takes it any more is given back: the client is gone, or has another
+/// answer.
+struct Awaited<T, B: FnMut(T)> {
+    answer: oneshot::Receiver<T>,
+    give_back: B,
+}
+
+impl<T, B: FnMut(T)> Awaited<T, B> {
+    async fn come(&mut self) -> Result<T, oneshot::error::RecvError> {
+        (&mut self.answer).await
+    }
+}
+
+impl<T, B: FnMut(T)> Drop for Awaited<T, B> {
+    fn drop(&mut self) {
+        // From here on whoever answers finds nobody.
+        self.answer.close();
+        if let Ok(answer) = self.answer.try_recv() {
+            (self.give_back)(answer);
+        }
+    }
 }
 
 fn check(body: &LeaseRequest) -> Result<(), Problem> {
@@ -165,4 +195,28 @@ pub(super) async fn extend(
     }
     let deadline = context.outbox.extend(lease, body.lasts.get()).await?;
     Ok(json(&ExtendAnswer { deadline: show::time(deadline) }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_was_given_to_somebody_who_is_gone_is_given_back_once() {
+        let mut back = Vec::new();
+        for (is_answered, is_taken) in [(true, true), (true, false), (false, false)] {
+            let (reply, answer) = oneshot::channel();
+            let mut awaited = Awaited { answer, give_back: |answer| back.push((answer, is_taken)) };
+            let mut reply = Some(reply);
+            if is_answered {
+                reply.take().unwrap().send("leases").unwrap();
+            }
+            if is_taken {
+                assert_eq!(awaited.come().await, Ok("leases"));
+            }
+            drop(awaited);
+            assert!(reply.is_none_or(|reply| reply.send("leases").is_err()), "nobody takes it any more");
+        }
+        assert_eq!(back, [("leases", false)]);
+    }
 }

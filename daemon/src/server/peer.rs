@@ -75,18 +75,21 @@ impl Peer {
     }
 
     /// Returns once the client has closed the connection; never if that cannot be known.
-    async fn gone(&self) {
-        let Some(line) = self.line.upgrade().and_then(|line| line.try_clone().ok()) else {
-            return std::future::pending().await;
-        };
-        let Ok(line) = UnixStream::from_std(line.into()) else { return std::future::pending().await };
-        while let Ok(ready) = line.ready(Interest::WRITABLE).await {
-            if ready.is_write_closed() {
-                return;
+    pub(super) fn gone(&self) -> impl Future<Output = ()> + Send + use<> {
+        let line = self.line.clone();
+        async move {
+            let Some(line) = line.upgrade().and_then(|line| line.try_clone().ok()) else {
+                return std::future::pending().await;
+            };
+            let Ok(line) = UnixStream::from_std(line.into()) else { return std::future::pending().await };
+            while let Ok(ready) = line.ready(Interest::WRITABLE).await {
+                if ready.is_write_closed() {
+                    return;
+                }
+                // That there is room to write is no news; this is how to say that there is none, and wait for the next.
+                let none = || io::Result::<()>::Err(io::ErrorKind::WouldBlock.into());
+                let _ = line.try_io(Interest::WRITABLE, none);
             }
-            // That there is room to write is no news; this is how to say that there is none, and wait for the next.
-            let _ =
-                line.try_io(Interest::WRITABLE, || io::Result::<()>::Err(io::ErrorKind::WouldBlock.into()));
         }
     }
 

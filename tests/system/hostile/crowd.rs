@@ -85,9 +85,10 @@ async fn clients_that_have_gone_while_they_waited_keep_nobody_out() {
     let lease = format!("POST /v1/leases HTTP/1.1\r\nHost: d\r\nContent-Length: {length}\r\n\r\n{body}");
     let resend = "POST /v1/messages/m-1/resend?wait=300s HTTP/1.1\r\nHost: d\r\nContent-Length: 0\r\n\r\n";
     let mut waiting = Vec::new();
+    let events = "GET /v1/events HTTP/1.1\r\nHost: d\r\n\r\n";
     for number in 0..SEATS {
         let mut stream = connect_in_time(&daemon).await;
-        let request = if number % 2 == 0 { &lease } else { resend };
+        let request = [events, &lease, resend][number % 3];
         stream.write_all(request.as_bytes()).await.unwrap();
         // That it sends nothing more does not mean that it has gone.
         stream.shutdown().await.unwrap();
@@ -99,9 +100,11 @@ async fn clients_that_have_gone_while_they_waited_keep_nobody_out() {
     parse_all(&answer)[0].problem(429, "busy");
     let mut stays = waiting.split_off(SEATS - 2);
     drop(waiting);
+    // Long before a heartbeat.
+    until_within("their seats", SOON / 4, || async { (daemon.connections() <= 4).then_some(()) }).await;
     until("a seat", || async { daemon.client.submit(&typed("m-2", "bob")).await.ok() }).await;
     daemon.client.cancel("m-1", None).await.unwrap();
-    let answer = crate::wire::read_answer(&mut stays[1]).await;
+    let answer = crate::wire::read_answer(&mut stays[0]).await;
     assert_eq!(answer.status, 200, "who is still there hears the end: {answer:?}");
     drop(stays);
     daemon.all_are_gone().await;
