@@ -128,7 +128,12 @@ mod tests {
             );
         }
         fs::remove_file(dir.path().join("lock")).unwrap();
-        assert!(Spool::look(dir.path()).is_err(), "nor where there is none");
+        // As for a moment of each exchange of the store.
+        fs::rename(dir.path().join("store"), dir.path().join("store.old")).unwrap();
+        assert!(
+            Spool::look(dir.path()).is_err()
+                && Spool::open(dir.path(), "me", Sizes::WITHOUT_RESERVE).is_err()
+        );
         drop(first);
         assert!(Spool::open(dir.path(), "me", Sizes::WITHOUT_RESERVE).is_ok());
     }
