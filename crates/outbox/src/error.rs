@@ -95,7 +95,10 @@ impl OpenError {
             {
                 "a spool is a folder: something else lies at this path, or at one above it".into()
             }
-            Self::Io { source, .. } if source.kind() == io::ErrorKind::InvalidInput => {
+            // Ours: the system's own has a number.
+            Self::Io { source, .. }
+                if source.kind() == io::ErrorKind::InvalidInput && source.raw_os_error().is_none() =>
+            {
                 "put the file or folder itself into its place; the spool is as it was".into()
             }
             Self::Io { .. } => "look at the file system: space, mount options, health".into(),

@@ -61,7 +61,6 @@ async fn thousands_of_connections_leave_nothing_behind_and_those_that_were_first
     assert!(told > 0, "some are told");
     // Everybody who has a seat is served as ever, and a seat that is free is taken.
     drop(seated.pop());
-    // That a reader of events is gone shows at the next event or heartbeat.
     let client = &daemon.client;
     let submit = |id: &'static str| async move { client.submit(&typed(id, "bob")).await.ok() };
     until_within("a seat", SOON * 3, || submit("m-1")).await;
