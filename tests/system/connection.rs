@@ -182,6 +182,38 @@ async fn a_body_over_its_limit_may_be_sent_to_its_end() {
 }
 
 #[tokio::test]
+async fn a_call_refused_by_its_head_is_told_so_to_a_client_that_sends_its_body_a_moment_later() {
+    let daemon = Daemon::start("").await;
+    for (target, more, status, code) in [
+        ("POST /v1/nowhere", "", 404, "not_found"),
+        ("PUT /v1/messages", "", 405, "unsupported"),
+        ("POST /v1/messages", "Origin: http://evil.example\r\n", 403, "denied"),
+        ("POST /v1/leases/rubbish/settle", "", 404, "not_found"),
+    ] {
+        let mut stream = connect(&daemon.place.socket).await;
+        let head = format!("{target} HTTP/1.1\r\nHost: localhost\r\n{more}Content-Length: 1000\r\n\r\n");
+        stream.write_all(head.as_bytes()).await.unwrap();
+        // The answer is there, and a client that sends first has not looked yet.
+        stream.readable().await.unwrap();
+        // Nothing more comes than the answer, and by then the daemon would have closed.
+        for _ in 0..10 {
+            daemon.get("/v1/health/live").await;
+        }
+        stream.write_all(&[b' '; 1000]).await.unwrap_or_else(|error| panic!("{target}: {error}"));
+        read_answer(&mut stream).await.problem(status, code);
+    }
+}
+
+#[tokio::test]
+async fn a_body_announced_as_longer_than_its_limit_is_refused_before_it_is_sent() {
+    let daemon = Daemon::start("[spool]\nmax_message_bytes = \"10KiB\"").await;
+    let mut stream = connect(&daemon.place.socket).await;
+    let head = "POST /v1/messages HTTP/1.1\r\nHost: localhost\r\nContent-Length: 3000000\r\n\r\n";
+    stream.write_all(head.as_bytes()).await.unwrap();
+    read_answer(&mut stream).await.problem(413, "too_large");
+}
+
+#[tokio::test]
 async fn a_client_that_closes_its_half_after_the_request_gets_its_answer() {
     let daemon = Daemon::start("").await;
     for (media_type, status) in [("application/json", 201), ("application/x-ndjson", 200)] {

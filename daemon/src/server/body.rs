@@ -9,6 +9,7 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::extract::{FromRequest, FromRequestParts, Path, Request};
 use http::request::Parts;
+use hyper::body::Body as _;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use outbox_control::types::{Problem, TooLarge};
 use outbox_tim::mend;
@@ -31,6 +32,9 @@ pub(super) async fn read(body: Body, max: usize) -> Result<Vec<u8>, Problem> {
         let detail = format!("the body has more than {max} bytes, the limit of this call");
         Problem::too_large(TooLarge::Body, detail)
     };
+    if body.size_hint().lower() > max as u64 {
+        return Err(too_large());
+    }
     let read = Limited::new(body, max).collect();
     match tokio::time::timeout(BODY_TIMEOUT, read).await {
         Ok(Ok(bytes)) => Ok(bytes.to_bytes().into()),

@@ -12,7 +12,7 @@ use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::Request;
 use axum::response::Response;
-use hyper::body::{Frame, Incoming, SizeHint};
+use hyper::body::{Body as _, Frame, Incoming, SizeHint};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use outbox_control::types::{PROBLEM_MEDIA_TYPE, Problem, TooLarge};
@@ -88,7 +88,7 @@ pub(super) async fn serve(
     drop(line);
     let parts = connection.into_parts();
     let (stream, kept_back) = parts.io.into_inner().into_parts();
-    let Err(error) = ended else { return let_finish(stream).await };
+    let Err(error) = ended else { return let_finish(stream, peer.has_more_to_send() && cut_at.is_none()).await };
     tracing::debug!(%error, "A connection broke off.");
     if let Some(problem) = refusal(&error, kept_back, &peer, !parts.read_buf.is_empty()) {
         refuse(stream, &problem).await;
@@ -102,9 +102,44 @@ fn answer(
     request: hyper::Request<Incoming>,
 ) -> impl Future<Output = Result<Response<Watch>, std::convert::Infallible>> {
     peer.begin_answer();
-    let mut request: Request = request.map(Body::new);
+    let mut request: Request = request.map(|body| Body::new(Asked { body, is_read: false, peer: peer.clone() }));
     request.extensions_mut().insert(peer.clone());
     async move { Ok(router.oneshot(request).await?.map(|body| Watch { body, peer })) }
+}
+
+/// The body of a request; dropping it tells the peer whether all of it was read.
+struct Asked {
+    body: Incoming,
+    is_read: bool,
+    peer: Peer,
+}
+
+impl Drop for Asked {
+    fn drop(&mut self) {
+        self.peer.note_body(self.is_read || self.body.is_end_stream());
+    }
+}
+
+impl hyper::body::Body for Asked {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut std::task::Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let frame = Pin::new(&mut self.body).poll_frame(cx);
+        self.is_read |= matches!(frame, Poll::Ready(None));
+        frame
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
 }
 
 /// The body of an answer; dropping it says that all of it was made.
@@ -199,9 +234,9 @@ async fn refuse(mut stream: UnixStream, problem: &Problem) {
     }
 }
 
-/// A client that is still sending what nobody wants may finish, so that it comes to read its answer.
-async fn let_finish(stream: UnixStream) {
-    if matches!(stream.try_read(&mut [0; 1024]), Ok(1..)) {
+/// A client that is still sending what nobody wants, or is about to, may finish, so that it comes to read its answer.
+async fn let_finish(stream: UnixStream, has_more_to_send: bool) {
+    if has_more_to_send || matches!(stream.try_read(&mut [0; 1024]), Ok(1..)) {
         drain(stream).await;
     }
 }

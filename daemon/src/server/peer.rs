@@ -39,6 +39,8 @@ struct State {
     answered: bool,
     /// The answer is a stream that has no end by itself.
     has_stream: bool,
+    /// The present request was refused before all of its body was read.
+    has_more_to_send: bool,
     /// Leases in an answer that was not written in full yet.
     unheard: Vec<LeaseId>,
 }
@@ -120,7 +122,19 @@ impl Peer {
 
     /// A request was taken up.
     pub(super) fn begin_answer(&self) {
-        self.state().answer = Progress::Begun;
+        let mut state = self.state();
+        state.answer = Progress::Begun;
+        state.has_more_to_send = false;
+    }
+
+    /// Nobody reads on in the request's body, whether that was all of it or not.
+    pub(super) fn note_body(&self, was_read_whole: bool) {
+        self.state().has_more_to_send = !was_read_whole;
+    }
+
+    /// Whether the last request was refused before all of its body was read.
+    pub(super) fn has_more_to_send(&self) -> bool {
+        self.state().has_more_to_send
     }
 
     /// The whole answer was handed to the HTTP layer.
