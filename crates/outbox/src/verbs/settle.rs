@@ -112,7 +112,11 @@ const fn late_word(settled: Settled) -> Settled {
 fn settle_receipt(tx: &mut Tx<'_>, id: &LeaseId, old: Receipt, report: &Report) -> Result<Settled> {
     if is_success(report) {
         if old.state() == State::Sent {
-            return Ok(known(State::Sent));
+            let is_first_word = answered(&old.settled, id).is_none_or(|state| state != State::Sent);
+            return match is_first_word && ending::is_other_replacement(&old, report) {
+                true => record_on_receipt(tx, id, Receipt { possible_duplicate: true, ..old }, report),
+                false => Ok(known(State::Sent)),
+            };
         }
         let corrected = ending::correct(tx, old, id.attempt(), report)?;
         return remember(tx, id, Became::Receipt(corrected)).map(late_word);
@@ -130,7 +134,8 @@ fn settle_receipt(tx: &mut Tx<'_>, id: &LeaseId, old: Receipt, report: &Report) 
     })
 }
 
-/// The first word on the newest attempt of a message that has ended otherwise.
+/// The first word on the newest attempt of a message that has ended otherwise, or of another attempt that was received
+/// as well.
 fn record_on_receipt(
     tx: &mut Tx<'_>,
     id: &LeaseId,
