@@ -228,3 +228,9 @@ fn remove_files(shared: &Shared, names: Vec<[u8; 16]>) {
 pub(crate) fn read_counters(disk: &Disk) -> Result<Option<Counters>> {
     crate::tx::load(disk, keys::COUNTERS)
 }
+
+/// Whether a store that was opened again is the one that was closed: it counts what was acknowledged last.
+pub(crate) fn is_as_it_was(found: Option<&Counters>, known: &Counters) -> bool {
+    // A store in which nothing was ever accepted need not have any.
+    found.map_or(known.next_seq <= 1, |found| found == known)
+}

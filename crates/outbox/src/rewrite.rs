@@ -10,6 +10,7 @@ use std::path::PathBuf;
 
 use crate::entry::Counters;
 use crate::error::{Error, Result};
+use crate::group::{is_as_it_was, read_counters};
 use crate::limits::{REWRITE_BYTES_MIN, REWRITE_SHARE};
 use crate::queue::Caller;
 use crate::shared::Shared;
@@ -122,7 +123,7 @@ fn prepare(shared: &Shared) -> Result<PathBuf> {
 
 fn exchange(shared: &Shared, under_way: &UnderWay) -> Result<Compacted> {
     // Readers wait: none may look into a store that is being exchanged.
-    let _nobody_reads = shared.exclusive();
+    let committed = shared.exclusive();
     if let Err(error) = shared.disk.engine.finish_copy(&under_way.dir) {
         shared.spool.drop_rewrite();
         return Err(Error::Unavailable { what: format!("the rewrite: {error}") });
@@ -134,11 +135,39 @@ fn exchange(shared: &Shared, under_way: &UnderWay) -> Result<Compacted> {
     let exchanged = shared.disk.engine.open_again(|| shared.spool.exchange_store(Aside::DoneWith));
     // Which of the two lies there now is for the next open to find out.
     exchanged.map_err(|error| shared.fail(format!("exchanging the store: {error}")))?;
+    let found = read_counters(&shared.disk).map_err(|error| shared.fail(error.to_string()))?;
+    if !is_as_it_was(found.as_ref(), &committed) {
+        return Err(shared.fail("the store that was made anew is not the one that was copied".into()));
+    }
     Ok(Compacted { bytes_before: under_way.bytes_before, bytes_after: shared.disk.size_bytes() })
 }
 
 fn answer(callers: Vec<Caller<Compacted>>, result: &Result<Compacted>) {
     for caller in callers {
         caller.answer(result.clone());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{Config, Error, Outbox, Submit};
+
+    #[test]
+    fn a_store_that_is_not_the_one_that_was_copied_is_not_gone_on_with() {
+        let dir = tempfile::tempdir().unwrap();
+        let outbox = Outbox::open(Config { min_free_bytes: 0, ..Config::new(dir.path()) }).unwrap();
+        let submit = |msg_id: &str| {
+            let (msg_id, conversation) = (msg_id.to_owned(), "c".to_owned());
+            let account = "default".to_owned();
+            let message = b"{}".to_vec();
+            outbox.submit(Submit { msg_id, account, conversation, message, ..Submit::default() }).wait()
+        };
+        submit("a").unwrap();
+        outbox.compact().wait().unwrap();
+        // As if a message more had been acknowledged than the copy has.
+        outbox.shared().exclusive().next_seq += 1;
+        assert!(matches!(outbox.compact().wait(), Err(Error::Unhealthy { .. })));
+        assert!(matches!(submit("b"), Err(Error::Unhealthy { .. })));
+        assert!(outbox.failure().is_some_and(|error| error.to_string().contains("made anew")));
     }
 }
