@@ -319,6 +319,39 @@ async fn numbers_at_the_end_of_all_numbers_are_not_taken_over() {
 }
 
 #[tokio::test]
+async fn words_of_a_line_are_kept_as_long_as_words_may_be() {
+    const WORDS: &str = "é";
+    let daemon = full_spool().await;
+    let exported = export(&daemon.place.spool).await;
+    let long = |line: &str| {
+        let mut line: Value = serde_json::from_str(line).unwrap();
+        for of in ["record", "receipt"] {
+            let Some(of) = line.get_mut(of) else { continue };
+            for field in ["desc", "reason"] {
+                if of[field].is_string() {
+                    of[field] = json!(WORDS.repeat(100_000));
+                }
+            }
+            if of["lastError"].is_object() {
+                of["lastError"]["desc"] = json!(WORDS.repeat(100_000));
+            }
+            for attempt in of["history"].as_array_mut().into_iter().flatten() {
+                attempt["desc"] = json!(WORDS.repeat(100_000));
+            }
+        }
+        line.to_string()
+    };
+    let lines: Vec<String> = exported.out.lines().map(long).collect();
+    let longer = lines.join("\n").matches(WORDS).count() / 100_000;
+    assert!(longer >= 8, "{longer} long words in {}", exported.out);
+    let other = daemon.place.path().join("other");
+    let imported = import(&other, &lines.join("\n")).await;
+    assert!(imported.err.contains("10 taken in, 0 there already, 0 refused"), "{imported:?}");
+    let again = export(&other).await;
+    assert_eq!(again.out.matches(WORDS).count(), longer * 128, "256 bytes each");
+}
+
+#[tokio::test]
 async fn an_attempt_that_was_under_way_may_have_arrived() {
     let service = forgetful_service(|_| Reply::Hang).await;
     let mut daemon = Daemon::start(&http_toml(&service, "", ONCE)).await;

@@ -7,6 +7,8 @@ use std::fmt;
 use std::str::FromStr;
 
 use jiff::Timestamp;
+use jiff::fmt::temporal::Pieces;
+use jiff::tz::TimeZone;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 /// A moment, in milliseconds since 1970-01-01T00:00:00Z.
@@ -59,11 +61,19 @@ impl FromStr for Time {
     type Err = TimeError;
 
     fn from_str(text: &str) -> Result<Self, TimeError> {
-        let moment: Timestamp = text
-            .parse()
-            .map_err(|error: jiff::Error| TimeError { text: text.to_owned(), reason: error.to_string() })?;
-        Ok(Self::from_ms(moment.as_millisecond()))
+        match text.parse::<Timestamp>() {
+            Ok(moment) => Ok(Self::from_ms(moment.as_millisecond())),
+            Err(_) if is_in_last_hours(text) => Ok(Self::from_ms(i64::MAX)),
+            Err(error) => Err(TimeError { text: text.to_owned(), reason: error.to_string() }),
+        }
     }
+}
+
+/// Whether this is a moment of the year 9999 behind jiff's last one: many write its last day for "never".
+fn is_in_last_hours(text: &str) -> bool {
+    let Ok(pieces) = Pieces::parse(text) else { return false };
+    let day = Timestamp::MAX.to_zoned(TimeZone::UTC).date();
+    pieces.date() >= day && pieces.time().is_some() && pieces.offset().is_some()
 }
 
 impl Serialize for Time {
@@ -95,6 +105,16 @@ mod tests {
         let expected = Ok(Time::from_ms(1_795_420_800_000));
         for text in ["2026-11-23T08:00:00Z", "2026-11-23t09:00:00.000999+01:00", "2026-11-23 08:00:00.0z"] {
             assert_eq!(text.parse::<Time>(), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_last_day_of_the_last_year_is_the_latest_moment() {
+        for text in ["9999-12-31T23:59:59Z", "9999-12-31T23:59:59.999+00:00", "9999-12-30T22:00:00.001Z"] {
+            assert_eq!(text.parse::<Time>(), Ok(Time::from_ms(i64::MAX)), "{text}");
+        }
+        for text in ["9999-12-31", "9999-12-31T23:59:59", "9999-12-31T25:00:00Z", "10000-01-01T00:00:00Z"] {
+            assert!(text.parse::<Time>().is_err(), "{text}");
         }
     }
 

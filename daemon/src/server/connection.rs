@@ -88,7 +88,9 @@ pub(super) async fn serve(
     drop(line);
     let parts = connection.into_parts();
     let (stream, kept_back) = parts.io.into_inner().into_parts();
-    let Err(error) = ended else { return let_finish(stream, peer.has_more_to_send() && cut_at.is_none()).await };
+    let Err(error) = ended else {
+        return let_finish(stream, peer.has_more_to_send() && cut_at.is_none()).await;
+    };
     tracing::debug!(%error, "A connection broke off.");
     if let Some(problem) = refusal(&error, kept_back, &peer, !parts.read_buf.is_empty()) {
         refuse(stream, &problem).await;
@@ -102,7 +104,8 @@ fn answer(
     request: hyper::Request<Incoming>,
 ) -> impl Future<Output = Result<Response<Watch>, std::convert::Infallible>> {
     peer.begin_answer();
-    let mut request: Request = request.map(|body| Body::new(Asked { body, is_read: false, peer: peer.clone() }));
+    let mut request: Request =
+        request.map(|body| Body::new(Asked { body, is_read: false, peer: peer.clone() }));
     request.extensions_mut().insert(peer.clone());
     async move { Ok(router.oneshot(request).await?.map(|body| Watch { body, peer })) }
 }

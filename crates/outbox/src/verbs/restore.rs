@@ -4,17 +4,20 @@
 //! Never: changes a message that is there already.
 
 use crate::disk::{Bytes, Rows, after_prefix};
-use crate::entry::{Entry, Identity, LaneKey, Phase, Place, Receipt, StoredPayload, Unresolved};
+use crate::entry::{
+    AttemptRecord, End, Entry, Identity, LaneKey, LastError, Phase, Place, Receipt, StoredPayload, Then,
+    Unresolved,
+};
 use crate::error::{Error, Result};
 use crate::keys::{self, Ended, LaneRow, StateIndex};
 use crate::lifecycle::{Context, Death, DedupWindow, Event, Policy, step};
-use crate::limits::{HISTORY_MAX, INLINE_BYTES_MAX, RESTORED_SEQ_MAX};
+use crate::limits::{DESC_BYTES_MAX, HISTORY_MAX, INLINE_BYTES_MAX, RESTORED_SEQ_MAX};
 use crate::notice::EventKind;
 use crate::offline::{on_wall_clock, wall_of};
 use crate::spool::Spool;
 use crate::tx::{Tx, load_message};
 use crate::verbs::submit::{is_id, write_data_file, write_payload_file};
-use crate::verbs::{apply, lost_report, record_attempt, under_way};
+use crate::verbs::{apply, cut, cut_reason, lost_report, record_attempt, under_way};
 use crate::view::{Payload, state_of};
 
 /// What became of a message that was to be restored.
@@ -59,8 +62,13 @@ pub(crate) fn restore_entry(
         _ => seq_for(tx, entry.identity.seq)?,
     };
     entry.settled = Vec::new();
-    let excess = entry.history.len().saturating_sub(HISTORY_MAX);
-    entry.history.drain(..excess);
+    shorten(&mut entry.history, &mut entry.last_error);
+    if let Phase::Held { reason, .. }
+    | Phase::Sending { then: Then::Cancel { reason } | Then::Hold { reason }, .. } =
+        &mut entry.delivery.phase
+    {
+        *reason = cut_reason(reason.take());
+    }
     if let Some(unresolved) = &mut entry.delivery.unresolved {
         // How long the move took is not known: the service may have forgotten the token.
         *unresolved = Unresolved { boot: tx.boot, window_end: unresolved.since, ..*unresolved };
@@ -102,6 +110,11 @@ pub(crate) fn restore_receipt(
     receipt.identity.submitted = now.time_of(receipt.identity.submitted_at);
     receipt.ended = now.time_of(receipt.at);
     receipt.settled = Vec::new();
+    receipt.desc = cut(&receipt.desc, DESC_BYTES_MAX);
+    shorten(&mut receipt.history, &mut receipt.last_error);
+    if let End::Cancelled { reason, .. } = &mut receipt.end {
+        *reason = cut_reason(reason.take());
+    }
     // Readers resume by this number: the old one stays wherever it can.
     if receipt.seq <= RESTORED_SEQ_MAX {
         tx.counters.next_event = tx.counters.next_event.max(receipt.seq);
@@ -115,6 +128,15 @@ pub(crate) fn restore_receipt(
     }
     super::ending::take_over(tx, receipt, data.unwrap_or_default())?;
     Ok(Restored::Taken)
+}
+
+/// No more, and no longer, than what this spool would have written down itself.
+fn shorten(history: &mut Vec<AttemptRecord>, last_error: &mut Option<LastError>) {
+    history.drain(..history.len().saturating_sub(HISTORY_MAX));
+    let descs = history.iter_mut().map(|attempt| &mut attempt.desc);
+    for desc in descs.chain(last_error.as_mut().map(|error| &mut error.desc)) {
+        *desc = cut(desc, DESC_BYTES_MAX);
+    }
 }
 
 fn check(identity: &Identity) -> Result<()> {
