@@ -99,7 +99,9 @@ impl OpenError {
             Self::Io { source, .. }
                 if source.kind() == io::ErrorKind::InvalidInput && source.raw_os_error().is_none() =>
             {
-                "put the file or folder itself into its place; the spool is as it was".into()
+                "take away what lies there and put the file or folder itself into its place, if there is one; the spool is as it \
+                 was"
+                    .into()
             }
             Self::Io { .. } => "look at the file system: space, mount options, health".into(),
             Self::Corrupt { path, .. } => format!(

@@ -17,7 +17,7 @@
 //! ```
 
 use std::fs::{self, DirBuilder, File};
-use std::io::{self, Read, Write};
+use std::io::{self, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
 use crate::anew::{self, Salvage};
@@ -50,20 +50,13 @@ pub(crate) const QUARANTINE: &str = "quarantine";
 /// Written last into a rewritten store: without it, it is not whole.
 const WHOLE: &str = "whole";
 
-/// Everything that may lie in a spool. A directory with anything else and no format mark is not ours.
-const NAMES: [&str; 11] = [
-    "format",
-    "lock",
-    "ready",
-    "store",
-    "payloads",
-    "clean",
-    "check",
-    QUARANTINE,
-    STORE_NEW,
-    STORE_OLD,
-    STORE_DAMAGED,
-];
+/// Everything that may lie in a spool, beside the seals. A directory with anything else and no format mark is not ours.
+const FILES: [&str; 5] = ["format", "lock", "ready", "clean", "check"];
+const FOLDERS: [&str; 6] = ["store", "payloads", QUARANTINE, STORE_NEW, STORE_OLD, STORE_DAMAGED];
+
+/// What the engine has in its folder.
+const ENGINE_FILES: [&str; 2] = ["store/db", "store/conf"];
+const ENGINE_FOLDER: &str = "store/blobs";
 
 /// An open, locked spool directory.
 pub(crate) struct Spool {
@@ -394,16 +387,22 @@ pub(crate) fn ask_for_check_of_closed(path: &Path) -> Result<bool, OpenError> {
     Ok(true)
 }
 
-/// With reads and writes: what the system does instead differs from one file system to the other.
+/// With reads and writes: what the system does instead differs from one file system to the other. What is only zeros takes
+/// no room in the copy.
 fn copy_file(from: &Path, to: &Path) -> io::Result<()> {
     let (mut from, mut to) = (File::open(from)?, File::create(to)?);
     let mut part = vec![0; COPY_PART_BYTES];
     loop {
         match from.read(&mut part)? {
-            0 => return Ok(()),
+            0 => break,
+            read if part[..read].iter().all(|byte| *byte == 0) => {
+                to.seek_relative(i64::try_from(read).map_err(io::Error::other)?)?;
+            }
             read => to.write_all(&part[..read])?,
         }
     }
+    let end = to.stream_position()?;
+    to.set_len(end)
 }
 
 /// Copies what lies in a folder into another one that is there.
@@ -497,15 +496,23 @@ fn read_mark(path: &Path) -> Result<Mark, OpenError> {
     })
 }
 
-/// Refuses a spool in which something else than a file or a folder has a name of ours or of the engine: a pipe would be waited
-/// for without an end, and what is written through a link goes wherever that leads.
+/// Refuses a spool in which something else has a name of ours or of the engine than should: a pipe would be waited for without
+/// an end, what is written through a link goes wherever that leads, and a folder can only be met late.
 fn check_plain(path: &Path) -> Result<(), OpenError> {
-    let of_ours = NAMES.iter().chain(&seal::NAMES).map(|name| path.join(name));
-    let of_engine = ["db", "conf", "blobs"].iter().map(|name| path.join("store").join(name));
-    for path in of_ours.chain(of_engine) {
+    let files = FILES.iter().chain(&seal::NAMES).chain(&ENGINE_FILES).map(|name| (name, "file"));
+    let folders = FOLDERS.iter().chain([&ENGINE_FOLDER]).map(|name| (name, "folder"));
+    for (name, wanted) in files.chain(folders) {
+        let path = path.join(name);
         // What is not there, or cannot be looked at, is met by whoever needs it.
-        if fs::symlink_metadata(&path).is_ok_and(|data| !data.is_file() && !data.is_dir()) {
-            let source = io::Error::new(io::ErrorKind::InvalidInput, "a link, a pipe or a device lies there");
+        let Ok(data) = fs::symlink_metadata(&path) else { continue };
+        let found = match data.file_type() {
+            kind if kind.is_file() => "file",
+            kind if kind.is_dir() => "folder",
+            _ => "link, a pipe or a device",
+        };
+        if found != wanted {
+            let words = format!("a {found} lies in the place of a {wanted}");
+            let source = io::Error::new(io::ErrorKind::InvalidInput, words);
             return Err(OpenError::Io { action: "opening", path, source });
         }
     }
@@ -525,7 +532,8 @@ fn check_ours(path: &Path, is_ready: bool) -> Result<(), OpenError> {
     // No mark yet: new, or a power cut came while it was made. Then there are only names of ours.
     for entry in fs::read_dir(path).map_err(io_error("reading", path))? {
         let entry = entry.map_err(io_error("reading", path))?;
-        if !NAMES.iter().chain(&seal::NAMES).any(|name| entry.file_name() == *name) {
+        let mut names = FILES.iter().chain(&FOLDERS).chain(&seal::NAMES);
+        if !names.any(|name| entry.file_name() == *name) {
             return Err(OpenError::NotASpool { path: path.into() });
         }
     }
@@ -663,26 +671,27 @@ mod tests {
     }
 
     #[test]
-    fn links_and_pipes_in_a_spool_are_refused_and_nothing_is_written_through_them() {
+    fn what_is_of_another_kind_in_a_spool_is_refused_and_nothing_is_written_through_it() {
         let root = tempfile::tempdir().unwrap();
         let (path, elsewhere) = (root.path().join("spool"), root.path().join("elsewhere"));
         drop(Spool::open(&path, "me", Sizes::WITHOUT_RESERVE).ok().unwrap());
         fs::write(&elsewhere, "mine").unwrap();
-        for name in
-            ["format", "lock", "ready", "clean", "check", "seal", "seal.last", "store/db", "store/conf"]
-        {
+        let files = FILES.iter().chain(&seal::NAMES).chain(&ENGINE_FILES);
+        for name in files.chain(&FOLDERS).chain([&ENGINE_FOLDER]) {
             let (odd, away) = (path.join(name), root.path().join("away"));
             let was_there = fs::rename(&odd, &away).is_ok();
             let make_pipe =
                 || assert!(std::process::Command::new("mkfifo").arg(&odd).status().unwrap().success());
             let make_link = || std::os::unix::fs::symlink(&elsewhere, &odd).unwrap();
-            for make in [&make_pipe as &dyn Fn(), &make_link] {
+            let is_folder = FOLDERS.contains(name) || *name == ENGINE_FOLDER;
+            let make_other = || if is_folder { fs::write(&odd, "") } else { fs::create_dir(&odd) }.unwrap();
+            for make in [&make_pipe as &dyn Fn(), &make_link, &make_other] {
                 make();
                 let of_open = Spool::open(&path, "me", Sizes::WITHOUT_RESERVE).err().unwrap();
                 for error in [of_open, Spool::look(&path).err().unwrap()] {
-                    assert!(error.hint().starts_with("put"), "{name}: {error}: {}", error.hint());
+                    assert!(error.hint().starts_with("take away"), "{name}: {error}: {}", error.hint());
                 }
-                fs::remove_file(&odd).unwrap();
+                fs::remove_file(&odd).or_else(|_| fs::remove_dir(&odd)).unwrap();
             }
             if was_there {
                 fs::rename(&away, &odd).unwrap();
@@ -719,6 +728,20 @@ mod tests {
             assert!(error.hint().starts_with("a spool is a folder"), "{error}: {}", error.hint());
         }
         assert_eq!(fs::read(&path).unwrap(), b"mine");
+    }
+
+    #[test]
+    fn what_is_only_zeros_takes_no_room_in_a_copy() {
+        use std::os::unix::fs::MetadataExt;
+        let root = tempfile::tempdir().unwrap();
+        let (from, to) = (root.path().join("from"), root.path().join("to"));
+        let mut bytes = vec![0; 5_000_000];
+        bytes[0] = 1;
+        bytes[3_000_000] = 1;
+        fs::write(&from, &bytes).unwrap();
+        copy_file(&from, &to).unwrap();
+        assert!(fs::read(&to).unwrap() == bytes);
+        assert!(fs::metadata(&to).unwrap().blocks() * 512 < 4_000_000);
     }
 
     #[test]
