@@ -3,14 +3,14 @@
 //! Owns:  file modes, roles as another user sees them, two daemons that want the same place.
 //! Never: changes the machine's users.
 
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::Path;
 
 use outboxd::service::Reply;
 use tokio::process::Command;
 
 use crate::harness::{Daemon, OUTBOXCTL, OUTBOXD, Place, QUICK, Run, http_toml, run, service};
-use crate::messages::{message, submit};
+use crate::messages::{message, submit, submit_with};
 
 fn mode(path: &Path) -> u32 {
     std::fs::metadata(path).unwrap().permissions().mode() & 0o7777
@@ -235,4 +235,49 @@ async fn a_spool_of_another_user_is_refused_with_what_to_do() {
     }
     daemon.start_again().await;
     assert!(daemon.client.message("kept").await.is_ok(), "nothing was changed");
+}
+
+#[tokio::test]
+async fn what_root_changes_in_the_spool_of_another_user_stays_that_users() {
+    if !can_be_nobody().await {
+        return;
+    }
+    let mut daemon = Daemon::start("").await;
+    let padding = format!(r#""webMessageInstatnce":{{"x":"{}"}}"#, "y".repeat(40_000));
+    daemon.client.submit_json(submit_with("m-1", "lena", &padding).into_bytes()).await.unwrap();
+    assert_eq!(daemon.term().await, Some(0));
+    let (folder, spool) = (daemon.place.path(), &daemon.place.spool);
+    std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let everything = || {
+        let mut left = vec![spool.clone()];
+        let mut found = Vec::new();
+        while let Some(path) = left.pop() {
+            if path.is_dir() {
+                left.extend(std::fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()));
+            }
+            found.push(path);
+        }
+        found
+    };
+    for path in everything() {
+        chown(path, Some(65_534), Some(65_534)).unwrap();
+    }
+    let payload = std::fs::read_dir(spool.join("payloads")).unwrap().next().unwrap().unwrap().path();
+    std::fs::write(payload, "damaged").unwrap();
+    let spool_text = spool.to_str().unwrap();
+    let repaired = run(command(&[OUTBOXD, "fsck", "--repair", spool_text]), "").await;
+    assert!(repaired.out.contains("set aside"), "{repaired:?}");
+    let imported = run(command(&[OUTBOXD, "import", spool_text]), &submit("m-2", "lena")).await;
+    assert!(imported.err.contains("1 taken in"), "{imported:?}");
+    let all = everything();
+    assert!(all.iter().any(|path| path.starts_with(spool.join("quarantine")) && path.is_file()), "{all:?}");
+    for path in all {
+        assert_eq!(path.metadata().unwrap().uid(), 65_534, "{}", path.display());
+    }
+}
+
+fn command(arguments: &[&str]) -> Command {
+    let mut command = Command::new(arguments[0]);
+    command.args(&arguments[1..]);
+    command
 }

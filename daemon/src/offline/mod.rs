@@ -7,6 +7,7 @@ mod export;
 mod fsck;
 mod import;
 mod line;
+mod owner;
 mod room;
 mod unline;
 
@@ -68,9 +69,15 @@ pub fn run(command: Command) -> ExitCode {
 fn carry_out(command: Command) -> Result<Verdict, Failure> {
     match command {
         Command::Export { spool } => export::run(&spool, &Room::make()?, io::stdout().lock()),
-        Command::Import { config } => import::run(&config, io::stdin().lock()),
+        Command::Import { config } => {
+            owner::act_as_owner(&config.spool.path)?;
+            import::run(&config, io::stdin().lock())
+        }
         Command::Check { spool, json } => fsck::check(&spool, &Room::make()?, json, io::stdout().lock()),
-        Command::Repair { config, json } => fsck::repair(&config, &Room::make()?, json, io::stdout().lock()),
+        Command::Repair { config, json } => {
+            owner::act_as_owner(&config.spool.path)?;
+            fsck::repair(&config, &Room::make()?, json, io::stdout().lock())
+        }
     }
 }
 
@@ -90,6 +97,8 @@ enum Failure {
     Store(#[from] outbox::Error),
     #[error("the store is damaged in a way that the storage engine cannot read")]
     Engine,
+    #[error("going on as user {owner}, who owns the spool, failed: {source}")]
+    Owner { owner: u32, source: io::Error },
     #[error("creating {path} failed: {source}")]
     Room { path: PathBuf, source: io::Error },
     #[error("listening to signals: {0}")]
@@ -114,6 +123,7 @@ impl Failure {
             Self::Room { .. } => {
                 "a copy of the store is looked at, which needs a folder for temporary files: name one in TMPDIR".to_owned()
             }
+            Self::Owner { .. } => "run it as that user".to_owned(),
             Self::Signals(_) => "look at the system's limits".to_owned(),
             Self::Read(_) | Self::Write(_) => "look at the file or the pipe".to_owned(),
         };
