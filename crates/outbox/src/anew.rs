@@ -17,6 +17,8 @@ use crate::disk::{Disk, Sizes};
 use crate::drive::{io_error, panic_text, sync_path};
 use crate::entry::Counters;
 use crate::error::{Error, OpenError, Result};
+use crate::files;
+use crate::layout;
 use crate::limits::{KEPT_SPOOLS_MAX, SCAN_BYTES_MAX, SCAN_TAIL_BYTES_MAX};
 use crate::reserve;
 use crate::salvage::{self, Log, Range};
@@ -197,7 +199,7 @@ pub(crate) fn make(spool: &Spool, salvage: &Salvage, sizes: Sizes) -> std::resul
         salvage.write(&new, sizes)?;
         spool.ask_for_check().map_err(io_error("asking for a check of", spool.path()))?;
         let counted = salvage.counted.map(|counted| format!("{counted}\n")).unwrap_or_default();
-        crash::around("write anew", || spool::write_file(&new.join(ANEW), counted.as_bytes()))?;
+        crash::around("write anew", || files::write_file(&new.join(ANEW), counted.as_bytes()))?;
         spool.finish_rewrite()
     });
     made.inspect_err(|_| spool.drop_rewrite())?;
@@ -207,27 +209,27 @@ pub(crate) fn make(spool: &Spool, salvage: &Salvage, sizes: Sizes) -> std::resul
 /// Keeps a damaged store whose successor is in its place, as a spool by itself; but not one too many. Wherever this is cut short, it
 /// can be done again.
 pub(crate) fn keep(path: &Path, damaged: &Path) -> std::result::Result<(), OpenError> {
-    let quarantine = path.join(spool::QUARANTINE);
+    let quarantine = path.join(layout::QUARANTINE);
     finish_parts(&quarantine)?;
     if !damaged.exists() {
         return Ok(());
     }
     let kept = kept(&quarantine);
     if kept.len() >= KEPT_SPOOLS_MAX {
-        return spool::remove_folder(damaged);
+        return files::remove_folder(damaged);
     }
     let part = quarantine.join(format!("{KEPT}{}", next_number(&kept))).with_extension(PART);
-    spool::make_dir(&part.join("payloads"))?;
+    files::make_dir(&part.join("payloads"))?;
     for file in fs::read_dir(path.join("payloads")).into_iter().flatten().flatten() {
         // A payload that cannot be linked is told as missing by whoever looks.
         let _ = fs::hard_link(file.path(), part.join("payloads").join(file.file_name()));
     }
     for name in seal::NAMES {
-        if let Ok(seal) = spool::read_head(&path.join(name), seal::BYTES_MAX) {
-            spool::write_file(&part.join(name), &seal)?;
+        if let Ok(seal) = files::read_head(&path.join(name), seal::BYTES_MAX) {
+            files::write_file(&part.join(name), &seal)?;
         }
     }
-    spool::write_file(&part.join(UNSAID), b"unsaid\n")?;
+    files::write_file(&part.join(UNSAID), b"unsaid\n")?;
     spool::write_marks(&part)?;
     for synced in [part.join("payloads"), part.clone(), quarantine.clone(), path.to_owned()] {
         sync_path(&synced)?;
@@ -251,7 +253,7 @@ fn finish_parts(quarantine: &Path) -> std::result::Result<(), OpenError> {
             named.map_err(io_error("renaming", &part))?;
             sync_path(quarantine)?;
         } else {
-            spool::remove_folder(&part)?;
+            files::remove_folder(&part)?;
         }
     }
     Ok(())
@@ -298,7 +300,7 @@ fn is_unsaid(spool: &Spool) -> bool {
 }
 
 fn unsaid_kept(spool: &Spool) -> Vec<PathBuf> {
-    let kept = kept(&spool.path().join(spool::QUARANTINE)).into_iter();
+    let kept = kept(&spool.path().join(layout::QUARANTINE)).into_iter();
     kept.filter(|kept| kept.join(UNSAID).exists()).collect()
 }
 

@@ -116,7 +116,7 @@ impl Disk {
         let corrupt = |error: DiskError| OpenError::Corrupt { path: dir.into(), reason: error.text };
         if disk.is_without_leaves().map_err(corrupt)? {
             let found = "1 of a build before the first release, whose rows stand alone".into();
-            return Err(OpenError::Format { path: dir.into(), found, known: crate::spool::FORMAT });
+            return Err(OpenError::Format { path: dir.into(), found, known: crate::layout::FORMAT });
         }
         Ok(disk)
     }

@@ -47,11 +47,13 @@ pub use engine::failpoints;
 mod entry;
 mod error;
 mod events;
+mod files;
 #[doc(hidden)]
 pub mod fuzzing;
 mod group;
 mod keys;
 mod lanes;
+mod layout;
 mod leaf;
 mod leaves;
 mod lifecycle;

@@ -29,7 +29,7 @@ use crate::verbs::{
 };
 use crate::view::{self, EntryView, Message, Payload, SentPage};
 use crate::writer::{self, Writer};
-use crate::{keys, quarantine, spool};
+use crate::{keys, layout, quarantine};
 
 /// An open outbox. Cheap to clone; the last clone to go closes it.
 #[derive(Clone)]
@@ -674,7 +674,7 @@ impl Outbox {
             missing: self.inner.report.missing,
             has_failed: !is_well,
             damaged_files: shared.spool.damaged_files.count() as u64,
-            format: spool::FORMAT,
+            format: layout::FORMAT,
             oldest_event: is_well.then(|| view::oldest_event(&shared.disk, &snapshot)).transpose()?.flatten(),
             oldest_waiting: is_well.then(|| view::oldest_waiting(&shared.disk)).transpose()?.flatten(),
         })

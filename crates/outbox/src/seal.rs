@@ -16,9 +16,10 @@ use std::sync::{Mutex, PoisonError};
 use crate::clock::Timestamp;
 use crate::drive::DiskError;
 use crate::entry::Counters;
+use crate::files::{read_head, write_synced};
 use crate::limits::SEAL_EVERY;
 use crate::shared::Shared;
-use crate::spool::{Spool, read_head, write_synced};
+use crate::spool::Spool;
 use crate::{crash, keys, record, verify};
 
 const SEAL: &str = "seal";

@@ -1,6 +1,6 @@
-//! The spool directory: whose it is, which format, and what lies in it.
+//! The spool directory: its creation, its files, its store as a whole.
 //!
-//! Owns:  creation in an order that survives a power cut, the format mark, payload files, the exchange of the store.
+//! Owns:  creation in an order that survives a power cut, payload files, the exchange of the store.
 //! Never: says what a row means, removes a file that it did not make.
 //!
 //! ```text
@@ -16,8 +16,8 @@
 //! ready       written last: without it nothing in the spool was ever promised
 //! ```
 
-use std::fs::{self, DirBuilder, File};
-use std::io::{self, Read, Seek, Write};
+use std::fs::{self, File};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use crate::anew::{self, Salvage};
@@ -27,36 +27,17 @@ use crate::disk::{Disk, Sizes};
 use crate::drive::{forget_cached, io_error, sync_path};
 use crate::entry::{Counters, hex};
 use crate::error::OpenError;
-use crate::limits::{COPY_PART_BYTES, QUARANTINE_FILES_MAX};
+use crate::files::{files_in, make_dir, remove_folder, write_file, write_synced};
+use crate::layout::{
+    FORMAT, Mark, QUARANTINE, STORE_DAMAGED, STORE_NEW, STORE_OLD, check_ours, check_plain, read_mark,
+    was_finished, write_mark,
+};
+use crate::limits::QUARANTINE_FILES_MAX;
 use crate::lock::Lock;
-use crate::seal::{self, Seal};
-
-/// The format that this program writes.
-pub(crate) const FORMAT: u32 = 1;
-
-const FORMAT_MARK: &str = "outbox spool ";
-
-/// As much of the mark as is read: words and a number of any length that makes sense.
-const MARK_BYTES_MAX: u64 = 256;
-
-/// The store while it is rewritten, and what it takes the place of: one that is done with, or a damaged one.
-const STORE_NEW: &str = "store.new";
-const STORE_OLD: &str = "store.old";
-const STORE_DAMAGED: &str = "store.damaged";
-
-/// What could not be read, a file each, and damaged stores as they were.
-pub(crate) const QUARANTINE: &str = "quarantine";
+use crate::seal::Seal;
 
 /// Written last into a rewritten store: without it, it is not whole.
 const WHOLE: &str = "whole";
-
-/// Everything that may lie in a spool, beside the seals. A directory with anything else and no format mark is not ours.
-const FILES: [&str; 5] = ["format", "lock", "ready", "clean", "check"];
-const FOLDERS: [&str; 6] = ["store", "payloads", QUARANTINE, STORE_NEW, STORE_OLD, STORE_DAMAGED];
-
-/// What the engine has in its folder.
-const ENGINE_FILES: [&str; 2] = ["store/db", "store/conf"];
-const ENGINE_FOLDER: &str = "store/blobs";
 
 /// An open, locked spool directory.
 pub(crate) struct Spool {
@@ -371,11 +352,6 @@ impl Spool {
     }
 }
 
-fn files_in(folder: &Path) -> usize {
-    let is_file = |entry: &fs::DirEntry| entry.file_type().is_ok_and(|kind| kind.is_file());
-    fs::read_dir(folder).map_or(0, |entries| entries.flatten().filter(is_file).count())
-}
-
 /// Asks for a check of a spool that could not be opened; whether nobody had.
 pub(crate) fn ask_for_check_of_closed(path: &Path) -> Result<bool, OpenError> {
     let check = path.join("check");
@@ -385,40 +361,6 @@ pub(crate) fn ask_for_check_of_closed(path: &Path) -> Result<bool, OpenError> {
     crash::around("write check", || write_file(&check, b"check\n"))?;
     sync_path(path)?;
     Ok(true)
-}
-
-/// With reads and writes: what the system does instead differs from one file system to the other. What is only zeros takes
-/// no room in the copy.
-fn copy_file(from: &Path, to: &Path) -> io::Result<()> {
-    let (mut from, mut to) = (File::open(from)?, File::create(to)?);
-    let mut part = vec![0; COPY_PART_BYTES];
-    loop {
-        match from.read(&mut part)? {
-            0 => break,
-            read if part[..read].iter().all(|byte| *byte == 0) => {
-                to.seek_relative(i64::try_from(read).map_err(io::Error::other)?)?;
-            }
-            read => to.write_all(&part[..read])?,
-        }
-    }
-    let end = to.stream_position()?;
-    to.set_len(end)
-}
-
-/// Copies what lies in a folder into another one that is there.
-pub(crate) fn copy_files(source: &Path, target: &Path) -> Result<(), OpenError> {
-    for file in fs::read_dir(source).map_err(io_error("reading", source))? {
-        let from = file.map_err(io_error("reading", source))?.path();
-        let Some(name) = from.file_name() else { continue };
-        let to = target.join(name);
-        if from.is_dir() {
-            fs::create_dir_all(&to).map_err(io_error("creating", &to))?;
-            copy_files(&from, &to)?;
-        } else {
-            copy_file(&from, &to).map_err(io_error("copying", &from))?;
-        }
-    }
-    Ok(())
 }
 
 /// Puts a rewritten store that is whole in its place, removes what is left of a rewrite, and keeps what was damaged.
@@ -447,105 +389,6 @@ fn finish_exchange(path: &Path) -> Result<(), OpenError> {
     Ok(())
 }
 
-/// Removes a folder, if it is there, with what is in it.
-pub(crate) fn remove_folder(path: &Path) -> Result<(), OpenError> {
-    match crash::around("remove folder", || fs::remove_dir_all(path)) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(io_error("removing", path)(error)),
-        _ => Ok(()),
-    }
-}
-
-/// Reads a file of ours as far as one of its kind can go: what is longer is none.
-pub(crate) fn read_head(path: &Path, bytes_max: u64) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    File::open(path)?.take(bytes_max).read_to_end(&mut bytes)?;
-    Ok(bytes)
-}
-
-/// Makes a folder that only its owner may look into, and those that it lies in.
-pub(crate) fn make_dir(path: &Path) -> Result<(), OpenError> {
-    let mut builder = DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    crash::around("create folder", || builder.create(path)).map_err(io_error("creating", path))
-}
-
-/// What says which format a spool has.
-enum Mark {
-    /// The one that this program writes.
-    Known,
-    /// Another one.
-    Other(u32),
-    /// It is not there, or no mark: the beginning of what is, in quotes.
-    Unreadable(String),
-}
-
-fn read_mark(path: &Path) -> Result<Mark, OpenError> {
-    let mark = path.join("format");
-    let found = match read_head(&mark, MARK_BYTES_MAX) {
-        Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
-        Err(source) => return Err(OpenError::Io { action: "reading", path: mark, source }),
-    };
-    let number = found.strip_prefix(FORMAT_MARK).and_then(|rest| rest.trim_end().parse::<u32>().ok());
-    Ok(match number {
-        Some(FORMAT) => Mark::Known,
-        Some(number) => Mark::Other(number),
-        None => Mark::Unreadable(format!("{:?}", found.chars().take(32).collect::<String>())),
-    })
-}
-
-/// Refuses a spool in which something else has a name of ours or of the engine than should: a pipe would be waited for without
-/// an end, what is written through a link goes wherever that leads, and a folder can only be met late.
-fn check_plain(path: &Path) -> Result<(), OpenError> {
-    let files = FILES.iter().chain(&seal::NAMES).chain(&ENGINE_FILES).map(|name| (name, "file"));
-    let folders = FOLDERS.iter().chain([&ENGINE_FOLDER]).map(|name| (name, "folder"));
-    for (name, wanted) in files.chain(folders) {
-        let path = path.join(name);
-        // What is not there, or cannot be looked at, is met by whoever needs it.
-        let Ok(data) = fs::symlink_metadata(&path) else { continue };
-        let found = match data.file_type() {
-            kind if kind.is_file() => "file",
-            kind if kind.is_dir() => "folder",
-            _ => "link, a pipe or a device",
-        };
-        if found != wanted {
-            let words = format!("a {found} lies in the place of a {wanted}");
-            let source = io::Error::new(io::ErrorKind::InvalidInput, words);
-            return Err(OpenError::Io { action: "opening", path, source });
-        }
-    }
-    Ok(())
-}
-
-/// Refuses a directory that holds anything that is not ours, and formats that we do not know.
-fn check_ours(path: &Path, is_ready: bool) -> Result<(), OpenError> {
-    let found = match read_mark(path)? {
-        Mark::Known => return Ok(()),
-        Mark::Other(number) => Some(number.to_string()),
-        Mark::Unreadable(found) => is_ready.then_some(found),
-    };
-    if let Some(found) = found {
-        return Err(OpenError::Format { path: path.into(), found, known: FORMAT });
-    }
-    // No mark yet: new, or a power cut came while it was made. Then there are only names of ours.
-    for entry in fs::read_dir(path).map_err(io_error("reading", path))? {
-        let entry = entry.map_err(io_error("reading", path))?;
-        let mut names = FILES.iter().chain(&FOLDERS).chain(&seal::NAMES);
-        if !names.any(|name| entry.file_name() == *name) {
-            return Err(OpenError::NotASpool { path: path.into() });
-        }
-    }
-    Ok(())
-}
-
-/// Whether the spool was finished once: by its mark, or, should that have got lost, by what is only written behind it.
-/// Whoever took such a spool for one that is being made would throw away what was promised.
-fn was_finished(path: &Path) -> bool {
-    ["ready", "clean"].iter().chain(&seal::NAMES).any(|name| path.join(name).exists())
-}
-
 /// Begins a spool: nothing that lies here was ever promised.
 fn start_over(path: &Path) -> Result<(), OpenError> {
     for name in [STORE_NEW, STORE_OLD] {
@@ -562,13 +405,6 @@ fn start_over(path: &Path) -> Result<(), OpenError> {
     }
     write_mark(path)?;
     sync_path(path)
-}
-
-fn write_mark(path: &Path) -> Result<(), OpenError> {
-    let mark = path.join("format");
-    let text = format!("{FORMAT_MARK}{FORMAT}\n");
-    let written = crash::around("write format", || write_synced(&mark, text.as_bytes()));
-    written.map_err(io_error("writing", &mark))
 }
 
 /// Declares a spool as made: from here on its content is promised.
@@ -593,21 +429,6 @@ fn write_ready(path: &Path) -> Result<(), OpenError> {
 pub(crate) fn write_marks(path: &Path) -> Result<(), OpenError> {
     write_mark(path)?;
     write_ready(path)
-}
-
-/// Writes a file and makes its content durable.
-pub(crate) fn write_file(path: &Path, bytes: &[u8]) -> Result<(), OpenError> {
-    write_synced(path, bytes).map_err(io_error("writing", path))
-}
-
-pub(crate) fn write_synced(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut options = File::options();
-    options.write(true).create(true).truncate(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut file = options.open(path)?;
-    file.write_all(bytes)?;
-    file.sync_all()
 }
 
 #[cfg(test)]
@@ -671,37 +492,6 @@ mod tests {
     }
 
     #[test]
-    fn what_is_of_another_kind_in_a_spool_is_refused_and_nothing_is_written_through_it() {
-        let root = tempfile::tempdir().unwrap();
-        let (path, elsewhere) = (root.path().join("spool"), root.path().join("elsewhere"));
-        drop(Spool::open(&path, "me", Sizes::WITHOUT_RESERVE).ok().unwrap());
-        fs::write(&elsewhere, "mine").unwrap();
-        let files = FILES.iter().chain(&seal::NAMES).chain(&ENGINE_FILES);
-        for name in files.chain(&FOLDERS).chain([&ENGINE_FOLDER]) {
-            let (odd, away) = (path.join(name), root.path().join("away"));
-            let was_there = fs::rename(&odd, &away).is_ok();
-            let make_pipe =
-                || assert!(std::process::Command::new("mkfifo").arg(&odd).status().unwrap().success());
-            let make_link = || std::os::unix::fs::symlink(&elsewhere, &odd).unwrap();
-            let is_folder = FOLDERS.contains(name) || *name == ENGINE_FOLDER;
-            let make_other = || if is_folder { fs::write(&odd, "") } else { fs::create_dir(&odd) }.unwrap();
-            for make in [&make_pipe as &dyn Fn(), &make_link, &make_other] {
-                make();
-                let of_open = Spool::open(&path, "me", Sizes::WITHOUT_RESERVE).err().unwrap();
-                for error in [of_open, Spool::look(&path).err().unwrap()] {
-                    assert!(error.hint().starts_with("take away"), "{name}: {error}: {}", error.hint());
-                }
-                fs::remove_file(&odd).or_else(|_| fs::remove_dir(&odd)).unwrap();
-            }
-            if was_there {
-                fs::rename(&away, &odd).unwrap();
-            }
-        }
-        assert_eq!(fs::read(&elsewhere).unwrap(), b"mine");
-        assert!(Spool::open(&path, "me", Sizes::WITHOUT_RESERVE).is_ok());
-    }
-
-    #[test]
     fn of_files_without_an_end_no_more_is_read_than_there_can_be() {
         let dir = tempfile::tempdir().unwrap();
         drop(Spool::open(dir.path(), "me", Sizes::WITHOUT_RESERVE).ok().unwrap());
@@ -728,20 +518,6 @@ mod tests {
             assert!(error.hint().starts_with("a spool is a folder"), "{error}: {}", error.hint());
         }
         assert_eq!(fs::read(&path).unwrap(), b"mine");
-    }
-
-    #[test]
-    fn what_is_only_zeros_takes_no_room_in_a_copy() {
-        use std::os::unix::fs::MetadataExt;
-        let root = tempfile::tempdir().unwrap();
-        let (from, to) = (root.path().join("from"), root.path().join("to"));
-        let mut bytes = vec![0; 5_000_000];
-        bytes[0] = 1;
-        bytes[3_000_000] = 1;
-        fs::write(&from, &bytes).unwrap();
-        copy_file(&from, &to).unwrap();
-        assert!(fs::read(&to).unwrap() == bytes);
-        assert!(fs::metadata(&to).unwrap().blocks() * 512 < 4_000_000);
     }
 
     #[test]
