@@ -193,14 +193,14 @@ async fn a_call_refused_by_its_head_is_told_so_to_a_client_that_sends_its_body_a
         let mut stream = connect(&daemon.place.socket).await;
         let head = format!("{target} HTTP/1.1\r\nHost: localhost\r\n{more}Content-Length: 1000\r\n\r\n");
         stream.write_all(head.as_bytes()).await.unwrap();
-        // The answer is there, and a client that sends first has not looked yet.
-        stream.readable().await.unwrap();
-        // Nothing more comes than the answer, and by then the daemon would have closed.
+        // Nothing comes behind the answer, and by then the daemon would have closed.
+        let answer = read_answer(&mut stream).await;
         for _ in 0..3 {
             daemon.get("/v1/health/live").await;
         }
         stream.write_all(&[b' '; 1000]).await.unwrap_or_else(|error| panic!("{target}: {error}"));
-        read_answer(&mut stream).await.problem(status, code);
+        answer.problem(status, code);
+        assert_eq!(answer.header("connection"), "close", "{target}");
     }
 }
 

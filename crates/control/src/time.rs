@@ -69,7 +69,7 @@ impl FromStr for Time {
     }
 }
 
-/// Whether this is a moment of the year 9999 behind jiff's last one: many write its last day for "never".
+/// Whether a text that jiff refuses is a moment behind jiff's last one, of the year 9999: many write its last day for "never".
 fn is_in_last_hours(text: &str) -> bool {
     let Ok(pieces) = Pieces::parse(text) else { return false };
     let day = Timestamp::MAX.to_zoned(TimeZone::UTC).date();

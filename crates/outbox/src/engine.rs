@@ -484,7 +484,7 @@ impl Engine {
         let bytes: usize =
             rows.iter().map(|(key, write)| key.len() + write.new.as_ref().map_or(0, |(v, _)| v.len())).sum();
         self.written_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
-        self.with(|files| {
+        let written = self.with(|files| {
             #[cfg(test)]
             self.use_room();
             if let Some(error) = &*self.broken() {
@@ -499,7 +499,13 @@ impl Engine {
             *self.totals() = followed;
             self.reserve.keep(&files.file);
             Ok(())
-        })?;
+        });
+        if written.is_err() {
+            // What the engine has in memory now may hold these rows and the drive may not, or a part of them: what is read of it
+            // is not to become durable as a copy.
+            self.drop_copy();
+            return written;
+        }
         let mut copy = self.copy();
         // A copy that cannot follow is given up: only the store itself must not fail.
         if copy.as_ref().is_some_and(|copy| {
@@ -577,12 +583,16 @@ impl Engine {
         Ok(more)
     }
 
-    /// Makes the copy durable and closes it.
+    /// Makes the copy durable and closes it, if it has followed to the last batch: each one changes the total.
     pub(crate) fn finish_copy(&self, dir: &Path) -> Result<(), DiskError> {
-        match self.copy().take() {
-            Some(copy) => copy.files.sync(dir),
-            None => Err(DiskError::new("the copy could not be written")),
+        let copy = self.copy().take();
+        let Some(Copy { files, .. }) = copy else {
+            return Err(DiskError::new("the copy could not be written"));
+        };
+        if files.db()?.get(keys::TOTAL).map_err(engine)? != self.get(keys::TOTAL)? {
+            return Err(DiskError::new("the copy lacks what the store has"));
         }
+        files.sync(dir)
     }
 
     /// Gives a copy up.
@@ -806,6 +816,30 @@ mod tests {
         assert!(engine.look_for_file().unwrap_err().text.contains("another file"));
         std::fs::rename(&away, &db).unwrap();
         assert_eq!(engine.look_for_file(), Ok(()), "where it is the same again, it is the store");
+    }
+
+    #[test]
+    fn a_store_that_could_not_be_written_has_no_copy_and_a_copy_that_lacks_something_is_none() {
+        let root = tempfile::tempdir().unwrap();
+        let (store, copy) = (root.path().join("store"), root.path().join("copy"));
+        for dir in [&store, &copy] {
+            std::fs::create_dir(dir).unwrap();
+        }
+        let engine = Engine::open(&store, SMALL).unwrap();
+        let rows = |key: &[u8]| Batch::from([(key.to_vec(), Write::of(key, Some(b"1".as_slice().into())))]);
+        engine.commit(rows(b"a")).unwrap();
+        engine.begin_copy(&copy).unwrap();
+        assert_eq!(engine.copy_part(), Ok(false));
+        engine.commit(rows(b"b")).unwrap();
+        assert_eq!(engine.finish_copy(&copy), Ok(()));
+        engine.begin_copy(&copy).unwrap();
+        engine.copy_part().unwrap();
+        engine.copy().as_ref().unwrap().files.db().unwrap().remove(keys::TOTAL).unwrap();
+        assert!(engine.finish_copy(&copy).unwrap_err().text.contains("lacks"));
+        engine.begin_copy(&copy).unwrap();
+        engine.have_room_for(0);
+        assert!(engine.commit(rows(b"c")).is_err());
+        assert!(engine.copy_part().is_err(), "which of the two it would be a copy of, nobody knows");
     }
 
     #[test]

@@ -85,7 +85,7 @@ impl OpenError {
             ),
             Self::Format { .. } => "use the version of the program that wrote it; nothing was changed".into(),
             Self::Io { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
-                "the process needs to own the spool directory and to be allowed to write in it".into()
+                "the process needs to own the spool directory and everything in it, and to be allowed to write there".into()
             }
             Self::Io { source, .. } if source.kind() == io::ErrorKind::NotFound => {
                 "look at the path: it leads to nothing".into()

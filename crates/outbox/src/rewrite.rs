@@ -79,6 +79,9 @@ impl Rewriter {
 
     /// Does the next part of the one under way.
     pub(crate) fn go_on(&mut self, shared: &Shared) {
+        if let Some(error) = shared.failure() {
+            return self.give_up(shared, &error);
+        }
         match shared.disk.engine.copy_part() {
             Ok(true) => {}
             Ok(false) => {
@@ -124,6 +127,12 @@ fn prepare(shared: &Shared) -> Result<PathBuf> {
 fn exchange(shared: &Shared, under_way: &UnderWay) -> Result<Compacted> {
     // Readers wait: none may look into a store that is being exchanged.
     let committed = shared.exclusive();
+    if let Some(error) = shared.failure() {
+        // Whoever looks through the store may have met something meanwhile.
+        shared.disk.engine.drop_copy();
+        shared.spool.drop_rewrite();
+        return Err(error);
+    }
     if let Err(error) = shared.disk.engine.finish_copy(&under_way.dir) {
         shared.spool.drop_rewrite();
         return Err(Error::Unavailable { what: format!("the rewrite: {error}") });
@@ -137,7 +146,7 @@ fn exchange(shared: &Shared, under_way: &UnderWay) -> Result<Compacted> {
     exchanged.map_err(|error| shared.fail(format!("exchanging the store: {error}")))?;
     let found = read_counters(&shared.disk).map_err(|error| shared.fail(error.to_string()))?;
     if !is_as_it_was(found.as_ref(), &committed) {
-        return Err(shared.fail("the store that was made anew is not the one that was copied".into()));
+        return Err(shared.fail("the rewritten store counts otherwise than the one that was copied".into()));
     }
     Ok(Compacted { bytes_before: under_way.bytes_before, bytes_after: shared.disk.size_bytes() })
 }
@@ -150,6 +159,9 @@ fn answer(callers: Vec<Caller<Compacted>>, result: &Result<Compacted>) {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::MetadataExt;
+
+    use super::Rewriter;
     use crate::{Config, Error, Outbox, Submit};
 
     #[test]
@@ -168,6 +180,21 @@ mod tests {
         outbox.shared().exclusive().next_seq += 1;
         assert!(matches!(outbox.compact().wait(), Err(Error::Unhealthy { .. })));
         assert!(matches!(submit("b"), Err(Error::Unhealthy { .. })));
-        assert!(outbox.failure().is_some_and(|error| error.to_string().contains("made anew")));
+        assert!(outbox.failure().is_some_and(|error| error.to_string().contains("rewritten")));
+    }
+
+    #[test]
+    fn a_store_that_failed_is_not_exchanged() {
+        let dir = tempfile::tempdir().unwrap();
+        let outbox = Outbox::open(Config { min_free_bytes: 0, ..Config::new(dir.path()) }).unwrap();
+        let store = || std::fs::metadata(dir.path().join("store")).unwrap().ino();
+        let before = store();
+        let mut rewriter = Rewriter::default();
+        rewriter.begin(outbox.shared(), None);
+        assert!(rewriter.is_under_way());
+        outbox.shared().fail("the drive is gone".into());
+        rewriter.go_on(outbox.shared());
+        assert!(!rewriter.is_under_way());
+        assert_eq!(store(), before, "whatever it holds, the copy may lack it");
     }
 }

@@ -13,7 +13,7 @@ use std::time::Duration;
 use crate::config::Committer;
 use crate::drive::panic_text;
 use crate::error::{Error, Result};
-use crate::group::{one_group, run_group};
+use crate::group::{is_as_it_was, one_group, read_counters, run_group};
 use crate::limits::{
     CHECKPOINT_BYTES_MIN, OPEN_ROOM_BYTES, QUEUE_VERBS_MAX, REWRITE_AFTER_IDLE, SEAL_AFTER_IDLE,
 };
@@ -322,8 +322,13 @@ fn checkpoint(shared: &Shared) {
     {
         return;
     }
-    let _nobody_reads = shared.exclusive();
-    if let Err(error) = shared.disk.engine.open_again(|| Ok(())) {
-        shared.fail(format!("opening the store once more before the stop: {error}"));
-    }
+    let committed = shared.exclusive();
+    let opened = shared.disk.engine.open_again(|| Ok(())).map_err(|error| error.to_string());
+    let found = opened.and_then(|()| read_counters(&shared.disk).map_err(|error| error.to_string()));
+    let wrong = match found {
+        Ok(found) if is_as_it_was(found.as_ref(), &committed) => return,
+        Ok(_) => "it counts otherwise than before".to_owned(),
+        Err(error) => error,
+    };
+    shared.fail(format!("opening the store once more before the stop: {wrong}"));
 }

@@ -6,18 +6,22 @@
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use nix::unistd::{Gid, Uid, setgid, setuid};
+use nix::unistd::{Gid, Uid, User, setgid, setuid};
 
 use super::Failure;
 
 /// Goes on as the owner of this spool for good, if root asks.
 pub(super) fn act_as_owner(spool: &Path) -> Result<(), Failure> {
-    // What is not there has no owner yet, and whoever opens it says what is wrong with it.
-    let Ok(folder) = std::fs::metadata(spool) else { return Ok(()) };
-    let (owner, group) = (Uid::from_raw(folder.uid()), Gid::from_raw(folder.gid()));
+    // First of all by what daemons have written: the folder around that may be somebody else's. What is not there has no owner
+    // yet.
+    let witnesses = [spool.join("format"), spool.join("ready"), spool.into()];
+    let Some(witness) = witnesses.iter().find_map(|path| std::fs::metadata(path).ok()) else { return Ok(()) };
+    let owner = Uid::from_raw(witness.uid());
     if !Uid::effective().is_root() || owner.is_root() {
         return Ok(());
     }
+    let known = User::from_uid(owner).ok().flatten();
+    let group = known.map_or(Gid::from_raw(witness.gid()), |user| user.gid);
     become_user(owner, group).map_err(|error| Failure::Owner { owner: owner.as_raw(), source: error.into() })
 }
 

@@ -12,6 +12,8 @@ use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::Request;
 use axum::response::Response;
+use http::HeaderValue;
+use http::header::CONNECTION;
 use hyper::body::{Body as _, Frame, Incoming, SizeHint};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -107,7 +109,14 @@ fn answer(
     let mut request: Request =
         request.map(|body| Body::new(Asked { body, is_read: false, peer: peer.clone() }));
     request.extensions_mut().insert(peer.clone());
-    async move { Ok(router.oneshot(request).await?.map(|body| Watch { body, peer })) }
+    async move {
+        let mut response = router.oneshot(request).await?;
+        if !response.status().is_success() && peer.has_more_to_send() {
+            // What the client sends next would be taken for the rest of this body.
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        Ok(response.map(|body| Watch { body, peer }))
+    }
 }
 
 /// The body of a request; dropping it tells the peer whether all of it was read.

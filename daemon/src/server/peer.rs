@@ -39,7 +39,7 @@ struct State {
     answered: bool,
     /// The answer is a stream that has no end by itself.
     has_stream: bool,
-    /// The present request was refused before all of its body was read.
+    /// The present request is answered and not all of its body was read.
     has_more_to_send: bool,
     /// Leases in an answer that was not written in full yet.
     unheard: Vec<LeaseId>,
@@ -132,7 +132,7 @@ impl Peer {
         self.state().has_more_to_send = !was_read_whole;
     }
 
-    /// Whether the last request was refused before all of its body was read.
+    /// Whether the last request was answered before all of its body was read.
     pub(super) fn has_more_to_send(&self) -> bool {
         self.state().has_more_to_send
     }

@@ -174,15 +174,18 @@ fn end_of(entry: &Entry, ending: Ending, report: Option<&Report>) -> (End, i64, 
     }
 }
 
-/// The replacement's msgID; the original's where the service gave none that can be looked up.
 /// Whether a success names another message than the one that is known to be the replacement: then there are two. Where
 /// either is not named, nothing follows.
 pub(crate) fn is_other_replacement(sent: &Receipt, report: &Report) -> bool {
     let original = sent.identity.msg_id.as_str();
     let other = new_msg_id_of(original, Some(report));
-    sent.new_msg_id().is_some_and(|known| known != original && other != original && known != other)
+    // A person's word is no attempt.
+    let by_attempt = matches!(sent.end, End::Sent { by_person: false, .. });
+    by_attempt
+        && sent.new_msg_id().is_some_and(|known| known != original && other != original && known != other)
 }
 
+/// The replacement's msgID; the original's where the service gave none that can be looked up.
 fn new_msg_id_of(original: &str, report: Option<&Report>) -> String {
     report
         .and_then(|report| report.replacement.as_ref())

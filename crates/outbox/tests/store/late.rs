@@ -9,7 +9,7 @@ use std::time::Duration;
 use outbox::limits::SETTLED_MAX;
 use outbox::{
     Class, Config, Error, EventKind, Lease, LeaseRequest, LeaseTo, OnUncertain, Outbox, Outcome, Overrides,
-    State, Submit,
+    Resolution, State, Submit,
 };
 
 use crate::support::{Hand, config, entry, message, receipt, report, sent};
@@ -132,6 +132,18 @@ fn two_successes_with_two_replacements_are_a_duplicate_and_with_one_they_are_not
         assert_eq!(after.history.len(), if is_duplicate { 3 } else { 2 }, "{after:?}");
         assert_eq!(outbox.counters().sent_total, 1);
     }
+}
+
+#[test]
+fn what_a_person_saw_arrive_is_no_second_attempt() {
+    let root = tempfile::tempdir().unwrap();
+    let hand = Hand::new();
+    let (outbox, lease) = lapsed_in(State::Uncertain, &hand, config(&root.path().join("spool"), &hand));
+    let replacement = sent("seen", b"{}").replacement;
+    outbox.resolve("m".into(), Resolution { replacement, ..Resolution::default() }).wait().unwrap();
+    outbox.settle(lease.id, sent("reported", b"{}")).wait().unwrap();
+    let after = receipt(&outbox, "m");
+    assert_eq!((after.new_msg_id(), after.possible_duplicate), (Some("seen"), false), "{after:?}");
 }
 
 #[test]
