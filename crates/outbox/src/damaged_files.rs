@@ -1,7 +1,7 @@
-//! Files of payloads and replacements that were met and cannot be read.
+//! Files of payloads and replacements that were met and could not be read: damaged ones, and those that the system does not read now.
 //!
 //! Owns:  which they are, and whose.
-//! Never: touches a file. A message whose payload is one of them is set aside when its turn comes.
+//! Never: touches a file. A message whose payload is damaged is set aside when its turn comes.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -27,7 +27,7 @@ impl DamagedFiles {
         }
     }
 
-    /// Nothing names it any more.
+    /// It could be read, or nothing names it any more.
     pub(crate) fn forget(&self, name: [u8; 16]) {
         self.known().remove(&name);
     }

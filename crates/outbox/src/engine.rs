@@ -314,7 +314,7 @@ impl Engine {
         Ok(!is_at_end)
     }
 
-    /// The commit behind so many finds no room.
+    /// The commit behind so many finds no room; so does what opens the store again then.
     #[cfg(test)]
     pub(crate) fn have_room_for(&self, commits: u64) {
         self.room_for.store(commits, Ordering::Relaxed);
@@ -338,12 +338,23 @@ impl Engine {
 
     #[cfg(test)]
     fn use_room(&self) {
-        let left = self.room_for.load(Ordering::Relaxed);
-        if left == 0 {
+        if self.takes_the_last_room() {
             *self.broken() = Some(DiskError { is_full: true, ..DiskError::new("no room") });
         }
+    }
+
+    #[cfg(test)]
+    fn use_room_to_open(&self) -> Result<(), OpenError> {
+        if self.takes_the_last_room() {
+            return Err(io_error("opening", &self.dir)(io::ErrorKind::StorageFull.into()));
+        }
+        Ok(())
+    }
+
+    #[cfg(test)]
+    fn takes_the_last_room(&self) -> bool {
         // Once only: 0 goes on with all the room there is.
-        self.room_for.store(left.wrapping_sub(1), Ordering::Relaxed);
+        self.room_for.fetch_sub(1, Ordering::Relaxed) == 0
     }
 
     /// Bytes of room that are kept for the store's file now.
@@ -623,6 +634,8 @@ impl Engine {
             // Opening it would make an empty one.
             return Err(OpenError::Corrupt { path: self.dir.clone(), reason: "it is gone".into() });
         }
+        #[cfg(test)]
+        self.use_room_to_open()?;
         let opened = files.insert(Files::open(&self.dir, self.segment_bytes)?);
         self.reserve.keep(&opened.file);
         self.written_bytes.store(0, Ordering::Relaxed);

@@ -169,12 +169,12 @@ pub enum Error {
         /// Which limit.
         what: String,
     },
-    /// The file system has less room than the configured reserve.
-    #[error("the disk has {free_bytes} bytes free; new messages need {min_bytes}")]
+    /// The file system has less room than must stay free.
+    #[error("the disk has {free_bytes} bytes free, of {min_bytes} that must be")]
     DiskLow {
         /// Free bytes.
         free_bytes: u64,
-        /// The configured reserve (`spool.min_free`).
+        /// `spool.min_free`; for a rewrite of the store, what its copy may take, too.
         min_bytes: u64,
     },
     /// A record does not read.

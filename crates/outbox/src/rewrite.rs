@@ -90,7 +90,7 @@ impl Rewriter {
                 self.last_bytes = shared.disk.size_bytes();
                 answer(under_way.callers, &done);
             }
-            Err(error) => self.give_up(shared, &Error::Unavailable { what: format!("the rewrite: {error}") }),
+            Err(error) => self.give_up(shared, &not_copied(shared, &error)),
         }
     }
 
@@ -104,19 +104,33 @@ impl Rewriter {
     }
 }
 
+/// What must be free for a copy: as much as a store that was only filled takes, and what must stay free.
+fn needed_bytes(shared: &Shared, kept: u64) -> u64 {
+    kept.saturating_mul(REWRITE_SHARE).saturating_add(shared.config().min_free_bytes)
+}
+
 fn has_room(shared: &Shared, kept: u64) -> bool {
-    // As much as a store that was only filled takes, and what must stay free.
-    let needed = kept.saturating_mul(REWRITE_SHARE).saturating_add(shared.config().min_free_bytes);
-    shared.spool.free_bytes() >= needed
+    shared.spool.free_bytes() >= needed_bytes(shared, kept)
+}
+
+/// Why there is no copy: mostly because there was no room for it in the end.
+fn not_copied(shared: &Shared, why: &dyn std::fmt::Display) -> Error {
+    let (free_bytes, min_bytes) =
+        (shared.spool.free_bytes(), needed_bytes(shared, kept_bytes(&shared.snapshot())));
+    if free_bytes < min_bytes {
+        return Error::DiskLow { free_bytes, min_bytes };
+    }
+    Error::Unavailable { what: format!("the rewrite: {why}") }
 }
 
 fn prepare(shared: &Shared) -> Result<PathBuf> {
     if let Some(error) = shared.failure() {
         return Err(error);
     }
-    if !has_room(shared, kept_bytes(&shared.snapshot())) {
-        let free_bytes = shared.spool.free_bytes();
-        return Err(Error::DiskLow { free_bytes, min_bytes: shared.config().min_free_bytes });
+    let (free_bytes, min_bytes) =
+        (shared.spool.free_bytes(), needed_bytes(shared, kept_bytes(&shared.snapshot())));
+    if free_bytes < min_bytes {
+        return Err(Error::DiskLow { free_bytes, min_bytes });
     }
     let unavailable = |error: crate::error::OpenError| Error::Unavailable { what: error.to_string() };
     let dir = shared.spool.begin_rewrite().map_err(unavailable)?;
@@ -143,7 +157,7 @@ fn exchange(shared: &Shared, under_way: &UnderWay) -> Result<Compacted> {
     }
     let exchanged = shared.disk.engine.open_again(|| shared.spool.exchange_store(Aside::DoneWith));
     // Which of the two lies there now is for the next open to find out.
-    exchanged.map_err(|error| shared.fail(format!("exchanging the store: {error}")))?;
+    exchanged.map_err(|error| shared.fail_to_open("opening the rewritten store", &error))?;
     let found = read_counters(&shared.disk).map_err(|error| shared.fail(error.to_string()))?;
     if !is_as_it_was(found.as_ref(), &committed) {
         return Err(shared.fail("the rewritten store counts otherwise than the one that was copied".into()));
@@ -181,6 +195,26 @@ mod tests {
         assert!(matches!(outbox.compact().wait(), Err(Error::Unhealthy { .. })));
         assert!(matches!(submit("b"), Err(Error::Unhealthy { .. })));
         assert!(outbox.failure().is_some_and(|error| error.to_string().contains("rewritten")));
+    }
+
+    #[test]
+    fn a_rewritten_store_that_finds_no_room_to_be_opened_waits_for_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let outbox = Outbox::open(Config { min_free_bytes: 0, ..Config::new(dir.path()) }).unwrap();
+        let submit = |msg_id: &str| {
+            let (msg_id, account, conversation) = (msg_id.to_owned(), "default".into(), "c".into());
+            let message = b"{}".to_vec();
+            outbox.submit(Submit { msg_id, account, conversation, message, ..Submit::default() }).wait()
+        };
+        submit("a").unwrap();
+        outbox.disk().engine.have_room_for(0);
+        assert!(matches!(outbox.compact().wait(), Err(Error::Unhealthy { .. })));
+        // Whoever waits for an outcome hears when the store was tried again.
+        let resolved = outbox.resolve("a".into(), crate::Resolution::default()).wait();
+        assert!(matches!(resolved, Err(Error::WrongState { .. })), "{resolved:?}");
+        assert_eq!(outbox.failure(), None);
+        assert!(submit("a").unwrap().duplicate && !submit("b").unwrap().duplicate);
+        assert!(outbox.compact().wait().is_ok());
     }
 
     #[test]

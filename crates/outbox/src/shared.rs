@@ -10,9 +10,9 @@ use crate::chance::Chance;
 use crate::clock::SpoolClock;
 use crate::config::{Committer, Config};
 use crate::disk::Disk;
-use crate::drive::DiskError;
+use crate::drive::{DiskError, is_full};
 use crate::entry::Counters;
-use crate::error::{Error, Result};
+use crate::error::{Error, OpenError, Result};
 use crate::spool::Spool;
 use crate::writer::Committing;
 
@@ -130,6 +130,16 @@ impl Shared {
     pub(crate) fn fail_by(&self, error: DiskError) -> Error {
         let passes = error.is_full && matches!(self.committer, Committer::Thread);
         self.note(Failure { reason: error.text, passes })
+    }
+
+    /// The same for a store that could not be opened again.
+    pub(crate) fn fail_to_open(&self, what: &str, error: &OpenError) -> Error {
+        match error {
+            OpenError::Io { source, .. } if is_full(source) => {
+                self.fail_by(DiskError::of_io(&format!("{what}: "), source))
+            }
+            error => self.fail(format!("{what}: {error}")),
+        }
     }
 
     /// Fails where the next open would not find what is written.

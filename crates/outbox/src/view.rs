@@ -154,8 +154,9 @@ fn read_file(
     let read = content.and_then(|content| {
         read_payload_file(name, &content).ok_or_else(|| unreadable("its file is damaged"))
     });
-    if matches!(read, Err(Error::BadRecord { .. })) {
-        spool.damaged_files.note(name, msg_id);
+    match read {
+        Ok(_) => spool.damaged_files.forget(name),
+        Err(_) => spool.damaged_files.note(name, msg_id),
     }
     read
 }

@@ -199,6 +199,9 @@ impl Committing {
             let error = shared.fail(format!("the storage engine panicked: {}", panic_text(panic.as_ref())));
             self.rewriter.give_up(shared, &error);
         }
+        if shared.is_stuck() {
+            self.stuck.get_or_insert_with(Stuck::without_group);
+        }
     }
 
     /// The next job; a timeout is time for the seal, or for the rewrite, where there is one or should be one.

@@ -192,7 +192,10 @@ fn refusal(error: &hyper::Error, kept_back: Option<u16>, peer: &Peer, has_begun:
         return None;
     }
     if let Some(414 | 431) = kept_back {
-        let detail = format!("the request's first line and headers have more than {READ_AHEAD_BYTES} bytes");
+        let detail = format!(
+            "the request's first line and headers have more than {READ_AHEAD_BYTES} bytes or {HEADERS_MAX} headers, or its \
+             Content-Length is no number of bytes that there could be"
+        );
         return Some(Problem::too_large(TooLarge::Headers, detail));
     }
     if error.is_timeout() {

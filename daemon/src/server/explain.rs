@@ -95,6 +95,11 @@ const fn own(code: i64, class: Class) -> Option<(&'static str, &'static str, &'s
             "the daemon cannot send for this account as it is set up",
             "correct the account's set-up",
         ),
+        (CODE_NOT_REACHED, Class::Unknown) => (
+            "OUTBOX_PAYLOAD_UNREADABLE",
+            "the file of its payload cannot be read now, and nothing was sent",
+            "look at the disk, and at owner and mode of the files in payloads/; it is tried again by itself",
+        ),
         (CODE_NOT_REACHED, _) => (
             "OUTBOX_NOT_REACHED",
             "nobody could be reached, and nothing was sent",

@@ -6,9 +6,11 @@
 
 use std::fs::{self, DirBuilder, File, Permissions};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use nix::errno::Errno;
+use nix::fcntl::OFlag;
 use tokio::net::{UnixListener, UnixSocket, UnixStream};
 
 use crate::config::ControlConfig;
@@ -33,6 +35,12 @@ pub enum SocketError {
     /// Something else has the name.
     #[error("{path} is there and is not a socket")]
     NotASocket {
+        /// What is there.
+        path: PathBuf,
+    },
+    /// The name of its lock leads elsewhere.
+    #[error("{path} is there and is not a file of this program")]
+    NotALock {
         /// What is there.
         path: PathBuf,
     },
@@ -62,6 +70,9 @@ impl SocketError {
             Self::InUse { .. } => "stop it, or choose another control.socket".into(),
             Self::NotASocket { path } => {
                 format!("move {} away, or choose another control.socket", path.display())
+            }
+            Self::NotALock { path } => {
+                format!("take {} away; nothing was written to it", path.display())
             }
             Self::OpenDirectory { dir } => {
                 format!("chmod go-w {}, or choose another control.socket", dir.display())
@@ -168,9 +179,18 @@ fn take_lock(socket: &Path) -> Result<File, SocketError> {
     let path = PathBuf::from(name);
     let io_error = |action, source| SocketError::Io { action, path: path.clone(), source };
     let mut options = File::options();
-    options.write(true).create(true).truncate(false);
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut file = options.open(&path).map_err(|source| io_error("opening", source))?;
+    options.read(true).write(true).create(true).truncate(false).mode(0o600);
+    // In a folder that others may write to, the name may be a link of theirs, another name of a file, or a pipe that nobody reads.
+    options.custom_flags((OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK).bits());
+    let not_ours = || SocketError::NotALock { path: path.clone() };
+    let mut file = options.open(&path).map_err(|source| match source.raw_os_error() {
+        Some(number) if number == Errno::ELOOP as i32 => not_ours(),
+        _ => io_error("opening", source),
+    })?;
+    let data = file.metadata().map_err(|source| io_error("looking at", source))?;
+    if !data.is_file() || data.nlink() != 1 {
+        return Err(not_ours());
+    }
     match file.try_lock() {
         Ok(()) => {}
         Err(fs::TryLockError::WouldBlock) => return Err(SocketError::InUse { path: socket.into() }),
@@ -241,6 +261,25 @@ mod tests {
         fs::write(&config.socket, "mine").unwrap();
         assert!(matches!(Socket::open(&config).await, Err(SocketError::NotASocket { .. })));
         assert_eq!(fs::read(&config.socket).unwrap(), b"mine");
+    }
+
+    #[tokio::test]
+    async fn what_is_no_file_of_ours_is_not_taken_for_the_lock() {
+        let dir = tempfile::tempdir().unwrap();
+        let config = config(dir.path(), "s");
+        let (lock, victim) = (dir.path().join("s.lock"), dir.path().join("victim"));
+        fs::write(&victim, "mine").unwrap();
+        let link = || std::os::unix::fs::symlink(&victim, &lock).unwrap();
+        let second_name = || fs::hard_link(&victim, &lock).unwrap();
+        let pipe = || nix::unistd::mkfifo(&lock, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        for make in [&link as &dyn Fn(), &second_name, &pipe] {
+            make();
+            let error = Socket::open(&config).await.err().unwrap();
+            assert!(error.hint().starts_with(&format!("take {} away", lock.display())), "{error}");
+            fs::remove_file(&lock).unwrap();
+        }
+        assert_eq!(fs::read(&victim).unwrap(), b"mine");
+        assert!(Socket::open(&config).await.is_ok());
     }
 
     #[tokio::test]

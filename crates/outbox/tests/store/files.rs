@@ -15,6 +15,24 @@ fn large(msg_id: &str) -> outbox::Submit {
 }
 
 #[test]
+fn a_file_that_cannot_be_read_now_is_told_until_it_can() {
+    let root = tempfile::tempdir().unwrap();
+    let outbox = Outbox::open(config(&root.path().join("spool"), &Hand::new())).unwrap();
+    submit(&outbox, large("large"));
+    let files = std::fs::read_dir(root.path().join("spool/payloads")).unwrap();
+    let file = files.map(|file| file.unwrap().path()).next().unwrap();
+    let away = root.path().join("away");
+    std::fs::rename(&file, &away).unwrap();
+    std::fs::create_dir(&file).unwrap();
+    assert!(matches!(outbox.payload("large"), Err(outbox::Error::Unavailable { .. })));
+    assert_eq!(outbox.damaged_files(), ["large"]);
+    std::fs::remove_dir(&file).unwrap();
+    std::fs::rename(&away, &file).unwrap();
+    outbox.payload("large").unwrap();
+    assert_eq!(outbox.damaged_files(), Vec::<String>::new());
+}
+
+#[test]
 fn a_payload_that_cannot_be_read_now_is_tried_later_and_not_set_aside() {
     let root = tempfile::tempdir().unwrap();
     let hand = Hand::new();

@@ -245,6 +245,9 @@ pub(super) fn flushed(due: u64) -> String {
 /// What a compact gave back.
 pub(super) fn compacted(answer: &CompactAnswer) -> String {
     let (before, after) = (text::bytes(answer.bytes_before), text::bytes(answer.bytes_after));
+    if answer.bytes_after >= answer.bytes_before {
+        return format!("There was nothing to give back: the store takes {after}.");
+    }
     format!("The store took {before} and takes {after} now.")
 }
 
