@@ -90,7 +90,10 @@ impl Rewriter {
                 self.last_bytes = shared.disk.size_bytes();
                 answer(under_way.callers, &done);
             }
-            Err(error) => self.give_up(shared, &not_copied(shared, &error)),
+            Err(error) => {
+                let why = not_copied(shared, &shared.snapshot(), &error);
+                self.give_up(shared, &why);
+            }
         }
     }
 
@@ -114,9 +117,8 @@ fn has_room(shared: &Shared, kept: u64) -> bool {
 }
 
 /// Why there is no copy: mostly because there was no room for it in the end.
-fn not_copied(shared: &Shared, why: &dyn std::fmt::Display) -> Error {
-    let (free_bytes, min_bytes) =
-        (shared.spool.free_bytes(), needed_bytes(shared, kept_bytes(&shared.snapshot())));
+fn not_copied(shared: &Shared, counters: &Counters, why: &dyn std::fmt::Display) -> Error {
+    let (free_bytes, min_bytes) = (shared.spool.free_bytes(), needed_bytes(shared, kept_bytes(counters)));
     if free_bytes < min_bytes {
         return Error::DiskLow { free_bytes, min_bytes };
     }
@@ -147,13 +149,12 @@ fn exchange(shared: &Shared, under_way: &UnderWay) -> Result<Compacted> {
         shared.spool.drop_rewrite();
         return Err(error);
     }
-    if let Err(error) = shared.disk.engine.finish_copy(&under_way.dir) {
+    let not_copied = |error: &dyn std::fmt::Display| not_copied(shared, &committed, error);
+    let copied = shared.disk.engine.finish_copy(&under_way.dir).map_err(|error| not_copied(&error));
+    let finished = copied.and_then(|()| shared.spool.finish_rewrite().map_err(|error| not_copied(&error)));
+    if let Err(error) = finished {
         shared.spool.drop_rewrite();
-        return Err(Error::Unavailable { what: format!("the rewrite: {error}") });
-    }
-    if let Err(error) = shared.spool.finish_rewrite() {
-        shared.spool.drop_rewrite();
-        return Err(Error::Unavailable { what: format!("the rewrite: {error}") });
+        return Err(error);
     }
     let exchanged = shared.disk.engine.open_again(|| shared.spool.exchange_store(Aside::DoneWith));
     // Which of the two lies there now is for the next open to find out.
@@ -214,6 +215,19 @@ mod tests {
         assert!(matches!(resolved, Err(Error::WrongState { .. })), "{resolved:?}");
         assert_eq!(outbox.failure(), None);
         assert!(submit("a").unwrap().duplicate && !submit("b").unwrap().duplicate);
+        assert!(outbox.compact().wait().is_ok());
+    }
+
+    #[test]
+    fn a_copy_that_cannot_be_finished_costs_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let outbox = Outbox::open(Config { min_free_bytes: 0, ..Config::new(dir.path()) }).unwrap();
+        let mut rewriter = Rewriter::default();
+        rewriter.begin(outbox.shared(), None);
+        std::fs::remove_dir_all(dir.path().join("store.new")).unwrap();
+        rewriter.go_on(outbox.shared());
+        assert!(!rewriter.is_under_way());
+        assert_eq!(outbox.failure(), None);
         assert!(outbox.compact().wait().is_ok());
     }
 
