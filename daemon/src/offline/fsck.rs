@@ -162,7 +162,12 @@ fn words(spool: &Path, check: &Check, done: Option<&Done>) -> String {
                           rest aside"
                 .to_owned()
         }
-        (false, Some(_)) => "not sound: what is named above cannot be put right".to_owned(),
+        (false, Some(_)) => {
+            "not sound: what is named above cannot be put right now (a message that an app has \
+                             leased waits for its outcome; a file that the system does not read, for \
+                             its drive or its owner)"
+                .to_owned()
+        }
     });
     lines.join("\n") + "\n"
 }
