@@ -38,6 +38,14 @@ impl DiskError {
     }
 }
 
+/// The same, where it is a part of something else that failed.
+impl From<OpenError> for DiskError {
+    fn from(error: OpenError) -> Self {
+        let is_full = matches!(&error, OpenError::Io { source, .. } if is_full(source));
+        Self { is_full, ..Self::new(error.to_string()) }
+    }
+}
+
 impl DiskError {
     /// The same as an error of an open.
     pub(crate) fn in_open(self, path: &Path) -> OpenError {

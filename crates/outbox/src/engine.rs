@@ -122,7 +122,8 @@ struct Files {
 impl Drop for Files {
     fn drop(&mut self) {
         // sled panics where its last sync fails. Nothing was promised of what that sync was to bring to the drive: each
-        // commit has ended with its own.
+        // commit has ended with its own. It flushes while it is dropped, where nobody watches: so it has to do nothing then.
+        let _ = catch_unwind(AssertUnwindSafe(|| self.flush()));
         self.watch = None;
         let db = self.db.take();
         let _ = catch_unwind(AssertUnwindSafe(move || drop(db)));
@@ -134,6 +135,8 @@ struct Copy {
     files: Files,
     /// What comes after this key is still to be copied.
     from: Bound<Vec<u8>>,
+    /// Why it cannot become one any more. It stays open until whoever makes it gives it up: to close it may take long.
+    failed: Option<DiskError>,
 }
 
 impl Files {
@@ -511,20 +514,15 @@ impl Engine {
             self.reserve.keep(&files.file);
             Ok(())
         });
-        if written.is_err() {
-            // What the engine has in memory now may hold these rows and the drive may not, or a part of them: what is read of it
-            // is not to become durable as a copy.
-            self.drop_copy();
-            return written;
+        if let Some(copy) = &mut *self.copy()
+            && copy.failed.is_none()
+        {
+            // What the engine has in memory behind a failure may hold these rows and the drive may not, or a part of them: what is
+            // read of it is not to become durable as a copy. A copy that cannot follow is none, either.
+            let followed = written.clone().and_then(|()| copy.files.apply(&rows));
+            copy.failed = followed.and_then(|()| copy.files.let_go(keys_of(&rows))).err();
         }
-        let mut copy = self.copy();
-        // A copy that cannot follow is given up: only the store itself must not fail.
-        if copy.as_ref().is_some_and(|copy| {
-            copy.files.apply(&rows).and_then(|()| copy.files.let_go(keys_of(&rows))).is_err()
-        }) {
-            *copy = None;
-        }
-        Ok(())
+        written
     }
 
     /// Refuses a file that the next open does not find: what is written to one that was removed or replaced goes with this process.
@@ -566,16 +564,17 @@ impl Engine {
     /// Begins a copy of everything in `dir`, which exists and is empty.
     pub(crate) fn begin_copy(&self, dir: &Path) -> Result<(), OpenError> {
         let files = Files::open(dir, self.segment_bytes)?;
-        *self.copy() = Some(Copy { files, from: Bound::Unbounded });
+        *self.copy() = Some(Copy { files, from: Bound::Unbounded, failed: None });
         Ok(())
     }
 
     /// Copies a part; answers whether there is more. What is committed meanwhile goes into both.
     pub(crate) fn copy_part(&self) -> Result<bool, DiskError> {
         let mut copy = self.copy();
-        let Some(Copy { files, from }) = copy.as_mut() else {
-            return Err(DiskError::new("the copy could not be written"));
-        };
+        let Copy { files, from, failed } = copy.as_mut().ok_or_else(closed)?;
+        if let Some(error) = failed {
+            return Err(error.clone());
+        }
         let (mut rows, mut bytes) = (Batch::new(), 0);
         let mut more = false;
         let start = std::mem::replace(from, Bound::Unbounded);
@@ -596,14 +595,17 @@ impl Engine {
 
     /// Makes the copy durable and closes it, if it has followed to the last batch: each one changes the total.
     pub(crate) fn finish_copy(&self, dir: &Path) -> Result<(), DiskError> {
-        let copy = self.copy().take();
-        let Some(Copy { files, .. }) = copy else {
-            return Err(DiskError::new("the copy could not be written"));
-        };
+        let mut copy = self.copy();
+        let Copy { files, failed, .. } = copy.as_ref().ok_or_else(closed)?;
+        if let Some(error) = failed {
+            return Err(error.clone());
+        }
         if files.db()?.get(keys::TOTAL).map_err(engine)? != self.get(keys::TOTAL)? {
             return Err(DiskError::new("the copy lacks what the store has"));
         }
-        files.sync(dir)
+        files.sync(dir)?;
+        *copy = None;
+        Ok(())
     }
 
     /// Gives a copy up.
@@ -849,6 +851,7 @@ mod tests {
         engine.copy_part().unwrap();
         engine.copy().as_ref().unwrap().files.db().unwrap().remove(keys::TOTAL).unwrap();
         assert!(engine.finish_copy(&copy).unwrap_err().text.contains("lacks"));
+        engine.drop_copy();
         engine.begin_copy(&copy).unwrap();
         engine.have_room_for(0);
         assert!(engine.commit(rows(b"c")).is_err());

@@ -482,7 +482,8 @@ impl Outbox {
     /// kept in it is rewritten by itself, once nothing has happened for ten seconds.
     ///
     /// The ticket fails with [`Error::DiskLow`] where the copy may not fit, and with [`Error::Unavailable`] where it
-    /// could not be made; where it could not take the old store's place, the store has failed and is opened again by a restart.
+    /// could not be made; where it could not take the old store's place, the store has failed: for want of room it opens itself
+    /// again once there is some, else a restart does.
     pub fn compact(&self) -> Ticket<Compacted> {
         self.inner.writer.compact(&self.inner.shared)
     }

@@ -103,6 +103,8 @@ pub const CODE_CANCELLED: i64 = -30003;
 pub const CODE_CRASH_LOOP: i64 = -30004;
 /// Code of a message that the transport has no way to carry.
 pub const CODE_CANNOT_CARRY: i64 = -30005;
+/// Code of a message whose payload's file cannot be read now.
+pub const CODE_PAYLOAD_UNREADABLE: i64 = -30006;
 
 impl Outcome {
     /// All outcomes, in the order of the contract.

@@ -8,6 +8,7 @@
 
 use std::path::PathBuf;
 
+use crate::drive::DiskError;
 use crate::entry::Counters;
 use crate::error::{Error, Result};
 use crate::group::{is_as_it_was, read_counters};
@@ -79,29 +80,28 @@ impl Rewriter {
 
     /// Does the next part of the one under way.
     pub(crate) fn go_on(&mut self, shared: &Shared) {
-        if let Some(error) = shared.failure() {
+        if let Err(error) = must_be_well(shared) {
             return self.give_up(shared, &error);
         }
         match shared.disk.engine.copy_part() {
             Ok(true) => {}
             Ok(false) => {
                 let Some(under_way) = self.under_way.take() else { return };
-                let done = exchange(shared, &under_way);
+                let done = exchange(shared, &under_way).unwrap_or_else(|error| {
+                    drop_copy(shared);
+                    Err(error)
+                });
                 self.last_bytes = shared.disk.size_bytes();
                 answer(under_way.callers, &done);
             }
-            Err(error) => {
-                let why = not_copied(shared, &shared.snapshot(), &error);
-                self.give_up(shared, &why);
-            }
+            Err(error) => self.give_up(shared, &not_copied(shared, error)),
         }
     }
 
     /// Ends the one under way without result; nothing is lost by that.
     pub(crate) fn give_up(&mut self, shared: &Shared, why: &Error) {
         let Some(under_way) = self.under_way.take() else { return };
-        shared.disk.engine.drop_copy();
-        shared.spool.drop_rewrite();
+        drop_copy(shared);
         self.last_bytes = under_way.bytes_before;
         answer(under_way.callers, &Err(why.clone()));
     }
@@ -116,54 +116,75 @@ fn has_room(shared: &Shared, kept: u64) -> bool {
     shared.spool.free_bytes() >= needed_bytes(shared, kept)
 }
 
-/// Why there is no copy: mostly because there was no room for it in the end.
-fn not_copied(shared: &Shared, counters: &Counters, why: &dyn std::fmt::Display) -> Error {
-    let (free_bytes, min_bytes) = (shared.spool.free_bytes(), needed_bytes(shared, kept_bytes(counters)));
-    if free_bytes < min_bytes {
-        return Error::DiskLow { free_bytes, min_bytes };
+fn no_room(shared: &Shared) -> Error {
+    let min_bytes = needed_bytes(shared, kept_bytes(&shared.snapshot()));
+    Error::DiskLow { free_bytes: shared.spool.free_bytes(), min_bytes }
+}
+
+/// Why there is no copy.
+fn not_copied(shared: &Shared, why: DiskError) -> Error {
+    if why.is_full {
+        return no_room(shared);
     }
     Error::Unavailable { what: format!("the rewrite: {why}") }
 }
 
-fn prepare(shared: &Shared) -> Result<PathBuf> {
+/// What the engine has in memory behind a failure, its own or another, is not to be made durable by a copy.
+fn must_be_well(shared: &Shared) -> Result<()> {
     if let Some(error) = shared.failure() {
         return Err(error);
     }
-    let (free_bytes, min_bytes) =
-        (shared.spool.free_bytes(), needed_bytes(shared, kept_bytes(&shared.snapshot())));
-    if free_bytes < min_bytes {
-        return Err(Error::DiskLow { free_bytes, min_bytes });
+    match shared.disk.engine.failure() {
+        Some(error) => Err(Error::Unavailable { what: format!("the rewrite: {error}") }),
+        None => Ok(()),
     }
-    let unavailable = |error: crate::error::OpenError| Error::Unavailable { what: error.to_string() };
-    let dir = shared.spool.begin_rewrite().map_err(unavailable)?;
-    shared.disk.engine.begin_copy(&dir).map_err(unavailable)?;
-    Ok(dir)
 }
 
-fn exchange(shared: &Shared, under_way: &UnderWay) -> Result<Compacted> {
-    // Readers wait: none may look into a store that is being exchanged.
-    let committed = shared.exclusive();
-    if let Some(error) = shared.failure() {
+fn drop_copy(shared: &Shared) {
+    shared.disk.engine.drop_copy();
+    shared.spool.drop_rewrite();
+}
+
+fn prepare(shared: &Shared) -> Result<PathBuf> {
+    must_be_well(shared)?;
+    if !has_room(shared, kept_bytes(&shared.snapshot())) {
+        return Err(no_room(shared));
+    }
+    let begun = shared.spool.begin_rewrite().and_then(|dir| {
+        shared.disk.engine.begin_copy(&dir)?;
+        Ok(dir)
+    });
+    begun.map_err(|error| {
+        drop_copy(shared);
+        not_copied(shared, error.into())
+    })
+}
+
+/// The outer error is of before the exchange: nothing has changed.
+fn exchange(shared: &Shared, under_way: &UnderWay) -> Result<Result<Compacted>> {
+    let finished = {
+        // Readers wait: none may look into a store that is being exchanged.
+        let committed = shared.exclusive();
         // Whoever looks through the store may have met something meanwhile.
-        shared.disk.engine.drop_copy();
-        shared.spool.drop_rewrite();
-        return Err(error);
-    }
-    let not_copied = |error: &dyn std::fmt::Display| not_copied(shared, &committed, error);
-    let copied = shared.disk.engine.finish_copy(&under_way.dir).map_err(|error| not_copied(&error));
-    let finished = copied.and_then(|()| shared.spool.finish_rewrite().map_err(|error| not_copied(&error)));
-    if let Err(error) = finished {
-        shared.spool.drop_rewrite();
-        return Err(error);
-    }
+        must_be_well(shared)?;
+        let copied = shared.disk.engine.finish_copy(&under_way.dir);
+        let finished = copied.and_then(|()| Ok(shared.spool.finish_rewrite()?));
+        finished.map(|()| open_exchanged(shared, &committed))
+    };
+    let opened = finished.map_err(|error| not_copied(shared, error))?;
+    Ok(opened
+        .map(|()| Compacted { bytes_before: under_way.bytes_before, bytes_after: shared.disk.size_bytes() }))
+}
+
+fn open_exchanged(shared: &Shared, committed: &Counters) -> Result<()> {
     let exchanged = shared.disk.engine.open_again(|| shared.spool.exchange_store(Aside::DoneWith));
     // Which of the two lies there now is for the next open to find out.
     exchanged.map_err(|error| shared.fail_to_open("opening the rewritten store", &error))?;
     let found = read_counters(&shared.disk).map_err(|error| shared.fail(error.to_string()))?;
-    if !is_as_it_was(found.as_ref(), &committed) {
+    if !is_as_it_was(found.as_ref(), committed) {
         return Err(shared.fail("the rewritten store counts otherwise than the one that was copied".into()));
     }
-    Ok(Compacted { bytes_before: under_way.bytes_before, bytes_after: shared.disk.size_bytes() })
+    Ok(())
 }
 
 fn answer(callers: Vec<Caller<Compacted>>, result: &Result<Compacted>) {

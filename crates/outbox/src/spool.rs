@@ -303,6 +303,11 @@ impl Spool {
         finish_exchange(&self.path)
     }
 
+    /// Ends an exchange that was begun; without one, there is nothing to do.
+    pub(crate) fn end_exchange(&self) -> Result<(), OpenError> {
+        finish_exchange(&self.path)
+    }
+
     /// Asks the next open to check everything, whatever else says that it need not: something is being mended, or
     /// went wrong, and may be left half done. Where not even this can be written, the drive is failing; the next
     /// open meets that itself.

@@ -78,7 +78,8 @@ impl Stuck {
     /// Opens the store again and carries out what was to be done; `false` if there is still no room.
     fn open_again(&mut self, shared: &Shared) -> Result<bool, String> {
         let mut committed = shared.exclusive();
-        match shared.disk.open_anew() {
+        // It may have run out of room between one store and the other.
+        match shared.spool.end_exchange().and_then(|()| shared.disk.open_anew()) {
             Err(OpenError::Io { source, .. }) if is_full(&source) => return Ok(false),
             Err(error) => return Err(error.to_string()),
             Ok(()) => {}

@@ -130,10 +130,14 @@ pub(crate) fn payload_of(rows: &(impl Rows + ?Sized), spool: &Spool, entry: &Ent
     }
 }
 
-/// Whether a payload file of so many bytes can be read now.
+/// Whether a payload file of so many bytes can be read now. One that can be is remembered no more.
 pub(crate) fn is_whole_file(spool: &Spool, name: [u8; 16], bytes: u64) -> bool {
     let content = spool.read_payload(name, bytes.saturating_add(FILE_HEADER_MAX));
-    content.is_ok_and(|content| read_payload_file(name, &content).is_some())
+    let is_whole = content.is_ok_and(|content| read_payload_file(name, &content).is_some());
+    if is_whole {
+        spool.damaged_files.forget(name);
+    }
+    is_whole
 }
 
 /// Both parts of a payload file. One that cannot be read is remembered.

@@ -163,9 +163,9 @@ fn words(spool: &Path, check: &Check, done: Option<&Done>) -> String {
                 .to_owned()
         }
         (false, Some(_)) => {
-            "not sound: what is named above cannot be put right now (a message that an app has \
-                             leased waits for its outcome; a file that the system does not read, for \
-                             its drive or its owner)"
+            "not sound: what is named above cannot be put right now (what an app has leased \
+                             waits for its outcome, what is uncertain for a decision, and a file that the system does \
+                             not read for its drive or its owner)"
                 .to_owned()
         }
     });

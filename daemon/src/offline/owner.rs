@@ -14,8 +14,10 @@ use super::Failure;
 pub(super) fn act_as_owner(spool: &Path) -> Result<(), Failure> {
     // First of all by what daemons have written: the folder around that may be somebody else's. What is not there has no owner
     // yet.
-    let witnesses = [spool.join("format"), spool.join("ready"), spool.into()];
-    let Some(witness) = witnesses.iter().find_map(|path| std::fs::metadata(path).ok()) else { return Ok(()) };
+    let witnesses = [spool.join("format"), spool.join("ready"), spool.join(".")];
+    // Of a link, its maker counts, not whose file it leads to.
+    let look = |path| std::fs::symlink_metadata(path).ok();
+    let Some(witness) = witnesses.iter().find_map(look) else { return Ok(()) };
     let owner = Uid::from_raw(witness.uid());
     if !Uid::effective().is_root() || owner.is_root() {
         return Ok(());

@@ -20,7 +20,7 @@ use tokio::sync::oneshot;
 use super::Context;
 use super::body::{Id, Json};
 use super::messages::{json, json_with, reading};
-use super::problem::{Answer, shutting_down};
+use super::problem::{Answer, Refused, shutting_down};
 use super::query::Query;
 use super::show;
 use crate::config::TransportKind;
@@ -179,7 +179,17 @@ pub(super) async fn flush(
 
 /// `POST /v1/compact`.
 pub(super) async fn compact(State(context): State<Arc<Context>>, Json(_): Json<Empty>) -> Answer<Response> {
-    let outbox::Compacted { bytes_before, bytes_after } = context.outbox.compact().await?;
+    let compacted = context.outbox.compact().await.map_err(|error| {
+        let is_for_room = matches!(error, outbox::Error::DiskLow { .. });
+        let Refused(problem) = error.into();
+        Refused(match is_for_room {
+            true => {
+                problem.with_hint("Free some disk space: the store is copied before its own is given back.")
+            }
+            false => problem,
+        })
+    });
+    let outbox::Compacted { bytes_before, bytes_after } = compacted?;
     Ok(json(&CompactAnswer { bytes_before, bytes_after }))
 }
 

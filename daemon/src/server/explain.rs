@@ -6,7 +6,7 @@
 use http::StatusCode;
 use outbox::{
     CODE_CANCELLED, CODE_CANNOT_CARRY, CODE_CRASH_LOOP, CODE_EXPIRED, CODE_MAYBE_REACHED, CODE_NOT_REACHED,
-    Class,
+    CODE_PAYLOAD_UNREADABLE, Class,
 };
 use outbox_tim::codes;
 
@@ -95,7 +95,7 @@ const fn own(code: i64, class: Class) -> Option<(&'static str, &'static str, &'s
             "the daemon cannot send for this account as it is set up",
             "correct the account's set-up",
         ),
-        (CODE_NOT_REACHED, Class::Unknown) => (
+        (CODE_PAYLOAD_UNREADABLE, _) => (
             "OUTBOX_PAYLOAD_UNREADABLE",
             "the file of its payload cannot be read now, and nothing was sent",
             "look at the disk, and at owner and mode of the files in payloads/; it is tried again by itself",
@@ -166,7 +166,7 @@ mod tests {
 
     #[test]
     fn every_code_of_the_outbox_has_words_and_a_stranger_has_a_cure_alone() {
-        for code in CODE_CANNOT_CARRY..=CODE_NOT_REACHED {
+        for code in CODE_PAYLOAD_UNREADABLE..=CODE_NOT_REACHED {
             let words = words(code, Class::Unknown, TransportKind::Http);
             assert!(words.name.is_some_and(|name| name.starts_with("OUTBOX_")) && words.meaning.is_some());
         }

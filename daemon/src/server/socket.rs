@@ -188,7 +188,7 @@ fn take_lock(socket: &Path) -> Result<File, SocketError> {
         _ => io_error("opening", source),
     })?;
     let data = file.metadata().map_err(|source| io_error("looking at", source))?;
-    if !data.is_file() || data.nlink() != 1 {
+    if !data.is_file() || data.nlink() > 1 {
         return Err(not_ours());
     }
     match file.try_lock() {

@@ -20,7 +20,7 @@ use crate::lifecycle::{Event, lease_end_max, step};
 use crate::limits::{
     DEATHS_MAX, DESC_BYTES_MAX, GATE_TRY_MAX, LEASE_BYTES_MAX, LEASE_MAX, LIST_SCAN_MAX, SUSPECT_UPTIME,
 };
-use crate::outcome::{CODE_NOT_REACHED, Class};
+use crate::outcome::{CODE_PAYLOAD_UNREADABLE, Class};
 use crate::spool::Spool;
 use crate::state::State;
 use crate::tx::{Record, Tx, entry_at, load_message};
@@ -350,7 +350,7 @@ fn postpone(tx: &mut Tx<'_>, entry: &Entry, what: String) -> Result<()> {
     let Ok(stepped) = step(&entry.delivery, &Event::Postpone, &tx.context(entry)) else { return Ok(()) };
     let mut new = entry.clone();
     new.last_error = Some(LastError {
-        code: CODE_NOT_REACHED,
+        code: CODE_PAYLOAD_UNREADABLE,
         desc: cut(&what, DESC_BYTES_MAX),
         class: Class::Unknown.into(),
         at: tx.now.wall,

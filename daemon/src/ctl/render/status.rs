@@ -178,7 +178,8 @@ fn damage(style: &Style, spool: &SpoolStatus) -> Vec<String> {
         ),
         (damaged, "If the start has not made it anew of the rest (the log says so), a restart of outboxd does."),
         (missing, "Submit again what the app still has. The damaged store is kept in quarantine/ of the spool."),
-        (files, "The log names the messages. Stop outboxd, and `outboxd fsck --repair SPOOL` sets them aside."),
+        (files, "The log names the messages. Look at the disk and at the files' owner; damaged ones are set aside by `outboxd fsck --repair SPOOL` \
+             once outboxd is stopped."),
     ]
     .into_iter()
     .filter_map(|(what, cure)| Some((what?, cure)))
@@ -309,7 +310,7 @@ mod tests {
             "a part of the store could not be read\n",
             "1,200 messages and receipts are missing\n",
             "1 file of a large message or replacement cannot be read\n",
-            "`outboxd fsck --repair SPOOL` sets them aside.\n",
+            "The log names the messages.",
         ] {
             assert!(text.contains(part), "{part} is missing:\n{text}");
         }
