@@ -196,6 +196,20 @@ mod tests {
     }
 
     #[test]
+    fn an_exchange_that_ran_out_of_room_is_ended_first() {
+        let dir = tempfile::tempdir().unwrap();
+        let outbox = open(dir.path());
+        submit(&outbox, "a").unwrap();
+        outbox.disk().engine.have_room_for(0);
+        assert!(submit(&outbox, "b").is_err());
+        std::fs::rename(dir.path().join("store"), dir.path().join("store.old")).unwrap();
+        // Whoever waits for an outcome hears when the store was tried again.
+        let resolved = outbox.resolve("a".into(), crate::Resolution::default()).wait();
+        assert!(matches!(resolved, Err(Error::WrongState { .. })), "{resolved:?}");
+        assert!(submit(&outbox, "a").unwrap().duplicate);
+    }
+
+    #[test]
     fn a_lease_and_an_outcome_wait_for_room() {
         let dir = tempfile::tempdir().unwrap();
         let outbox = open(dir.path());
