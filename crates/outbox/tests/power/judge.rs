@@ -42,8 +42,8 @@ impl Said {
                 self.unhealthy = verb == "unhealthy";
                 return;
             }
-            // In words, for people.
-            "refused" => return,
+            // Promises nothing; in words, for people.
+            "rewritten" | "refused" => return,
             _ => panic!("{mark} is no mark"),
         };
         said.insert(id.to_owned());

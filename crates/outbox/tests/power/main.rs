@@ -31,7 +31,7 @@ use judge::{Said, judge};
 use random::Random;
 use recorder::{Fault, Kind};
 use trace::{Op, Trace, Tree};
-use workload::{Marks, NO_ROOM, RECOVERY, TROUBLE, WORKLOADS};
+use workload::{Marks, NO_REWRITE, NO_ROOM, RECOVERY, TROUBLE, WORKLOADS};
 
 /// Images of all workloads and models that are opened if nobody asks for more.
 const IMAGES: usize = 420;
@@ -272,9 +272,26 @@ fn marks(trace: &Trace) -> impl Iterator<Item = &str> {
     trace.ops.iter().filter_map(|op| if let Op::Mark(mark) = op { Some(mark.as_str()) } else { None })
 }
 
-/// Lets one operation fail, or it and all behind it; judges what the process left, and what a cut behind it leaves, and tells
-/// whether the store went on by itself. `None` if there were not so many operations.
-fn fail(fault: Fault) -> Option<(Failures, bool)> {
+/// What became of a life in which the drive failed.
+struct Trouble {
+    failures: Failures,
+    /// The store was unhealthy and then well.
+    went_on: bool,
+    rewrite: Rewrite,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Rewrite {
+    Done,
+    /// Given up, and changes went on.
+    GivenUp,
+    /// Never begun, or ended by the end of everything.
+    Ended,
+}
+
+/// Lets one operation fail, or it and all behind it; judges what the process left, and what a cut behind it leaves. `None` if
+/// there were not so many operations.
+fn fail(fault: Fault) -> Option<Trouble> {
     let root = scratch();
     let workload = if fault.error == nix::Error::ENOSPC { NO_ROOM } else { TROUBLE };
     let trace = watch(workload, root.path(), Some(fault))?;
@@ -285,6 +302,14 @@ fn fail(fault: Fault) -> Option<(Failures, bool)> {
     marks(&trace).for_each(|mark| said.hear(mark));
     let went_on =
         marks(&trace).skip_while(|mark| !mark.starts_with("unhealthy")).any(|mark| mark.starts_with("well"));
+    let was_given_up =
+        |mark: &str| mark.strip_prefix("refused ").is_some_and(|why| why.starts_with(NO_REWRITE));
+    let mut behind = marks(&trace).skip_while(|mark| !was_given_up(mark));
+    let rewrite = match (marks(&trace).any(|mark| mark.starts_with("rewritten")), behind.next()) {
+        (true, _) => Rewrite::Done,
+        (false, Some(_)) if behind.any(|mark| mark.starts_with("accepted")) => Rewrite::GivenUp,
+        (false, _) => Rewrite::Ended,
+    };
     let mut random = Random::new(fault.from as u64);
     let mut left = vec![("left behind", Tree::read(root.path()))];
     for model in MODELS {
@@ -298,7 +323,7 @@ fn fail(fault: Fault) -> Option<(Failures, bool)> {
         let reason = judge(&root.path().join("spool"), &said, None).err()?;
         Some(format!("{fault:?}, {which}: {reason}"))
     });
-    Some((judged.collect(), went_on))
+    Some(Trouble { failures: judged.collect(), went_on, rewrite })
 }
 
 #[test]
@@ -314,18 +339,25 @@ fn an_error_of_the_drive_ends_acceptance_and_a_restart_finds_all_that_was_promis
     // No room for a moment: the store opens itself again. For good, it would wait for ever.
     jobs.push((Kind::Write, false, nix::Error::ENOSPC));
     let all = in_parallel(jobs, |(kind, for_good, error)| {
-        let (mut count, mut went_on, mut failures) = (0, 0, Failures::new());
+        let (mut count, mut went_on, mut given_up, mut done, mut failures) = (0, 0, 0, 0, Failures::new());
         // Ends with the first operation that is not there.
-        while let Some((failed, did)) = fail(Fault { kind, from: count * step, for_good, error }) {
+        while let Some(trouble) = fail(Fault { kind, from: count * step, for_good, error }) {
             count += 1;
-            went_on += usize::from(did);
-            failures.extend(failed);
+            went_on += usize::from(trouble.went_on);
+            given_up += usize::from(trouble.rewrite == Rewrite::GivenUp);
+            done += usize::from(trouble.rewrite == Rewrite::Done);
+            failures.extend(trouble.failures);
         }
         let how = if for_good { "from then on" } else { "once" };
-        println!("{kind:?}, {error:?}, {how}: {count} runs, {went_on} went on by themselves");
+        println!(
+            "{kind:?}, {error:?}, {how}: {count} runs, {went_on} went on by themselves; \
+             {done} rewrites done, {given_up} given up without harm"
+        );
         assert_eq!(went_on > 0, count > 0 && error == nix::Error::ENOSPC, "only room comes back by itself");
-        (count, failures)
+        (done, given_up, failures)
     });
-    let failures: Vec<String> = all.into_iter().flat_map(|(_, failures)| failures).collect();
+    assert!(all.iter().any(|(done, ..)| *done > 0), "the drive never failed behind a rewrite");
+    assert!(all.iter().any(|(_, given_up, _)| *given_up > 0), "the drive never failed under a copy alone");
+    let failures: Vec<String> = all.into_iter().flat_map(|(.., failures)| failures).collect();
     must_be_none(&failures);
 }

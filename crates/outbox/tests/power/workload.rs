@@ -39,6 +39,9 @@ pub(crate) const TROUBLE: &str = "trouble";
 /// The same on one that has no room for a moment: it waits until the store has opened itself again.
 pub(crate) const NO_ROOM: &str = "no room";
 
+/// What begins the words with which a rewrite was refused or given up.
+pub(crate) const NO_REWRITE: &str = "rewrite: ";
+
 /// How long that may take.
 const ROOM_WITHIN: Duration = Duration::from_secs(60);
 
@@ -266,14 +269,28 @@ fn say_health(outbox: &Outbox, marks: &Marks) {
     marks.say(if outbox.failure().is_some() { "unhealthy" } else { "well" }, "store");
 }
 
-/// Every kind of change, on a drive that fails somewhere: whatever is refused is refused in words, and the rest goes on.
+fn say_rewritten(result: outbox::Result<outbox::Compacted>, marks: &Marks) {
+    match result {
+        Ok(_) => marks.say("rewritten", "store"),
+        Err(error) => marks.say("refused", &format!("{NO_REWRITE}{error}")),
+    }
+}
+
+/// Every kind of change, and a rewrite beside some of them, on a drive that fails somewhere: whatever is refused is refused
+/// in words, and the rest goes on.
 fn trouble(spool: &Path, marks: &Marks, passes: bool) {
     let outbox = match Outbox::open(config(spool)) {
         Ok(outbox) => outbox,
         Err(error) => return marks.say("refused", &format!("open: {error}")),
     };
     let mut told = BTreeSet::new();
+    let mut rewrite = None;
     for number in 0..8 {
+        match number {
+            2 => rewrite = Some(outbox.compact()),
+            5 => say_rewritten(rewrite.take().unwrap().wait(), marks),
+            _ => {}
+        }
         let bytes = if number % 4 == 3 { 30_000 } else { 900 };
         let submit = message("trouble", number, bytes);
         let id = submit.msg_id.clone();
