@@ -61,3 +61,13 @@ fn an_app_sends_nothing_after_the_window_in_which_a_double_is_recognised() {
     let states = states(setting, &[lost, SENT], steps);
     assert_eq!(states, [State::Failed], "an attempt's outcome stayed unknown");
 }
+
+#[test]
+fn a_lease_that_the_store_was_long_about_is_given_back_where_it_comes_too_late() {
+    // A drive that hangs, or has no room: the attempt would begin when its repetition is not recognised any more.
+    let setting = Setting { lease_is_late_ms: 60_000, ..Setting::plain(Kind::Push) };
+    let lost = Fate::AnswerLost(Answer::Accept { same_id: false });
+    let steps = vec![submit("c2c:a"), Step::Pass { ms: 200_000 }];
+    let states = states(setting.with_window(Duration::from_secs(50)), &[lost, SENT], steps);
+    assert_eq!(states, [State::Failed], "an attempt's outcome stayed unknown");
+}

@@ -18,7 +18,7 @@ use crate::push::Wire;
 use crate::random::SeededChance;
 use crate::setting::{Kind, PROBE_INITIAL, PROBE_MAX, Setting};
 use crate::signal::Signal;
-use crate::world::World;
+use crate::world::{Known, World};
 
 /// What callers of the daemon hold: the store's verbs, and the engine's commands.
 #[derive(Clone)]
@@ -169,8 +169,18 @@ async fn commit(world: Arc<World>, outbox: Outbox, queued: Arc<Notify>) {
         if takes_ms > 0 {
             sleep(Duration::from_millis(takes_ms)).await;
         }
-        while outbox.commit() {}
+        while outbox.commit() {
+            if world.setting.lease_is_late_ms > 0 && is_leased_again(&world) {
+                // Before the engine hears of it.
+                world.clock.suspend(world.setting.lease_is_late_ms);
+            }
+        }
     }
+}
+
+fn is_leased_again(world: &World) -> bool {
+    let is = |known: &Known| known.state == State::Sending && known.under_way == 0 && known.reached_max > 0;
+    world.facts().messages.values().any(is)
 }
 
 impl Process {

@@ -43,6 +43,8 @@ pub(crate) struct Setting {
     pub(crate) disk_ms: Option<u64>,
     /// How long the app takes for a second attempt before it sends, and its patience is long; `None`: drawn.
     pub(crate) app_is_busy_ms: Option<u64>,
+    /// How long the store keeps the answer back with which a message is leased again.
+    pub(crate) lease_is_late_ms: u64,
 }
 
 /// Delays between probes: short, so that a schedule sees several.
@@ -96,6 +98,7 @@ impl Setting {
             steps: random.range(12, 56),
             disk_ms: None,
             app_is_busy_ms: None,
+            lease_is_late_ms: 0,
         }
     }
 
@@ -112,6 +115,7 @@ impl Setting {
             steps: 0,
             disk_ms: Some(0),
             app_is_busy_ms: Some(0),
+            lease_is_late_ms: 0,
         }
     }
 

@@ -4,7 +4,7 @@
 //! Never: decides anything by the wall clock. Schedules use spool time, which only real elapsed time
 //!        moves; the wall clock may jump both ways and is for people to read.
 
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 use serde::{Deserialize, Serialize};
 
@@ -123,6 +123,9 @@ impl Moment {
 pub struct SpoolClock {
     source: std::sync::Arc<dyn Clock>,
     start: ClockMark,
+    /// The boot before this one, until what it left behind has been ended.
+    left: BootId,
+    has_arrived: AtomicBool,
     /// Wall minus spool time, refreshed only when it moved by more than [`OFFSET_STEP_MS`], so that the
     /// same future moment is shown as the same wall time in every answer.
     offset_ms: AtomicI64,
@@ -154,7 +157,13 @@ impl SpoolClock {
             wall: reading.wall,
         };
         let offset_ms = AtomicI64::new(offset(reading.wall, start.time));
-        Self { source, start, offset_ms }
+        let left = mark.map_or(start.boot, |mark| mark.boot);
+        Self { source, start, left, has_arrived: AtomicBool::new(false), offset_ms }
+    }
+
+    /// What an earlier boot left behind has been ended: the marks are of this boot from now on.
+    pub(crate) fn arrive(&self) {
+        self.has_arrived.store(true, Ordering::Release);
     }
 
     /// This boot.
@@ -185,12 +194,14 @@ impl SpoolClock {
         Moment { time, wall: WallTime(wall) }
     }
 
-    /// The mark to persist at `now`.
+    /// The mark to persist at `now`. Whoever opens the spool by it must see the reboot while anything of the earlier boot is
+    /// left.
     #[must_use]
     pub fn mark(&self, now: Moment) -> ClockMark {
         let elapsed_ms = now.time.since_ms(self.start.time);
+        let has_arrived = self.has_arrived.load(Ordering::Acquire);
         ClockMark {
-            boot: self.start.boot,
+            boot: if has_arrived { self.start.boot } else { self.left },
             since_boot_ms: self.start.since_boot_ms.saturating_add(elapsed_ms),
             time: now.time,
             wall: now.wall,

@@ -8,7 +8,7 @@ use std::io::{self, Read, Seek, Write};
 use std::path::Path;
 
 use crate::crash;
-use crate::drive::io_error;
+use crate::drive::{io_error, sync_path};
 use crate::error::OpenError;
 use crate::limits::COPY_PART_BYTES;
 
@@ -74,6 +74,17 @@ pub(crate) fn make_dir(path: &Path) -> Result<(), OpenError> {
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
     crash::around("create folder", || builder.create(path)).map_err(io_error("creating", path))
+}
+
+/// Makes a folder and those that it lies in, with their names durable.
+pub(crate) fn make_dir_durably(path: &Path) -> Result<(), OpenError> {
+    let is_missing = |dir: &&Path| !dir.as_os_str().is_empty() && !dir.exists();
+    let missing: Vec<&Path> = path.ancestors().take_while(is_missing).collect();
+    make_dir(path)?;
+    missing
+        .into_iter()
+        .filter_map(Path::parent)
+        .try_for_each(|parent| sync_path(if parent.as_os_str().is_empty() { Path::new(".") } else { parent }))
 }
 
 /// Writes a file and makes its content durable.

@@ -262,10 +262,21 @@ fn known_until(unresolved: Unresolved, window: Duration) -> Timestamp {
 /// an earlier attempt. An app may send at any moment of its lease, and after the window that could be a double.
 #[must_use]
 pub(crate) fn lease_end_max(delivery: &Delivery, started: Timestamp, window: Duration) -> Timestamp {
-    let longest = started.plus(LEASE_TOTAL_MAX);
+    started.plus(LEASE_TOTAL_MAX).min(recognised_until(delivery, window))
+}
+
+/// The moment from which an attempt that was leased must not begin any more: the entry has expired, or what arrived before
+/// is not recognised again.
+#[must_use]
+pub(crate) fn begin_by(delivery: &Delivery, window: Duration) -> Timestamp {
+    delivery.deadline.min(recognised_until(delivery, window))
+}
+
+/// Until when a repetition is no double that nobody has been told of.
+fn recognised_until(delivery: &Delivery, window: Duration) -> Timestamp {
     match delivery.unresolved {
-        Some(unresolved) if !delivery.possible_duplicate => longest.min(known_until(unresolved, window)),
-        _ => longest,
+        Some(unresolved) if !delivery.possible_duplicate => known_until(unresolved, window),
+        _ => Timestamp(u64::MAX),
     }
 }
 

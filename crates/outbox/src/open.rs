@@ -212,5 +212,60 @@ fn end_each(shared: &Arc<Shared>, writer: &Writer, before: Before) -> Result<()>
             }
         }
     }
-    Ok(())
+    shared.clock.arrive();
+    let noted = writer.submit(shared, Kind::Request, "recover", |tx, _| {
+        verbs::note_boot(tx);
+        Ok(())
+    });
+    noted.wait()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::{BootId, Clock, Reading, WallTime};
+    use crate::{LeaseRequest, Message, Outbox, Submit};
+
+    struct InBoot(u8);
+
+    impl Clock for InBoot {
+        fn read(&self) -> Reading {
+            let boot = BootId([self.0; 16]);
+            Reading { wall: WallTime(1_800_000_000_000), since_boot_ms: 5_000, boot }
+        }
+    }
+
+    #[test]
+    fn a_reboot_is_seen_until_what_it_cut_short_has_been_ended() {
+        let dir = tempfile::tempdir().unwrap();
+        let config =
+            |boot| Config { clock: Arc::new(InBoot(boot)), min_free_bytes: 0, ..Config::new(dir.path()) };
+        let outbox = Outbox::open(config(1)).unwrap();
+        let (msg_id, account, conversation) = ("a".to_owned(), "default".into(), "c".into());
+        let message = b"{}".to_vec();
+        outbox.submit(Submit { msg_id, account, conversation, message, ..Submit::default() }).wait().unwrap();
+        assert_eq!(outbox.lease(LeaseRequest { max: 1, ..LeaseRequest::default() }).wait().unwrap().len(), 1);
+        outbox.shared().fail("the power is cut".into());
+        drop(outbox);
+        {
+            // An open that makes anew what is derived, and comes no further.
+            let config = config(2);
+            let Opened { spool, disk, .. } =
+                Spool::open(dir.path(), &config.holder, sizes(&config)).ok().unwrap();
+            let counters = read_counters(&disk).unwrap().unwrap();
+            let clock = SpoolClock::resume(Arc::clone(&config.clock), Some(counters.clock));
+            let shared = Arc::new(Shared::new(disk, spool, clock, config, counters, true));
+            let writer = Writer::start(&shared).unwrap();
+            assert!(read_counters(&shared.disk).unwrap().unwrap().next_seq > 1);
+            shared.fail("it is killed".into());
+            writer.stop(&shared);
+        }
+        let outbox = Outbox::open(config(2)).unwrap();
+        assert_eq!(outbox.report().interrupted, 1);
+        let Ok(Message::Entry(view)) = outbox.get("a") else { panic!("it waits") };
+        let delivery = view.entry.delivery;
+        assert_eq!(delivery.deaths, 0, "the machine stopped: nothing says that the attempt killed anybody");
+        let unresolved = delivery.unresolved.unwrap();
+        assert_eq!(unresolved.window_end, unresolved.since, "how long the machine was off, nobody knows");
+    }
 }

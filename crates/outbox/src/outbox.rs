@@ -181,6 +181,15 @@ impl Outbox {
         self.inner.writer.submit(&self.inner.shared, Kind::Request, name, |tx, _| verb(tx))
     }
 
+    /// What has happened and must be recorded.
+    fn outcome<T: Send + 'static>(
+        &self,
+        name: &'static str,
+        verb: impl FnOnce(&mut Tx<'_>) -> Result<T> + Send + 'static,
+    ) -> Ticket<T> {
+        self.inner.writer.submit(&self.inner.shared, Kind::Outcome, name, |tx, _| verb(tx))
+    }
+
     /// What is due by itself.
     fn chore<T: Send + 'static>(
         &self,
@@ -281,15 +290,16 @@ impl Outbox {
         self.verb("extend", move |tx| verbs::extend(tx, &lease, duration))
     }
 
-    /// Takes back a lease that never reached the one who asked for it; the attempt does not count.
+    /// Takes back a lease that never reached the one who asked for it; the attempt does not count. Where the drive has no
+    /// room, the answer waits for that: nobody else would end the lease.
     pub fn take_back(&self, lease: LeaseId) -> Ticket<State> {
-        self.verb("take back", move |tx| verbs::take_back(tx, &lease))
+        self.outcome("take back", move |tx| verbs::take_back(tx, &lease))
     }
 
     /// Takes back a lease whose attempt was not begun because its transport has no turn for it yet; the
-    /// attempt does not count, and the entry is due after `wait`.
+    /// attempt does not count, and the entry is due after `wait`. It waits for room as [`Self::take_back`] does.
     pub fn put_off(&self, lease: LeaseId, wait: Duration) -> Ticket<State> {
-        self.verb("put off", move |tx| verbs::put_off(tx, &lease, wait))
+        self.outcome("put off", move |tx| verbs::put_off(tx, &lease, wait))
     }
 
     /// Holds an entry back until it is released; its clock stops.
@@ -399,7 +409,11 @@ impl Outbox {
     pub fn set_aside_unreadable(&self) -> Result<u64> {
         let shared = &self.inner.shared;
         let mut set_aside = 0;
-        for id in view::unreadable(&shared.disk, &shared.spool)? {
+        let unreadable = {
+            let _snapshot = shared.view()?;
+            view::unreadable(&shared.disk, &shared.spool)?
+        };
+        for id in unreadable {
             let set = self.inner.writer.submit(shared, Kind::Request, "quarantine", move |tx, spool| {
                 quarantine::set_aside_unreadable(tx, spool, &id)
             });

@@ -27,7 +27,7 @@ use crate::disk::{Disk, Sizes};
 use crate::drive::{forget_cached, io_error, sync_path};
 use crate::entry::{Counters, hex};
 use crate::error::OpenError;
-use crate::files::{files_in, make_dir, remove_folder, write_file, write_synced};
+use crate::files::{files_in, make_dir, make_dir_durably, remove_folder, write_file, write_synced};
 use crate::layout::{
     FORMAT, Mark, QUARANTINE, STORE_DAMAGED, STORE_NEW, STORE_OLD, check_ours, check_plain, read_mark,
     was_finished, write_mark,
@@ -74,7 +74,7 @@ pub(crate) enum Aside {
 impl Spool {
     /// Opens the spool in `path`, or makes one if the directory is missing or empty.
     pub(crate) fn open(path: &Path, holder: &str, sizes: Sizes) -> Result<Opened, OpenError> {
-        make_dir(path)?;
+        make_dir_durably(path)?;
         let path = &path.canonicalize().map_err(io_error("opening", path))?;
         check_plain(path)?;
         check_ours(path, was_finished(path))?;
@@ -235,7 +235,8 @@ impl Spool {
                 Err(kind) => return Err(io_error("keeping", &from)(kind.into())),
             }
             sync_path(&kept)?;
-            sync_path(&self.path.join(QUARANTINE))
+            sync_path(&self.path.join(QUARANTINE))?;
+            sync_path(&self.path)
         };
         files_in(&kept) < QUARANTINE_FILES_MAX && link().is_ok()
     }

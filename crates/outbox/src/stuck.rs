@@ -226,6 +226,24 @@ mod tests {
     }
 
     #[test]
+    fn a_lease_that_is_given_back_waits_for_room() {
+        let dir = tempfile::tempdir().unwrap();
+        let outbox = open(dir.path());
+        let lease = |id: &str| {
+            submit(&outbox, id).unwrap();
+            outbox.lease(LeaseRequest { max: 1, ..LeaseRequest::default() }).wait().unwrap().remove(0).id
+        };
+        let (first, second) = (lease("a"), lease("b"));
+        outbox.disk().engine.have_room_for(0);
+        assert!(submit(&outbox, "has no room").is_err());
+        let given_back = outbox.take_back(first);
+        let put_off = outbox.put_off(second, std::time::Duration::from_secs(9));
+        assert_eq!(given_back.wait(), Ok(crate::State::Queued), "nobody else would end the lease");
+        assert_eq!(put_off.wait(), Ok(crate::State::Deferred));
+        assert_eq!(outbox.counters().sending, 0);
+    }
+
+    #[test]
     fn as_many_outcomes_wait_for_room_as_may_be_queued_and_no_more() {
         const TOO_MANY: usize = 50;
         let dir = tempfile::tempdir().unwrap();

@@ -6,8 +6,8 @@
 use crate::clock::{BootId, Timestamp};
 use crate::disk::{Bytes, Disk, Rows, after_key, after_prefix};
 use crate::entry::{
-    Account, Counters, Entry, Identity, Kept, Lane, LaneKey, Phase, Place, Slot, StoredEvent, StoredPayload,
-    Unresolved,
+    Account, Counters, Entry, Identity, Kept, Lane, LaneKey, Phase, Place, Receipt, Slot, StoredEvent,
+    StoredPayload, Unresolved,
 };
 use crate::error::{Error, Result};
 use crate::keys::{self, Ended, LaneRow, StateIndex};
@@ -138,10 +138,9 @@ pub(crate) fn doubt(own_key: &[u8], bytes: Vec<u8>) -> Vec<u8> {
         .filter_map(|(key, record)| {
             let Ok(Record::Entry(mut entry)) = decode_message(key, record) else { return None };
             let Identity { submitted_at: at, submitted: since, .. } = entry.identity;
-            if !entry.delivery.has_ended() {
-                let never = Unresolved { at, since, boot: BootId::default(), window_end: since };
-                entry.delivery.unresolved.get_or_insert(never);
-            }
+            // Also of one that had ended: it may have been resent since.
+            let never = Unresolved { at, since, boot: BootId::default(), window_end: since };
+            entry.delivery.unresolved.get_or_insert(never);
             Some((key.to_vec(), encode(key, &entry).ok()?))
         })
         .collect();
@@ -173,6 +172,9 @@ pub(crate) fn agrees(rows: &Disk, counters: &Counters) -> Result<bool> {
                 tally.payloads += u64::from(entry.payload != Place::Nowhere);
             }
             Ok(Record::Receipt(receipt)) => {
+                if !is_replacement_named(rows, counters, &receipt)? {
+                    return Ok(false);
+                }
                 tally.receipts += 1;
                 tally.next_seq = tally.next_seq.max(receipt.identity.seq + 1);
             }
@@ -228,7 +230,15 @@ impl Tally {
     }
 }
 
-/// Whether the files that an entry or receipt speaks of are named.
+/// Whether the file of a replacement that is kept is named: what nothing names is swept.
+fn is_replacement_named(rows: &Disk, counters: &Counters, receipt: &Receipt) -> Result<bool> {
+    match receipt.data {
+        Kept::File(name) if receipt.seq >= counters.data_floor => is_named(rows, Place::File(name)),
+        _ => Ok(true),
+    }
+}
+
+/// Whether the file that is spoken of is named.
 fn is_named(rows: &Disk, place: Place) -> Result<bool> {
     match place {
         Place::File(name) => Ok(rows.get(&keys::file(name))?.is_some()),

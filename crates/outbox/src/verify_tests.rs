@@ -195,6 +195,43 @@ fn lost_names_of_files_are_made_anew_before_orphans_are_swept() {
 }
 
 #[test]
+fn a_lost_name_of_a_replacement_alone_is_made_anew() {
+    assert_mended(|disk| {
+        let messages = rows(disk, &keys::messages());
+        let name_of = |(key, bytes): &(Vec<u8>, Bytes)| match decode_message(key, bytes) {
+            Ok(Record::Receipt(Receipt { data: Kept::File(name), .. })) => Some(name),
+            _ => None,
+        };
+        Writes::from([(keys::file(messages.iter().find_map(name_of).unwrap()), None)])
+    });
+}
+
+#[test]
+fn each_message_of_an_old_leaf_may_have_been_attempted_since() {
+    let dir = tempfile::tempdir().unwrap();
+    full_spool(dir.path());
+    let engine =
+        crate::engine::Engine::open(&dir.path().join("store"), crate::engine::Sizes::WITHOUT_RESERVE)
+            .unwrap();
+    let mut phases = Vec::new();
+    engine
+        .read_through(std::ops::Bound::Unbounded, |own_key, bytes| {
+            let doubted = doubt(&own_key, bytes.to_vec());
+            let Ok(leaf) = Leaf::read(&own_key, &doubted) else { return true };
+            for (key, record) in leaf.rows_from(0) {
+                if let Ok(Record::Entry(entry)) = decode_message(key, record) {
+                    assert!(entry.delivery.unresolved.is_some(), "{entry:?}");
+                    phases.push(entry.delivery.has_ended());
+                }
+            }
+            true
+        })
+        .unwrap();
+    // One that has failed may have been resent.
+    assert_eq!((phases.len(), phases.iter().filter(|has_ended| **has_ended).count()), (7, 1));
+}
+
+#[test]
 fn an_older_state_of_a_payloads_row_goes_and_nothing_is_there_twice() {
     for (from, to) in [(b'f', b'p'), (b'p', b'f')] {
         assert_mended(|disk| {

@@ -257,6 +257,22 @@ fn past_sent_data_max_the_oldest_receipts_lose_their_replacement() {
 }
 
 #[test]
+fn what_is_not_to_be_kept_is_not_kept_by_the_answer_that_brought_it() {
+    let root = tempfile::tempdir().unwrap();
+    let of = |name: &str| config(&root.path().join(name), &Hand::new());
+    let outbox = Outbox::open(Config { sent_data_max_bytes: 0, ..of("data") }).unwrap();
+    send(&outbox, 0..3);
+    assert_eq!(outbox.data(&receipt(&outbox, "m2")).unwrap(), None);
+    let counters = outbox.counters();
+    assert_eq!((counters.data_bytes, counters.data_dropped, counters.receipts), (0, 3, 3));
+    let outbox = Outbox::open(Config { sent_max: 0, ..of("receipts") }).unwrap();
+    send(&outbox, 0..3);
+    assert!(matches!(outbox.get("m2"), Err(Error::NotFound { .. })));
+    let counters = outbox.counters();
+    assert_eq!((counters.data_bytes, counters.receipts_dropped, counters.receipts), (0, 3, 0));
+}
+
+#[test]
 fn past_sent_max_the_oldest_receipts_go_with_everything_that_led_to_them() {
     let root = tempfile::tempdir().unwrap();
     let config = Config { sent_max: 3, ..config(&root.path().join("spool"), &Hand::new()) };

@@ -101,7 +101,9 @@ pub struct Engine {
     settling: usize,
     /// Outcomes that the store could not take: tried again, for a proven success must not be forgotten.
     unsettled: Vec<Ended>,
-    retry_settles_at: Option<Instant>,
+    /// Whatever waited only for the link is to be woken: the store could not take that, either.
+    unwoken: bool,
+    retry_at: Option<Instant>,
     /// The store took no changes when it was last looked at.
     store_failed: bool,
     leasing: bool,
@@ -124,6 +126,7 @@ enum Done {
     Settled(Ended, outbox::Result<outbox::Settled>),
     Ticked(outbox::Result<Ticked>),
     Probed(Round, bool),
+    Woken(outbox::Result<()>),
     Other(outbox::Result<()>),
 }
 
@@ -186,7 +189,8 @@ impl Engine {
             calls: FuturesUnordered::new(),
             settling: 0,
             unsettled: Vec::new(),
-            retry_settles_at: None,
+            unwoken: false,
+            retry_at: None,
             store_failed: false,
             leasing: false,
             ticking: false,
@@ -346,7 +350,7 @@ impl Engine {
     /// Whatever waits only because nobody could be reached is due now.
     fn wake_not_reached(&mut self) {
         let outbox = self.outbox.clone();
-        self.call(async move { Done::Other(outbox.wake_not_reached_async().await.map(drop)) });
+        self.call(async move { Done::Woken(outbox.wake_not_reached_async().await.map(drop)) });
     }
 
     fn done(&mut self, done: Done) {
@@ -364,7 +368,13 @@ impl Engine {
                 }
             }
             Done::Probed(round, reached) => self.probed(round, reached),
-            Done::Other(result) => self.note_failure("store call", result.err()),
+            Done::Woken(Err(error)) if !is_final(&error) => {
+                self.note_failure("wake-up", Some(error));
+                // Else they would wait out their delays.
+                self.unwoken = true;
+                self.retry_at.get_or_insert(Instant::now() + LOOK_AROUND);
+            }
+            Done::Woken(result) | Done::Other(result) => self.note_failure("store call", result.err()),
         }
     }
 
@@ -393,13 +403,16 @@ impl Engine {
         tracing::error!(msg_id = ended.lease.msg_id(), %error, "The outcome could not be recorded; trying again.");
         // No more of them than attempts: each keeps its place among those under way.
         self.unsettled.push(ended);
-        self.retry_settles_at.get_or_insert(Instant::now() + LOOK_AROUND);
+        self.retry_at.get_or_insert(Instant::now() + LOOK_AROUND);
     }
 
-    /// Tries again what the store could not take.
-    fn retry_settles(&mut self) {
-        if self.retry_settles_at.is_some_and(|at| Instant::now() >= at) {
-            self.retry_settles_at = None;
+    /// Tries again what the store could not take and nobody else asks for again.
+    fn retry_refused(&mut self) {
+        if self.retry_at.is_some_and(|at| Instant::now() >= at) {
+            self.retry_at = None;
+            if std::mem::take(&mut self.unwoken) {
+                self.wake_not_reached();
+            }
             for ended in std::mem::take(&mut self.unsettled) {
                 self.settle(ended);
             }
@@ -441,8 +454,12 @@ impl Engine {
         self.room_at = [self.room_at, next].into_iter().flatten().min();
     }
 
-    /// Begins an attempt, or puts it off if its transport has no turn for it.
+    /// Begins an attempt, or puts it off if its transport has no turn for it, or gives it back if the store was so long about
+    /// the lease that it comes too late.
     fn begin_attempt(&mut self, lease: Lease) {
+        if self.outbox.now().time >= lease.begin_by {
+            return self.take_back(vec![lease.id]);
+        }
         let Some(transport) = self.push.clone() else { return };
         let id = lease.id.clone();
         let attempt = Attempt {
@@ -581,11 +598,7 @@ impl Engine {
         let wait = due.map_or(LOOK_AROUND, |at| Duration::from_millis(at.since_ms(now)).min(LOOK_AROUND));
         let by_clock = Instant::now() + wait;
         let late = self.app.next_late().filter(|_| !self.leasing);
-        [Some(by_clock), late, self.stop_by, self.retry_settles_at]
-            .into_iter()
-            .flatten()
-            .min()
-            .unwrap_or(by_clock)
+        [Some(by_clock), late, self.stop_by, self.retry_at].into_iter().flatten().min().unwrap_or(by_clock)
     }
 
     /// Accounts that only their rate keeps back, and until when.

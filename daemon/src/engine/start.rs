@@ -16,7 +16,7 @@ impl Engine {
         if let Some(error) = failure {
             return self.app.refuse_all(&error);
         }
-        self.retry_settles();
+        self.retry_refused();
         let now = self.outbox.now();
         if let Some(slept) = self.slumber.notice(now.time, Instant::now()) {
             tracing::info!(slept_ms = slept.as_millis(), "The machine slept.");

@@ -5,7 +5,7 @@
 
 use crate::disk::Rows;
 use crate::entry::{End, Entry, Kept, LastError, Phase, Place, Receipt, StoredEvent};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::keys;
 use crate::lifecycle::Ending;
 use crate::limits::{DESC_BYTES_MAX, INLINE_BYTES_MAX, PRUNE_MAX};
@@ -270,6 +270,15 @@ pub(crate) fn oldest_event(tx: &Tx<'_>) -> Result<Option<(u64, StoredEvent)>> {
     }
 }
 
+/// The receipt that an event announced, unless another one has taken its place, or it cannot be read.
+fn receipt_of(tx: &Tx<'_>, msg_id: &str, seq: u64) -> Result<Option<Receipt>> {
+    match load_message(tx, msg_id) {
+        Ok(Some(Record::Receipt(receipt))) if receipt.seq == seq => Ok(Some(receipt)),
+        Ok(_) | Err(Error::BadRecord { .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
 fn prune_one_event(tx: &mut Tx<'_>) -> Result<bool> {
     let Some((seq, event)) = oldest_event(tx)? else { return Ok(false) };
     let too_old = event.time.plus(tx.config.sent_retention) <= tx.now.time;
@@ -278,12 +287,7 @@ fn prune_one_event(tx: &mut Tx<'_>) -> Result<bool> {
     }
     tx.remove(keys::event(seq));
     tx.counters.event_floor = seq + 1;
-    let Some(Record::Receipt(receipt)) = load_message(tx, &event.msg_id).unwrap_or(None) else {
-        return Ok(true);
-    };
-    if receipt.seq != seq {
-        return Ok(true);
-    }
+    let Some(receipt) = receipt_of(tx, &event.msg_id, seq)? else { return Ok(true) };
     drop_data(tx, &receipt.data, receipt.data_bytes);
     tx.remove(keys::message(&receipt.identity.msg_id));
     if let Some(id) = &receipt.identity.id {
@@ -306,8 +310,7 @@ fn prune_one_data(tx: &mut Tx<'_>) -> Result<bool> {
     let seq = keys::tail_number(&key);
     let event = crate::record::decode::<StoredEvent>(&key, &bytes);
     if let Ok(event) = event
-        && let Some(Record::Receipt(mut receipt)) = load_message(tx, &event.msg_id).unwrap_or(None)
-        && receipt.seq == seq
+        && let Some(mut receipt) = receipt_of(tx, &event.msg_id, seq)?
         && receipt.data != Kept::Nowhere
     {
         let data = std::mem::replace(&mut receipt.data, Kept::Nowhere);

@@ -16,7 +16,7 @@ use crate::entry::{
 };
 use crate::error::{Error, Result};
 use crate::keys::{self, StateIndex};
-use crate::lifecycle::{Event, lease_end_max, step};
+use crate::lifecycle::{Event, begin_by, lease_end_max, step};
 use crate::limits::{
     DEATHS_MAX, DESC_BYTES_MAX, GATE_TRY_MAX, LEASE_BYTES_MAX, LEASE_MAX, LIST_SCAN_MAX, SUSPECT_UPTIME,
 };
@@ -100,6 +100,9 @@ pub struct Lease {
     pub web_message_instance: Option<Vec<u8>>,
     /// When it lapses, for an app.
     pub deadline: Option<WallTime>,
+    /// The moment from which the attempt must not begin any more, and the lease be taken back: the store may have been long
+    /// about its answer. An app's lease has lapsed by then.
+    pub begin_by: Timestamp,
 }
 
 /// Names a lease. The text form can stand in a URL as it is.
@@ -316,6 +319,7 @@ impl Round {
             return Err(refused());
         };
         let identity = &leased.identity;
+        let window = tx.config.policy.dedup_window.of(identity.to_group);
         let attempt = leased.delivery.attempts.saturating_add(1);
         Ok(Lease {
             id: LeaseId::new(identity, leased.delivery.starts, attempt),
@@ -333,6 +337,7 @@ impl Round {
                 Phase::Sending { holder: Holder::App { until, .. }, .. } => Some(tx.now.wall_of(until)),
                 _ => None,
             },
+            begin_by: begin_by(&leased.delivery, window),
         })
     }
 }

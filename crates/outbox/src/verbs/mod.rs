@@ -29,7 +29,7 @@ pub(crate) use settle::settle;
 pub(crate) use submit::{Prepared, prepare, submit, write_data_file, write_payload_file};
 pub use submit::{Submit, Submitted};
 pub use tick::Ticked;
-pub(crate) use tick::{Before, end_windows, recover, tick};
+pub(crate) use tick::{Before, end_windows, note_boot, recover, tick};
 
 use crate::clock::{Timestamp, WallTime};
 use crate::entry::{AttemptRecord, Entry, LastError, Phase, Place, Receipt};

@@ -144,6 +144,7 @@ fn record_on_receipt(
 ) -> Result<Settled> {
     // The last error stays that of the end: it is what the message became.
     record_late(&mut receipt.history, &mut None, id.attempt(), report, tx.now.wall);
+    tx.put(crate::keys::message(&receipt.identity.msg_id), &receipt)?;
     remember(tx, id, Became::Receipt(receipt)).map(late_word)
 }
 
@@ -163,9 +164,12 @@ fn remember(tx: &mut Tx<'_>, id: &LeaseId, became: Became) -> Result<Settled> {
             keep(&mut new.settled, answer);
             tx.put(crate::keys::message(&new.identity.msg_id), &new)?;
         }
-        Became::Receipt(mut new) => {
-            keep(&mut new.settled, answer);
-            tx.put(crate::keys::message(&new.identity.msg_id), &new)?;
+        // As it stands now: it may have been over a limit of what is kept as soon as it was written.
+        Became::Receipt(written) => {
+            if let Some(Record::Receipt(mut new)) = load_message(tx, &written.identity.msg_id)? {
+                keep(&mut new.settled, answer);
+                tx.put(crate::keys::message(&new.identity.msg_id), &new)?;
+            }
         }
     }
     Ok(news(state))

@@ -156,13 +156,16 @@ pub(crate) struct Before {
     pub(crate) boot: BootId,
 }
 
-/// Ends the attempts that a dead process left behind; returns where to go on.
-pub(crate) fn recover(tx: &mut Tx<'_>, before: Before, from: Option<Vec<u8>>) -> Result<Option<Vec<u8>>> {
+/// Writes this boot down with the first start in it: a wall clock that is set later would else be taken, at the next start, for
+/// time in which the machine was off.
+pub(crate) fn note_boot(tx: &mut Tx<'_>) {
     if tx.counters.clock.time > Timestamp(0) {
-        // Written down with the first start in a boot: a wall clock that is set later would else be taken, at the
-        // next start, for time in which the machine was off.
         tx.counters.clock.boot = tx.boot;
     }
+}
+
+/// Ends the attempts that a dead process left behind; returns where to go on.
+pub(crate) fn recover(tx: &mut Tx<'_>, before: Before, from: Option<Vec<u8>>) -> Result<Option<Vec<u8>>> {
     let prefix = keys::states(StateIndex::Sending);
     let mut from = from.unwrap_or_else(|| prefix.clone());
     for _ in 0..SWEEP_MAX {

@@ -37,7 +37,10 @@ use workload::{Marks, NO_REWRITE, NO_ROOM, RECOVERY, TROUBLE, WORKLOADS};
 const IMAGES: usize = 420;
 
 /// The file whose syncs make a group durable.
-const STORE_FILE: &str = "spool/store/db";
+const STORE_FILE: &str = "folder/spool/store/db";
+
+/// The spool, in a folder that is not there before.
+const SPOOL: &str = "folder/spool";
 
 /// Not a test: what the watched process does.
 #[test]
@@ -47,7 +50,7 @@ fn child() {
     let marks = Marks::open(&path("OUTBOX_CUT_MARKS"));
     println!("{}", recorder::READY);
     std::io::stdin().lock().lines().next().unwrap().unwrap();
-    workload::run(&name, &path("OUTBOX_CUT_ROOT").join("spool"), &marks);
+    workload::run(&name, &path("OUTBOX_CUT_ROOT").join(SPOOL), &marks);
 }
 
 /// A folder in memory where the system has one: images are many, and need no drive.
@@ -156,7 +159,7 @@ fn cut(name: &str, trace: &Trace, before: &[String], model: Model, count: usize,
         found.distinct.insert(drive.image(&mut Random::new(image_seed)).write(root.path()));
         // A program that plays the cut opens the image in the same boot, a machine in another one.
         let boot = image_seed.is_multiple_of(2).then_some(BootId([2; 16]));
-        if let Err(reason) = judge(&root.path().join("spool"), &said, boot) {
+        if let Err(reason) = judge(&root.path().join(SPOOL), &said, boot) {
             found.failures.push(format!(
                 "{name}, {}, moment {moment} of {}, seed {image_seed}: {reason}",
                 model.name,
@@ -320,7 +323,7 @@ fn fail(fault: Fault) -> Option<Trouble> {
     let judged = left.into_iter().filter_map(|(which, tree)| {
         let root = scratch();
         tree.write(root.path());
-        let reason = judge(&root.path().join("spool"), &said, None).err()?;
+        let reason = judge(&root.path().join(SPOOL), &said, None).err()?;
         Some(format!("{fault:?}, {which}: {reason}"))
     });
     Some(Trouble { failures: judged.collect(), went_on, rewrite })
