@@ -4,7 +4,8 @@
 //! Never: handles a message.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -118,6 +119,7 @@ async fn start_parts(config: Config, loaded: Option<config::Loaded>) -> Result<R
         source: std::io::Error::other(error),
     })??;
     log_report(&outbox);
+    log_owner(&config.spool.path);
     wake.begin_with(outbox.counters());
     let socket = Socket::open(&config.control).await?;
     let socket_path = socket.path().to_owned();
@@ -273,6 +275,19 @@ async fn run_until_signal(loaded: config::Loaded) -> Result<ExitCode, StartError
 }
 
 // --- the log -----------------------------------------------------------------------------------------------
+
+/// Says that the spool is somebody else's: what this process writes into it is this user's.
+fn log_owner(spool: &Path) {
+    let user = nix::unistd::geteuid().as_raw();
+    let owner = std::fs::metadata(spool.join("format")).map_or(user, |mark| mark.uid());
+    if owner != user {
+        tracing::warn!(
+            owner,
+            user,
+            "The spool belongs to another user, who may not be able to open it any more: run outboxd as that user."
+        );
+    }
+}
 
 fn log_report(outbox: &Outbox) {
     let report = outbox.report();

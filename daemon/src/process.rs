@@ -33,6 +33,11 @@ pub fn allow_many_files() {
     }
 }
 
+/// How many files the process may have open now.
+pub(crate) fn files_max() -> u64 {
+    getrlimit(Resource::RLIMIT_NOFILE).map_or(FILES, |(soft, _)| soft)
+}
+
 /// Has panics of the storage engine told as lines of the log: on some damage it panics, and its caller makes an error of that.
 /// All others are told as usual.
 pub fn log_engine_panics() {

@@ -205,6 +205,21 @@ async fn a_call_refused_by_its_head_is_told_so_to_a_client_that_sends_its_body_a
 }
 
 #[tokio::test]
+async fn a_call_that_wants_no_body_says_that_it_closes_where_one_comes() {
+    let daemon = Daemon::start("").await;
+    for bytes in [1_000, 200_000] {
+        for target in ["/v1/health/live", "/v1/status", "/v1/messages"] {
+            let mut stream = connect(&daemon.place.socket).await;
+            let head = format!("GET {target} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {bytes}\r\n\r\n");
+            stream.write_all(head.as_bytes()).await.unwrap();
+            let answer = read_answer(&mut stream).await;
+            assert_eq!((answer.status, answer.header("connection")), (200, "close"), "{target}");
+            stream.write_all(&vec![b' '; bytes]).await.unwrap_or_else(|error| panic!("{target}: {error}"));
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_body_announced_as_longer_than_its_limit_is_refused_before_it_is_sent() {
     let daemon = Daemon::start("[spool]\nmax_message_bytes = \"10KiB\"").await;
     let mut stream = connect(&daemon.place.socket).await;

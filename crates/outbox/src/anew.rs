@@ -7,7 +7,7 @@
 //! A cut of the power leaves what looks like damage where nothing was promised yet; the log tells the two apart, and where it
 //! cannot, the seal does.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::Read;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -285,7 +285,7 @@ pub(crate) struct Unsaid {
 impl Unsaid {
     pub(crate) fn of(spool: &Spool) -> Self {
         let mut counted = String::new();
-        if let Ok(mark) = File::open(spool.store().join(ANEW)) {
+        if let Ok(mark) = files::open_plain(&spool.store().join(ANEW)) {
             // Where it cannot be read, the store's own counters are what is left.
             let _ = mark.take(ANEW_BYTES_MAX).read_to_string(&mut counted);
         }

@@ -508,6 +508,11 @@ pub(crate) struct StoredPayload {
 }
 
 impl StoredPayload {
+    /// How many bytes there are of both parts.
+    pub(crate) fn bytes(&self) -> u64 {
+        (self.message.len() + self.web_message_instance.as_ref().map_or(0, Vec::len)) as u64
+    }
+
     /// Whose payload these bytes are, without a look at the rest of them.
     pub(crate) fn msg_id_of(bytes: &[u8]) -> Option<String> {
         crate::record::first_field(bytes)

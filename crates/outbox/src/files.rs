@@ -21,7 +21,7 @@ pub(crate) fn files_in(folder: &Path) -> usize {
 /// With reads and writes: what the system does instead differs from one file system to the other. What is only zeros takes
 /// no room in the copy.
 fn copy_file(from: &Path, to: &Path) -> io::Result<()> {
-    let (mut from, mut to) = (File::open(from)?, File::create(to)?);
+    let (mut from, mut to) = (open_plain(from)?, File::create(to)?);
     let mut part = vec![0; COPY_PART_BYTES];
     loop {
         match from.read(&mut part)? {
@@ -60,10 +60,29 @@ pub(crate) fn remove_folder(path: &Path) -> Result<(), OpenError> {
     }
 }
 
+/// Opens a file to read it. A pipe in its place would be waited for without an end.
+pub(crate) fn open_plain(path: &Path) -> io::Result<File> {
+    let mut options = File::options();
+    options.read(true);
+    #[cfg(unix)]
+    {
+        let no_wait = i32::try_from(rustix::fs::OFlags::NONBLOCK.bits()).map_err(io::Error::other)?;
+        std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, no_wait);
+    }
+    let file = options.open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "a folder, a pipe or a device lies in its place",
+        ));
+    }
+    Ok(file)
+}
+
 /// Reads a file of ours as far as one of its kind can go: what is longer is none.
 pub(crate) fn read_head(path: &Path, bytes_max: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    File::open(path)?.take(bytes_max).read_to_end(&mut bytes)?;
+    open_plain(path)?.take(bytes_max).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 

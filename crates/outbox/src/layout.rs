@@ -5,7 +5,7 @@
 
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::crash;
 use crate::drive::io_error;
@@ -35,7 +35,11 @@ pub(crate) const FOLDERS: [&str; 6] = ["store", "payloads", QUARANTINE, STORE_NE
 
 /// What the engine has in its folder.
 const ENGINE_FILES: [&str; 2] = ["store/db", "store/conf"];
+const STORE: &str = "store";
 const ENGINE_FOLDER: &str = "store/blobs";
+
+/// What is neither a file nor a folder.
+const LINK_OR_SO: &str = "link, a pipe or a device";
 
 /// What says which format a spool has.
 pub(crate) enum Mark {
@@ -74,15 +78,30 @@ pub(crate) fn check_plain(path: &Path) -> Result<(), OpenError> {
         let found = match data.file_type() {
             kind if kind.is_file() => "file",
             kind if kind.is_dir() => "folder",
-            _ => "link, a pipe or a device",
+            _ => LINK_OR_SO,
         };
         if found != wanted {
-            let words = format!("a {found} lies in the place of a {wanted}");
-            let source = io::Error::new(io::ErrorKind::InvalidInput, words);
-            return Err(OpenError::Io { action: "opening", path, source });
+            return Err(odd(path, found, wanted));
+        }
+    }
+    [STORE, ENGINE_FOLDER].iter().try_for_each(|folder| check_within(&path.join(folder)))
+}
+
+/// The same for whatever else the engine may read in a folder of its own, whose names only it knows.
+fn check_within(folder: &Path) -> Result<(), OpenError> {
+    // What cannot be looked at is met by the engine.
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        if entry.file_type().is_ok_and(|kind| !kind.is_file() && !kind.is_dir()) {
+            return Err(odd(entry.path(), LINK_OR_SO, "file"));
         }
     }
     Ok(())
+}
+
+fn odd(path: PathBuf, found: &str, wanted: &str) -> OpenError {
+    let words = format!("a {found} lies in the place of a {wanted}");
+    let source = io::Error::new(io::ErrorKind::InvalidInput, words);
+    OpenError::Io { action: "opening", path, source }
 }
 
 /// Refuses a directory that holds anything that is not ours, and formats that we do not know.
@@ -151,6 +170,15 @@ mod tests {
             if was_there {
                 fs::rename(&away, &odd).unwrap();
             }
+        }
+        fs::create_dir_all(path.join(ENGINE_FOLDER)).unwrap();
+        for name in ["store/snap.0000000000000001", "store/blobs/5"] {
+            assert!(std::process::Command::new("mkfifo").arg(path.join(name)).status().unwrap().success());
+            for error in [Spool::open(&path, "me", Sizes::WITHOUT_RESERVE).err(), Spool::look(&path).err()] {
+                let error = error.unwrap();
+                assert!(error.hint().starts_with("take away"), "{name}: {error}: {}", error.hint());
+            }
+            fs::remove_file(path.join(name)).unwrap();
         }
         assert_eq!(fs::read(&elsewhere).unwrap(), b"mine");
         assert!(Spool::open(&path, "me", Sizes::WITHOUT_RESERVE).is_ok());

@@ -151,8 +151,7 @@ impl Tx<'_> {
             let Some(bytes) = self.get(&key)? else { continue };
             if let Ok(payload) = decode::<StoredPayload>(&key, &bytes) {
                 // That of a payload in a file is not known here; the next rebuild finds it.
-                let size = payload.message.len() + payload.web_message_instance.map_or(0, |web| web.len());
-                self.counters.payload_bytes = self.counters.payload_bytes.saturating_sub(size as u64);
+                self.counters.payload_bytes = self.counters.payload_bytes.saturating_sub(payload.bytes());
             }
             self.put_bytes(keys::set_aside(&key), bytes);
             self.remove(key);

@@ -15,6 +15,7 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
+use crate::files::open_plain;
 use crate::keys;
 use crate::merges::Merges;
 use crate::segment::{self, BLOB_LINK, Cursor, Group, LINK, Message, NODE, SEGMENT_HEADER, Segment, Tear};
@@ -213,7 +214,7 @@ fn each_segment(
     range: Range,
     mut each: impl FnMut(u64, &mut [u8]),
 ) -> io::Result<(File, bool)> {
-    let file = File::open(db)?;
+    let file = open_plain(db)?;
     let length = file.metadata()?.len();
     let mut bytes = vec![0; segment_bytes];
     let (mut offset, mut read) = (0, 0);

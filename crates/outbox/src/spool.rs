@@ -27,7 +27,9 @@ use crate::disk::{Disk, Sizes};
 use crate::drive::{forget_cached, io_error, sync_path};
 use crate::entry::{Counters, hex};
 use crate::error::OpenError;
-use crate::files::{files_in, make_dir, make_dir_durably, remove_folder, write_file, write_synced};
+use crate::files::{
+    files_in, make_dir, make_dir_durably, open_plain, remove_folder, write_file, write_synced,
+};
 use crate::layout::{
     FORMAT, Mark, QUARANTINE, STORE_DAMAGED, STORE_NEW, STORE_OLD, check_ours, check_plain, read_mark,
     was_finished, write_mark,
@@ -249,7 +251,7 @@ impl Spool {
     /// Reads a payload file of at most `max` bytes.
     pub(crate) fn read_payload(&self, name: [u8; 16], max: u64) -> io::Result<Vec<u8>> {
         let mut bytes = Vec::new();
-        File::open(self.path.join("payloads").join(hex(&name)))?.take(max).read_to_end(&mut bytes)?;
+        open_plain(&self.path.join("payloads").join(hex(&name)))?.take(max).read_to_end(&mut bytes)?;
         Ok(bytes)
     }
 

@@ -33,8 +33,8 @@ struct Tally {
     state_rows: u64,
     timer_rows: u64,
     lane_rows: u64,
-    /// Rows of payloads that must be there.
-    payloads: u64,
+    /// Rows of payloads that must be there: of those on their way, and of those that ended.
+    payloads: [u64; 2],
 }
 
 /// What was acknowledged and is not there any more: all messages from one on in the order of acceptance, all events from one
@@ -169,7 +169,6 @@ pub(crate) fn agrees(rows: &Disk, counters: &Counters) -> Result<bool> {
                     return Ok(false);
                 }
                 tally.add(&entry);
-                tally.payloads += u64::from(entry.payload != Place::Nowhere);
             }
             Ok(Record::Receipt(receipt)) => {
                 if !is_replacement_named(rows, counters, &receipt)? {
@@ -183,7 +182,7 @@ pub(crate) fn agrees(rows: &Disk, counters: &Counters) -> Result<bool> {
         }
     }
     Ok(tally.agrees_with(counters)
-        && count(rows, b"p")? + count(rows, b"f")? == tally.payloads
+        && [count(rows, b"p")?, count(rows, b"f")?] == tally.payloads
         && sum(rows, b"s")? == tally.state_rows
         && sum(rows, b"x")? == tally.timer_rows
         && lanes_agree(rows, counters, tally.lane_rows)?)
@@ -201,6 +200,7 @@ impl Tally {
         } += 1;
         if entry.payload != Place::Nowhere {
             self.payload_bytes += entry.identity.payload_bytes;
+            self.payloads[usize::from(entry.delivery.has_ended())] += 1;
         }
         self.next_seq = self.next_seq.max(entry.identity.seq + 1);
         let Identity { msg_id, seq, lane, .. } = &entry.identity;
@@ -453,7 +453,7 @@ fn derive(tx: &mut Tx<'_>, mut from: Vec<u8>) -> Result<Rebuild> {
         match decode_message(&key, &bytes) {
             Ok(Record::Entry(entry)) => {
                 tx.counters.next_seq = tx.counters.next_seq.max(entry.identity.seq + 1);
-                if !has_payload(tx, &entry)? {
+                if !has_payload(tx, &entry)? && !put_payload_back(tx, &entry)? {
                     tx.set_aside(&entry.identity.msg_id, "its payload is missing")?;
                     continue;
                 }
@@ -523,6 +523,30 @@ fn orphans(tx: &mut Tx<'_>, ended: Ended, mut from: Vec<u8>) -> Result<Rebuild> 
 fn has_payload(tx: &Tx<'_>, entry: &Entry) -> Result<bool> {
     let key = keys::payload(ended(&entry.delivery), entry.identity.seq);
     Ok(entry.payload == Place::Nowhere || tx.get(&key)?.is_some())
+}
+
+/// Makes the row anew with which an entry's payload is found: a file's name stands in the entry, and that of an older state
+/// of the entry where that state had it. Tells whether the entry has its payload then.
+fn put_payload_back(tx: &mut Tx<'_>, entry: &Entry) -> Result<bool> {
+    let Identity { msg_id, seq, payload_bytes, .. } = &entry.identity;
+    let is = ended(&entry.delivery);
+    let was = if is == Ended::Yes { Ended::No } else { Ended::Yes };
+    let found = match load::<StoredPayload>(tx, &keys::payload(was, *seq)) {
+        Ok(found) => found.filter(|found| found.msg_id == *msg_id),
+        Err(Error::BadRecord { .. }) => None,
+        Err(error) => return Err(error),
+    };
+    let stored = match (entry.payload, found) {
+        (Place::File(_), _) => {
+            StoredPayload { msg_id: msg_id.clone(), message: Vec::new(), web_message_instance: None }
+        }
+        // Another size is that of another payload, which a resend has brought.
+        (Place::Inline, Some(found)) if found.bytes() == *payload_bytes => found,
+        _ => return Ok(false),
+    };
+    tx.remove(keys::payload(was, *seq));
+    tx.put(keys::payload(is, *seq), &stored)?;
+    Ok(true)
 }
 
 /// What a record says of its file counts, so that the sweep of orphans spares it.

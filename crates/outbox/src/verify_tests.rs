@@ -232,6 +232,32 @@ fn each_message_of_an_old_leaf_may_have_been_attempted_since() {
 }
 
 #[test]
+fn a_payload_in_a_file_whose_row_is_lost_is_found_by_its_entry() {
+    for of in [b'p', b'f'] {
+        assert_mended(|disk| {
+            let is_of_file = |(key, bytes): &(Vec<u8>, Bytes)| {
+                decode::<StoredPayload>(key, bytes).unwrap().message.is_empty()
+            };
+            let of_files = rows(disk, &[of]).into_iter().filter(is_of_file);
+            of_files.map(|(key, _)| (key, None)).collect()
+        });
+    }
+}
+
+#[test]
+fn a_payloads_row_that_stands_where_an_older_state_had_it_is_put_back() {
+    assert_mended(|disk| {
+        let moved = rows(disk, b"p").into_iter().flat_map(|(key, bytes)| {
+            let payload = decode::<StoredPayload>(&key, &bytes).unwrap();
+            let other = keys::payload(Ended::Yes, keys::tail_number(&key));
+            let record = encode(&other, &payload).unwrap();
+            [(key, None), (other, Some(record.into()))]
+        });
+        moved.collect()
+    });
+}
+
+#[test]
 fn an_older_state_of_a_payloads_row_goes_and_nothing_is_there_twice() {
     for (from, to) in [(b'f', b'p'), (b'p', b'f')] {
         assert_mended(|disk| {

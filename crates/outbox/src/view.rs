@@ -5,6 +5,7 @@
 
 use crate::clock::{Moment, Timestamp};
 use crate::disk::{Disk, Rows, after_key};
+use crate::drive::is_of_process;
 use crate::entry::{
     Account, Counters, Entry, Gate, Kept, Lane, Phase, Place, Receipt, Slot, StoredEvent, StoredPayload,
 };
@@ -148,7 +149,9 @@ fn read_file(
     msg_id: &str,
     unreadable: &dyn Fn(&str) -> Error,
 ) -> Result<(Vec<u8>, Option<Vec<u8>>)> {
-    let content = spool.read_payload(name, bytes.saturating_add(FILE_HEADER_MAX)).map_err(|error| {
+    let content = spool.read_payload(name, bytes.saturating_add(FILE_HEADER_MAX));
+    let is_short = content.as_ref().is_err_and(is_of_process);
+    let content = content.map_err(|error| {
         // Only a file that is gone for good is damage; anything else may be better next time.
         if error.kind() == std::io::ErrorKind::NotFound && spool.has_payloads() {
             return unreadable("its file is missing");
@@ -158,8 +161,10 @@ fn read_file(
     let read = content.and_then(|content| {
         read_payload_file(name, &content).ok_or_else(|| unreadable("its file is damaged"))
     });
-    match read {
+    match &read {
         Ok(_) => spool.damaged_files.forget(name),
+        // This process has no room to look: of the file that says nothing.
+        Err(_) if is_short => {}
         Err(_) => spool.damaged_files.note(name, msg_id),
     }
     read

@@ -47,7 +47,7 @@ impl Mark {
 impl SecretFile {
     /// A file that was found to be readable by its owner only.
     pub(crate) fn checked(path: PathBuf, credentials: Option<&Path>) -> Result<Self, Problem> {
-        let file = open_secret(&path, credentials)?;
+        let file = open_named_secret(&path, credentials)?;
         // An empty one is a problem of the account that needs it, which says so then.
         let content = Mark(None);
         let content = read_secret(file, &path).map_or(content, |secret| Mark::of(&secret));
@@ -76,6 +76,19 @@ impl SecretFile {
     pub(crate) fn unchecked(path: impl Into<PathBuf>) -> Self {
         Self { path: path.into(), credentials: None, content: Mark(None) }
     }
+}
+
+/// Opens the secret file that an option names. What is not there is not shown: it may be the secret itself, put where the name
+/// of its file belongs.
+pub(crate) fn open_named_secret(path: &Path, credentials: Option<&Path>) -> Result<File, Problem> {
+    if path.symlink_metadata().is_ok() {
+        return open_secret(path, credentials);
+    }
+    let is_in_folder = path.parent().is_some_and(Path::is_dir);
+    let what = if is_in_folder { "a file that is not there" } else { "a file in a folder that is not there" };
+    Err(Problem::new(format!("names {what}, or that this user may not look at")).hint(
+        "write the secret to a file, and its name here; a relative one begins at the configuration's folder",
+    ))
 }
 
 /// Opens a secret file, and refuses one that others can read. Looks at the open file, so that it cannot be another one

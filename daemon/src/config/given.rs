@@ -310,7 +310,7 @@ impl Given<'_> {
             return Err(header_shape());
         };
         let path = Given { value: path, ..*self }.path()?;
-        let file = files::open_secret(&path, self.credentials)?;
+        let file = files::open_named_secret(&path, self.credentials)?;
         files::read_secret(file, &path)
     }
 }

@@ -91,8 +91,9 @@ fn finish(result: Result<Exit, CtlError>) -> Exit {
     }
 }
 
-/// Writes to standard error. A closed one is no reason to stop.
+/// Writes to standard error. A closed one is no reason to stop. Whatever answers at the socket may have said it.
 fn complain(text: &str) {
+    let text = render::safe_lines(text);
     let _ = writeln!(io::stderr(), "outboxctl: {text}");
 }
 

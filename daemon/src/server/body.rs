@@ -9,8 +9,9 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::extract::{FromRequest, FromRequestParts, Path, Request};
 use http::request::Parts;
-use http_body_util::{BodyExt, LengthLimitError, Limited};
+use http_body_util::BodyExt;
 use hyper::body::Body as _;
+use outbox::Outbox;
 use outbox_control::types::{Problem, TooLarge};
 use outbox_tim::mend;
 use serde::Deserialize;
@@ -19,6 +20,7 @@ use serde_json::value::RawValue;
 
 use super::Context;
 use super::problem::{Refused, bad_request};
+use super::room::{Room, Share};
 
 /// Bytes that a body may have beside a message: field names, ids and an error's words.
 const BODY_BESIDE_MESSAGE: usize = 64 * 1024;
@@ -26,8 +28,8 @@ const BODY_BESIDE_MESSAGE: usize = 64 * 1024;
 /// Time for a whole body (not of many lines): a megabyte over a local socket takes milliseconds.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Reads a body of at most `max` bytes.
-pub(super) async fn read(body: Body, max: usize) -> Result<Vec<u8>, Problem> {
+/// Reads a body of at most `max` bytes, which count in its share of the room.
+pub(super) async fn read(body: Body, max: usize, share: &mut Share) -> Result<Vec<u8>, Problem> {
     let too_large = || {
         let detail = format!("the body has more than {max} bytes, the limit of this call");
         Problem::too_large(TooLarge::Body, detail)
@@ -35,11 +37,21 @@ pub(super) async fn read(body: Body, max: usize) -> Result<Vec<u8>, Problem> {
     if body.size_hint().lower() > max as u64 {
         return Err(too_large());
     }
-    let read = Limited::new(body, max).collect();
+    let read = async {
+        let (mut body, mut bytes) = (body, Vec::new());
+        while let Some(frame) = body.frame().await {
+            let frame = frame.map_err(|error| bad_request(format!("the body broke off: {error}")))?;
+            let data = frame.into_data().unwrap_or_default();
+            if bytes.len() + data.len() > max {
+                return Err(too_large());
+            }
+            share.fit(bytes.len() + data.len())?;
+            bytes.extend_from_slice(&data);
+        }
+        Ok(bytes)
+    };
     match tokio::time::timeout(BODY_TIMEOUT, read).await {
-        Ok(Ok(bytes)) => Ok(bytes.to_bytes().into()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
-        Ok(Err(error)) => Err(bad_request(format!("the body broke off: {error}"))),
+        Ok(read) => read,
         Err(_) => Err(bad_request(format!("the body was not complete within {} s", BODY_TIMEOUT.as_secs()))),
     }
 }
@@ -127,6 +139,13 @@ fn explain<T: DeserializeOwned>(bytes: &[u8], error: &serde_json::Error) -> Prob
     bad_request(format!("`{path}`: {error}")).with_field(path)
 }
 
+/// Reads a body that has no message in it.
+async fn read_short(body: Body) -> Result<Vec<u8>, Problem> {
+    // It needs no more than what always has room.
+    let mut share = Room::for_bodies_of(BODY_BESIDE_MESSAGE).share();
+    read(body, BODY_BESIDE_MESSAGE, &mut share).await
+}
+
 /// A small JSON body.
 pub(super) struct Json<T>(pub(super) T);
 
@@ -134,7 +153,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
     type Rejection = Refused;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Refused> {
-        let bytes = read(request.into_body(), BODY_BESIDE_MESSAGE).await?;
+        let bytes = read_short(request.into_body()).await?;
         Ok(Self(parse(&bytes)?))
     }
 }
@@ -146,14 +165,15 @@ impl<T: DeserializeOwned> FromRequest<Arc<Context>> for LongJson<T> {
     type Rejection = Refused;
 
     async fn from_request(request: Request, context: &Arc<Context>) -> Result<Self, Refused> {
-        let bytes = read(request.into_body(), long_max(context)).await?;
+        let mut share = context.room.share();
+        let bytes = read(request.into_body(), long_max(&context.outbox), &mut share).await?;
         Ok(Self(parse(&bytes)?))
     }
 }
 
 /// Bytes of a body with a message in it.
-pub(super) fn long_max(context: &Context) -> usize {
-    let max = usize::try_from(context.outbox.config().max_message_bytes).unwrap_or(usize::MAX);
+pub(super) fn long_max(outbox: &Outbox) -> usize {
+    let max = usize::try_from(outbox.config().max_message_bytes).unwrap_or(usize::MAX);
     max.saturating_add(BODY_BESIDE_MESSAGE)
 }
 
@@ -186,7 +206,8 @@ mod tests {
             Some((Ok::<_, std::io::Error>(vec![b' ']), ()))
         }));
         for body in [silent, dribble] {
-            let problem = super::read(body, 1_000_000).await.unwrap_err();
+            let mut share = Room::for_bodies_of(1_000_000).share();
+            let problem = super::read(body, 1_000_000, &mut share).await.unwrap_err();
             assert!(problem.detail.contains("30 s"), "{problem:?}");
         }
         assert_eq!(began.elapsed().as_secs(), 60, "thirty for each");

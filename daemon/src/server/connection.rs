@@ -27,7 +27,7 @@ use tower::ServiceExt;
 use super::peer::{Line, Peer};
 use super::problem::{bad_request, too_many_connections};
 use super::stream::Watched;
-use super::{CONNECTIONS_MAX, Context, HEADERS_BYTES_MAX, HEADERS_MAX, HEADERS_TIMEOUT, READ_AHEAD_BYTES};
+use super::{Context, HEADERS_BYTES_MAX, HEADERS_MAX, HEADERS_TIMEOUT, READ_AHEAD_BYTES};
 
 /// Time for each step of a refusal: a client that is alive reads and closes within milliseconds.
 const REFUSAL_TIMEOUT: Duration = Duration::from_secs(1);
@@ -111,7 +111,7 @@ fn answer(
     request.extensions_mut().insert(peer.clone());
     async move {
         let mut response = router.oneshot(request).await?;
-        if !response.status().is_success() && peer.has_more_to_send() {
+        if peer.has_more_to_send() {
             // What the client sends next would be taken for the rest of this body.
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
@@ -211,10 +211,10 @@ fn refusal(error: &hyper::Error, kept_back: Option<u16>, peer: &Peer, has_begun:
 }
 
 /// Tells one more client than there may be, instead of silence.
-pub(super) async fn refuse_busy(mut stream: UnixStream) {
+pub(super) async fn refuse_busy(mut stream: UnixStream, connections_max: usize) {
     // A client that is answered before it has asked may take the answer for rubbish.
     let _ = timeout(REFUSAL_TIMEOUT, read_head(&mut stream)).await;
-    refuse(stream, &too_many_connections(CONNECTIONS_MAX)).await;
+    refuse(stream, &too_many_connections(connections_max)).await;
 }
 
 /// Reads until a head is complete, or longer than heads may be, or nothing more comes.

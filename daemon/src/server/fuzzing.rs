@@ -24,6 +24,7 @@ use super::body;
 use super::lines::{Line, Lines};
 use super::peer::Peer;
 use super::query::Query;
+use super::room::Room;
 use super::{Access, Context, InForce, Role, routes};
 use crate::config::Config;
 use crate::engine::{Engine, Setup, Wake};
@@ -60,7 +61,8 @@ pub fn bodies(bytes: &[u8]) -> Vec<(&'static str, Result<(), Problem>)> {
 /// Splits a body that comes in these pieces into lines; `None` stands for one that cannot be read.
 pub async fn lines(pieces: Vec<Vec<u8>>, line_max: usize) -> Vec<(u64, Option<Vec<u8>>)> {
     let pieces = pieces.into_iter().map(|piece| Ok::<_, std::convert::Infallible>(Bytes::from(piece)));
-    let mut lines = Lines::new(Body::from_stream(stream::iter(pieces)), line_max);
+    let mut lines =
+        Lines::new(Body::from_stream(stream::iter(pieces)), line_max, Room::for_bodies_of(line_max).share());
     let mut found = Vec::new();
     while let Some((number, line)) = lines.next().await {
         found.push(match line {

@@ -150,10 +150,11 @@ pub(super) async fn settle(
     request: Request,
 ) -> Answer<Response> {
     let lease: LeaseId = lease.parse()?;
-    let bytes = body::read(request.into_body(), ANSWER_BYTES_MAX).await?;
+    let mut share = context.room.share();
+    let bytes = body::read(request.into_body(), ANSWER_BYTES_MAX, &mut share).await?;
     let report = report_of(&context, &bytes)?;
     // It may wait for room now, beside many others.
-    drop(bytes);
+    drop((bytes, share));
     let outcome = report.outcome;
     let outbox = context.outbox.clone();
     let settled = recording(move || outbox.settle(lease, report)).await?;

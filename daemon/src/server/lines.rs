@@ -11,6 +11,7 @@ use outbox_control::types::{Problem, TooLarge};
 use tokio::time::timeout;
 
 use super::problem::bad_request;
+use super::room::Share;
 
 /// Lines of one request. Their answers wait in memory for a client that reads late: some 40 MB at the most.
 const LINES_MAX: u64 = 100_000;
@@ -42,6 +43,8 @@ pub(super) enum Line {
 pub(super) struct Lines {
     body: Body,
     line_max: usize,
+    /// Of the room for what was received.
+    share: Share,
     /// Received and not yet split.
     rest: Vec<u8>,
     /// How far `rest` was searched for a line's end.
@@ -66,10 +69,11 @@ enum Reading {
 }
 
 impl Lines {
-    pub(super) fn new(body: Body, line_max: usize) -> Self {
+    pub(super) fn new(body: Body, line_max: usize, share: Share) -> Self {
         Self {
             body,
             line_max,
+            share,
             rest: Vec::new(),
             searched: 0,
             dropping: false,
@@ -148,7 +152,8 @@ impl Lines {
     /// Nothing of what was received is a line any more.
     fn end(&mut self, reading: Reading) {
         self.reading = reading;
-        self.rest.clear();
+        // And its memory.
+        self.rest = Vec::new();
         self.searched = 0;
         self.dropping = false;
     }
@@ -178,6 +183,10 @@ impl Lines {
                     return Some(Problem::too_large(TooLarge::Body, detail));
                 }
                 if !self.dropping || data.contains(&b'\n') {
+                    if let Err(problem) = self.share.fit(self.rest.len() + data.len()) {
+                        self.end(Reading::BeyondLimit);
+                        return Some(problem);
+                    }
                     self.rest.extend_from_slice(&data);
                 }
                 return None;
@@ -210,11 +219,16 @@ mod tests {
     use futures_util::{StreamExt, stream};
 
     use super::*;
+    use crate::server::room::Room;
+
+    fn share() -> Share {
+        Room::for_bodies_of(1 << 20).share()
+    }
 
     async fn split(pieces: &'static [&'static str], line_max: usize) -> Vec<(u64, Option<String>)> {
         let pieces =
             stream::iter(pieces.iter().map(|piece| Ok::<_, std::convert::Infallible>(Bytes::from(*piece))));
-        let mut lines = Lines::new(Body::from_stream(pieces), line_max);
+        let mut lines = Lines::new(Body::from_stream(pieces), line_max, share());
         let mut found = Vec::new();
         while let Some((number, line)) = lines.next().await {
             found.push((
@@ -252,7 +266,7 @@ mod tests {
             counted.fetch_sub(1, std::sync::atomic::Ordering::Relaxed);
             Ok::<_, std::convert::Infallible>(piece.clone())
         });
-        let mut lines = Lines::new(Body::from_stream(pieces), 100);
+        let mut lines = Lines::new(Body::from_stream(pieces), 100, share());
         for number in 1..=LINES_MAX {
             assert!(matches!(lines.next().await, Some((is, Line::Whole(_))) if is == number));
         }
@@ -266,7 +280,7 @@ mod tests {
     async fn a_client_that_falls_silent_ends_its_lines_and_one_that_dribbles_beyond_a_limit_its_connection() {
         let began = tokio::time::Instant::now();
         let first = stream::iter([Ok::<_, std::io::Error>(Bytes::from("a\nb"))]);
-        let mut lines = Lines::new(Body::from_stream(first.chain(stream::pending())), 100);
+        let mut lines = Lines::new(Body::from_stream(first.chain(stream::pending())), 100, share());
         assert!(matches!(lines.next().await, Some((1, Line::Whole(_)))));
         let Some((2, Line::End(problem))) = lines.next().await else { panic!("no problem") };
         assert!(problem.detail.contains("30 s"), "{problem:?}");
@@ -279,7 +293,7 @@ mod tests {
             tokio::time::sleep(SILENCE_MAX / 2).await;
             Some((Ok(Bytes::from(" ")), ()))
         });
-        let mut lines = Lines::new(Body::from_stream(first.chain(dribble)), 100);
+        let mut lines = Lines::new(Body::from_stream(first.chain(dribble)), 100, share());
         assert!(matches!(lines.next().await, Some((1, Line::End(_)))));
         let began = tokio::time::Instant::now();
         lines.discard_rest().await;

@@ -24,6 +24,7 @@ mod problem;
 mod query;
 mod reload;
 mod resend;
+mod room;
 mod sent;
 pub(crate) mod show;
 mod socket;
@@ -47,9 +48,18 @@ pub use socket::{Socket, SocketError};
 use crate::config::{Loaded, TransportKind};
 use crate::engine::{Handle, Wake};
 use in_force::Current;
+use room::Room;
 
-/// Connections at once: an app, its helpers and a person or two; each costs a descriptor and some buffers.
+/// Connections at once: an app, its helpers and a person or two; each costs some descriptors and buffers.
 const CONNECTIONS_MAX: usize = 256;
+
+/// Connections that there may be where the process may have few files open: an app and a person.
+const CONNECTIONS_MIN: usize = 8;
+
+/// Open files that a connection costs, and those that everything else needs at the least: the store, the engine's own
+/// connections, a file of a payload here and there.
+const FILES_OF_CONNECTION: usize = 3;
+const FILES_BESIDE: usize = 64;
 
 /// Connections beyond those that are told so at once; each takes a second or two. Still more of them are
 /// closed without a word, for a word costs a descriptor, too.
@@ -94,6 +104,7 @@ pub struct Context {
     pub started_at: outbox::WallTime,
     submits: Arc<Semaphore>,
     batches: Semaphore,
+    room: Room,
     stop: watch::Receiver<bool>,
 }
 
@@ -112,7 +123,8 @@ impl Context {
         let submits = Arc::new(Semaphore::new(SUBMITS_AT_ONCE));
         let (current, loaded) = (Current::new(in_force), Mutex::new(loaded));
         let batches = Semaphore::new(BATCHES_AT_ONCE);
-        Arc::new(Self { outbox, engine, wake, current, loaded, started_at, submits, batches, stop })
+        let room = Room::for_bodies_of(body::long_max(&outbox));
+        Arc::new(Self { outbox, engine, wake, current, loaded, started_at, submits, batches, room, stop })
     }
 
     /// What the transport is; a reload never changes it.
@@ -169,10 +181,17 @@ fn routes(context: Arc<Context>) -> Router {
         .with_state(context)
 }
 
+/// How many connections there may be where the process may have so many files open.
+fn connections_max(files_max: u64) -> usize {
+    let files = usize::try_from(files_max).unwrap_or(usize::MAX).saturating_sub(FILES_BESIDE);
+    (files / FILES_OF_CONNECTION).clamp(CONNECTIONS_MIN, CONNECTIONS_MAX)
+}
+
 /// Serves connections until a stop is announced; then lets those that are open finish their request.
 pub async fn serve(socket: Socket, context: Arc<Context>, stop: watch::Receiver<bool>) {
     let router = routes(Arc::clone(&context));
-    let seats = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let connections_max = connections_max(crate::process::files_max());
+    let seats = Arc::new(Semaphore::new(connections_max));
     let extra = Arc::new(Semaphore::new(REFUSALS_MAX));
     let mut stopping = stop.clone();
     loop {
@@ -192,7 +211,7 @@ pub async fn serve(socket: Socket, context: Arc<Context>, stop: watch::Receiver<
         let Ok(seat) = Arc::clone(&seats).try_acquire_owned() else {
             if let Ok(seat) = Arc::clone(&extra).try_acquire_owned() {
                 tokio::spawn(async move {
-                    connection::refuse_busy(stream).await;
+                    connection::refuse_busy(stream, connections_max).await;
                     drop(seat);
                 });
             }
@@ -206,6 +225,6 @@ pub async fn serve(socket: Socket, context: Arc<Context>, stop: watch::Receiver<
     }
     drop(socket);
     // Those that are open end with their request; a client that does not end it is cut off.
-    let all = u32::try_from(CONNECTIONS_MAX).unwrap_or(u32::MAX);
+    let all = u32::try_from(connections_max).unwrap_or(u32::MAX);
     let _ = tokio::time::timeout(HEADERS_TIMEOUT, seats.acquire_many(all)).await;
 }

@@ -31,7 +31,8 @@ pub(super) async fn submit(State(context): State<Arc<Context>>, request: Request
     if essence.eq_ignore_ascii_case(NDJSON) {
         return Ok(ndjson::submit_lines(context, request.into_body()));
     }
-    let body = body::read(request.into_body(), body::long_max(&context)).await;
+    let mut share = context.room.share();
+    let body = body::read(request.into_body(), body::long_max(&context.outbox), &mut share).await;
     let body = body.map_err(|problem| name_limit(problem, &context))?;
     let submit = read_submit(&context, &body)?;
     let submitted = accept(&context, submit).await?;

@@ -192,3 +192,38 @@ async fn status_lists_a_hundred_accounts_and_those_that_may_not_send_first() {
     assert!(first.iter().all(|account| account.state == AccountState::Paused), "{first:?}");
     assert!(others.iter().all(|account| account.state == AccountState::Open), "{others:?}");
 }
+
+#[tokio::test]
+async fn long_bodies_that_never_end_leave_room_for_others() {
+    const CLIENTS: usize = 90;
+    const HALF_SENT: usize = 1_000_000;
+    let daemon = Daemon::start("").await;
+    let head = format!("POST /v1/messages HTTP/1.1\r\nHost: d\r\nContent-Length: {}\r\n\r\n", HALF_SENT + 1);
+    let mut clients = Vec::new();
+    for _ in 0..CLIENTS {
+        let mut stream = connect(&daemon.place.socket).await;
+        stream.write_all(head.as_bytes()).await.unwrap();
+        // One that is refused may be closed before all of it is written.
+        let _ = stream.write_all(&vec![b' '; HALF_SENT]).await;
+        clients.push(stream);
+    }
+    // What is refused is answered while the others wait for the rest of theirs.
+    let mut refused = 0;
+    for stream in &mut clients {
+        let mut answer = [0; 4096];
+        if let Ok(Ok(bytes @ 1..)) = timeout(Duration::from_millis(50), stream.read(&mut answer)).await {
+            let answers = parse_all(&answer[..bytes]);
+            answers[0].problem(429, "busy");
+            assert!(!answers[0].header("retry-after").is_empty());
+            refused += 1;
+        }
+    }
+    assert!((5..CLIENTS / 2).contains(&refused), "{refused} of {CLIENTS} were refused");
+    assert_eq!(daemon.post("/v1/messages", submit("short", "u")).await.status, 201);
+    drop(clients);
+    let long = format!(r#"{{"msgID":"long","message":{{"userID":"u","text":"{}"}}}}"#, "y".repeat(HALF_SENT));
+    crate::harness::until("there is room again", || async {
+        (daemon.post("/v1/messages", &long).await.status == 201).then_some(())
+    })
+    .await;
+}

@@ -146,7 +146,10 @@ impl ProblemCode {
             Self::TooLarge => "Send less at once, or raise the limit in the daemon's configuration.",
             Self::OutboxFull => "Keep the message and submit it later, or raise the spool's limits.",
             Self::DiskLow => "Keep the message, free some disk space, and submit it again.",
-            Self::StoreUnhealthy => "Keep the message; the daemon's log says what the disk answered.",
+            Self::StoreUnhealthy => {
+                "Whether this was taken may show only later: keep the message, and ask again under the same msgID. The daemon's \
+                 log says what the disk answered."
+            }
             Self::ShuttingDown => "Try again once the daemon is back.",
             Self::Denied => "Ask the administrator for a role in [control.roles].",
             Self::Unsupported => "The daemon's documentation lists what it can do.",

@@ -33,6 +33,25 @@ fn a_file_that_cannot_be_read_now_is_told_until_it_can() {
 }
 
 #[test]
+fn a_pipe_in_the_place_of_a_payload_keeps_nobody_waiting() {
+    let root = tempfile::tempdir().unwrap();
+    let outbox = Outbox::open(config(&root.path().join("spool"), &Hand::new())).unwrap();
+    submit(&outbox, outbox::Submit { conversation: "of its own".into(), ..large("large") });
+    submit(&outbox, message("small", "c"));
+    let files = std::fs::read_dir(root.path().join("spool/payloads")).unwrap();
+    let file = files.map(|file| file.unwrap().path()).next().unwrap();
+    std::fs::remove_file(&file).unwrap();
+    assert!(std::process::Command::new("mkfifo").arg(&file).status().unwrap().success());
+    assert!(matches!(outbox.payload("large"), Err(outbox::Error::Unavailable { .. })));
+    assert_eq!(lease_one(&outbox).msg_id, "small");
+    assert_eq!(outbox.damaged_files(), ["large"]);
+    outbox.close();
+    drop(outbox);
+    let check = Offline::open(&root.path().join("spool")).unwrap().check().unwrap();
+    assert_eq!((check.entries, check.bad_payloads), (2, 1));
+}
+
+#[test]
 fn a_payload_that_cannot_be_read_now_is_tried_later_and_not_set_aside() {
     let root = tempfile::tempdir().unwrap();
     let hand = Hand::new();

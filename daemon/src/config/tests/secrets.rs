@@ -124,3 +124,16 @@ fn a_syntax_error_in_headers_does_not_show_the_line() {
         assert!(!message.contains("hunter2"), "{message}");
     }
 }
+
+#[test]
+fn a_secret_in_the_place_of_its_files_name_is_not_shown() {
+    for secret in ["hunter2", "Bearer hunter2", "hunter2/and+more=="] {
+        let header = format!("[transport.http]\nheaders = {{ \"X-Key\" = {{ file = \"{secret}\" }} }}\n");
+        let key = format!("[transport.tim]\nsecret_key_file = \"{secret}\"\n");
+        for text in [header, key] {
+            let (_, message, hint) = problem_of(&text);
+            assert!(message.contains("is not there") && hint.contains("its name"), "{message} ({hint})");
+            assert!(!format!("{message} {hint}").contains("hunter2"), "{message} ({hint})");
+        }
+    }
+}

@@ -21,6 +21,7 @@ use serde_json::Value;
 
 pub(super) use event::EventLine;
 use outbox_control::client::Told;
+pub(super) use text::safe_lines;
 
 /// Columns of a terminal that everything fits.
 pub(super) const COLUMNS: u16 = 80;

@@ -22,6 +22,11 @@ pub(super) fn safe(text: &str) -> String {
         .collect()
 }
 
+/// The same of several lines, which stay apart.
+pub(in crate::ctl) fn safe_lines(text: &str) -> String {
+    text.lines().map(safe).collect::<Vec<_>>().join("\n")
+}
+
 /// An id shortened in its middle to that many columns: ids of one service often begin alike.
 pub(super) fn short(id: &str, columns_max: usize) -> String {
     let id = safe(id);
@@ -184,6 +189,11 @@ impl Fields {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn of_several_lines_each_is_made_harmless_and_none_is_lost() {
+        assert_eq!(safe_lines("a\u{1b}[31m\n  hint\u{7}"), "a\u{fffd}[31m\n  hint\u{fffd}");
+    }
 
     #[test]
     fn ages_are_told_in_the_unit_that_people_would_use() {
