@@ -8,6 +8,7 @@ use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use nix::fcntl::OFlag;
 use nix::sys::signal::{Signal, kill};
@@ -64,19 +65,23 @@ impl Stopped {
     }
 }
 
-/// A pipe in the place of a file: whoever reads it waits.
+/// A pipe that a command reads at a named place: it waits there.
 struct Pipe(PathBuf);
 
 impl Pipe {
-    fn instead_of(path: PathBuf) -> Self {
-        let _ = fs::remove_file(&path);
+    /// Has a command come to a place of its way and wait.
+    fn at(stopped: &Stopped, command: &mut Command, place: &str) -> Self {
+        static PIPES: AtomicUsize = AtomicUsize::new(0);
+        let number = PIPES.fetch_add(1, Ordering::Relaxed);
+        let path = stopped.daemon.place.path().join(format!("pipe-{number}"));
         mkfifo(&path, Mode::S_IRWXU).unwrap();
+        command.env("OUTBOX_CRASH", format!("{place} 1")).env("OUTBOX_CRASH_PIPE", &path);
         Self(path)
     }
 
-    /// Once somebody reads; that one waits until the answer is dropped.
+    /// Once it is there; it waits until the answer is dropped.
     async fn is_read(&self) -> File {
-        until("somebody reads the pipe", async || {
+        until("the command is there", async || {
             let mut options = File::options();
             options.write(true).custom_flags(OFlag::O_NONBLOCK.bits());
             options.open(&self.0).ok()
@@ -85,9 +90,8 @@ impl Pipe {
     }
 }
 
-fn payload_file(spool: &Path) -> PathBuf {
-    fs::read_dir(spool.join("payloads")).unwrap().next().unwrap().unwrap().path()
-}
+/// On the way of a command that looks at a spool: its copy is whole, open, and about to be read.
+const PLACES: [&str; 3] = ["before open store", "after open store", "after sync store"];
 
 fn send(child: &Child, signal: Signal) {
     let pid = i32::try_from(child.id().unwrap()).unwrap();
@@ -118,39 +122,36 @@ async fn a_signal_ends_an_export_that_nobody_reads_and_its_copy_goes() {
 }
 
 #[tokio::test]
-async fn a_signal_ends_a_check_while_it_copies_and_while_it_reads() {
+async fn a_signal_ends_a_command_wherever_it_is_at_work() {
     let stopped = Stopped::new().await;
-    for (arguments, file) in [
-        (&["fsck"][..], stopped.spool().join("store/slow")),
-        (&["fsck", "--repair"], stopped.spool().join("store/slow")),
-        (&["export"], stopped.spool().join("store/slow")),
-        (&["fsck"], payload_file(stopped.spool())),
-    ] {
-        let pipe = Pipe::instead_of(file);
-        for signal in SIGNALS {
-            let command = stopped.command(arguments).spawn().unwrap();
-            let reads = pipe.is_read().await;
-            assert_eq!(stopped.copies().len(), 1, "{arguments:?}");
-            send(&command, signal);
-            assert_eq!(code_of(command).await, code_for(signal), "{arguments:?}, {signal}");
-            assert_eq!(stopped.copies(), Vec::<PathBuf>::new(), "{arguments:?}, {signal}");
-            drop(reads);
+    for place in PLACES {
+        for arguments in [&["fsck"][..], &["fsck", "--repair"], &["export"]] {
+            for signal in SIGNALS {
+                let mut command = stopped.command(arguments);
+                let pipe = Pipe::at(&stopped, &mut command, place);
+                let command = command.spawn().unwrap();
+                let waits = pipe.is_read().await;
+                assert_eq!(stopped.copies().len(), 1, "{arguments:?}");
+                send(&command, signal);
+                assert_eq!(code_of(command).await, code_for(signal), "{arguments:?}, {place}, {signal}");
+                assert_eq!(stopped.copies(), Vec::<PathBuf>::new(), "{arguments:?}, {place}, {signal}");
+                drop(waits);
+            }
         }
-        fs::remove_file(&pipe.0).unwrap();
     }
 }
 
 #[tokio::test]
 async fn a_signal_that_was_to_be_ignored_is_ignored() {
     let stopped = Stopped::new().await;
-    let pipe = Pipe::instead_of(stopped.spool().join("store/slow"));
     let mut shell = Command::new("sh");
     shell.args(["-c", "trap '' HUP; exec \"$0\" fsck \"$1\"", OUTBOXD]).arg(stopped.spool());
     stopped.prepare(&mut shell);
+    let pipe = Pipe::at(&stopped, &mut shell, PLACES[0]);
     let check = shell.spawn().unwrap();
-    let reads = pipe.is_read().await;
+    let waits = pipe.is_read().await;
     send(&check, Signal::SIGHUP);
-    drop(reads);
+    drop(waits);
     assert_eq!(code_of(check).await, Some(0), "as under nohup");
     assert_eq!(stopped.copies(), Vec::<PathBuf>::new());
 }
@@ -158,18 +159,18 @@ async fn a_signal_that_was_to_be_ignored_is_ignored() {
 #[tokio::test]
 async fn the_copy_of_a_killed_run_goes_with_the_next_and_that_of_a_living_one_stays() {
     let stopped = Stopped::new().await;
-    let slow = stopped.spool().join("store/slow");
-    let pipe = Pipe::instead_of(slow.clone());
-    let living = stopped.command(&["export"]).spawn().unwrap();
-    let living_reads = pipe.is_read().await;
+    let mut living = stopped.command(&["export"]);
+    let pipe = Pipe::at(&stopped, &mut living, PLACES[0]);
+    let living = living.spawn().unwrap();
+    let living_waits = pipe.is_read().await;
     let copy_of_the_living = stopped.copies();
-    let pipe = Pipe::instead_of(slow.clone());
-    let mut killed = stopped.command(&["fsck"]).spawn().unwrap();
-    let killed_reads = pipe.is_read().await;
+    let mut killed = stopped.command(&["fsck"]);
+    let pipe = Pipe::at(&stopped, &mut killed, PLACES[0]);
+    let mut killed = killed.spawn().unwrap();
+    let killed_waits = pipe.is_read().await;
     killed.kill().await.unwrap();
     assert_eq!(stopped.copies().len(), 2, "nobody could remove it");
-    drop(killed_reads);
-    fs::remove_file(&slow).unwrap();
+    drop(killed_waits);
     // What is not known to be ours stays.
     let others = stopped.temporary.join("outbox-copy-of-mine");
     fs::create_dir(&others).unwrap();
@@ -182,7 +183,7 @@ async fn the_copy_of_a_killed_run_goes_with_the_next_and_that_of_a_living_one_st
     send(&living, Signal::SIGTERM);
     assert_eq!(code_of(living).await, code_for(Signal::SIGTERM));
     assert_eq!(stopped.copies(), [others]);
-    drop(living_reads);
+    drop(living_waits);
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@
 //! Never: is part of a build without the feature `crash-points`: nothing is left of the calls then.
 //!
 //! `OUTBOX_CRASH="before settle 3"` ends the process at the third passing of that place. `OUTBOX_CRASH_LOG` names a file that
-//! gets a line for each passing.
+//! gets a line for each passing. `OUTBOX_CRASH_PIPE` names a pipe that is read there, to its end, instead of a death.
 
 /// Everything that a kill may come before, and behind.
 pub const POINTS: [&str; 61] = [
@@ -106,6 +106,7 @@ pub fn around<T>(what: &'static str, work: impl FnOnce() -> T) -> T {
 mod pass {
     use std::fs::File;
     use std::io::Write;
+    use std::path::PathBuf;
     use std::sync::OnceLock;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -114,6 +115,7 @@ mod pass {
     struct Asked {
         point: Option<(String, usize)>,
         log: Option<File>,
+        pipe: Option<PathBuf>,
         passed: AtomicUsize,
     }
 
@@ -134,7 +136,9 @@ mod pass {
             && *point == place
             && asked.passed.fetch_add(1, Ordering::SeqCst) + 1 == *at
         {
-            std::process::abort();
+            let Some(pipe) = &asked.pipe else { std::process::abort() };
+            // A test that nobody waits for notices.
+            let _ = std::fs::read(pipe);
         }
     }
 
@@ -145,6 +149,7 @@ mod pass {
         });
         let log = std::env::var_os("OUTBOX_CRASH_LOG")
             .and_then(|path| File::options().append(true).create(true).open(path).ok());
-        Asked { point, log, passed: AtomicUsize::new(0) }
+        let pipe = std::env::var_os("OUTBOX_CRASH_PIPE").map(PathBuf::from);
+        Asked { point, log, pipe, passed: AtomicUsize::new(0) }
     }
 }
