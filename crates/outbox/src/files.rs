@@ -8,7 +8,7 @@ use std::io::{self, Read, Seek, Write};
 use std::path::Path;
 
 use crate::crash;
-use crate::drive::{io_error, sync_path};
+use crate::drive::io_error;
 use crate::error::OpenError;
 use crate::limits::COPY_PART_BYTES;
 
@@ -95,15 +95,17 @@ pub(crate) fn make_dir(path: &Path) -> Result<(), OpenError> {
     crash::around("create folder", || builder.create(path)).map_err(io_error("creating", path))
 }
 
-/// Makes a folder and those that it lies in, with their names durable.
-pub(crate) fn make_dir_durably(path: &Path) -> Result<(), OpenError> {
-    let is_missing = |dir: &&Path| !dir.as_os_str().is_empty() && !dir.exists();
-    let missing: Vec<&Path> = path.ancestors().take_while(is_missing).collect();
-    make_dir(path)?;
-    missing
-        .into_iter()
-        .filter_map(Path::parent)
-        .try_for_each(|parent| sync_path(if parent.as_os_str().is_empty() { Path::new(".") } else { parent }))
+/// Makes the names of a folder and of those that it lies in durable, as far as this user may: who made them, or a start before
+/// this one, may not have come to it.
+pub(crate) fn sync_names(path: &Path) -> Result<(), OpenError> {
+    for parent in path.ancestors().skip(1) {
+        match File::open(parent).and_then(|dir| dir.sync_all()).map_err(|error| (error.kind(), error)) {
+            // Who may not read it, or whose system cannot do it for a folder, made nothing in it that lasts longer.
+            Ok(()) | Err((io::ErrorKind::PermissionDenied | io::ErrorKind::InvalidInput, _)) => {}
+            Err((_, source)) => return Err(io_error("syncing", parent)(source)),
+        }
+    }
+    Ok(())
 }
 
 /// Writes a file and makes its content durable.

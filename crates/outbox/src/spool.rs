@@ -27,9 +27,7 @@ use crate::disk::{Disk, Sizes};
 use crate::drive::{forget_cached, io_error, sync_path};
 use crate::entry::{Counters, hex};
 use crate::error::OpenError;
-use crate::files::{
-    files_in, make_dir, make_dir_durably, open_plain, remove_folder, write_file, write_synced,
-};
+use crate::files::{files_in, make_dir, open_plain, remove_folder, sync_names, write_file, write_synced};
 use crate::layout::{
     FORMAT, Mark, QUARANTINE, STORE_DAMAGED, STORE_NEW, STORE_OLD, check_ours, check_plain, read_mark,
     was_finished, write_mark,
@@ -76,7 +74,7 @@ pub(crate) enum Aside {
 impl Spool {
     /// Opens the spool in `path`, or makes one if the directory is missing or empty.
     pub(crate) fn open(path: &Path, holder: &str, sizes: Sizes) -> Result<Opened, OpenError> {
-        make_dir_durably(path)?;
+        make_dir(path)?;
         let path = &path.canonicalize().map_err(io_error("opening", path))?;
         check_plain(path)?;
         check_ours(path, was_finished(path))?;
@@ -419,11 +417,8 @@ fn start_over(path: &Path) -> Result<(), OpenError> {
 fn finish_creation(path: &Path) -> Result<(), OpenError> {
     sync_path(&path.join("payloads"))?;
     sync_path(path)?;
-    write_ready(path)?;
-    match path.parent() {
-        Some(parent) => sync_path(parent),
-        None => Ok(()),
-    }
+    sync_names(path)?;
+    write_ready(path)
 }
 
 fn write_ready(path: &Path) -> Result<(), OpenError> {

@@ -537,11 +537,15 @@ fn put_payload_back(tx: &mut Tx<'_>, entry: &Entry) -> Result<bool> {
         Err(error) => return Err(error),
     };
     let stored = match (entry.payload, found) {
-        (Place::File(_), _) => {
+        (Place::File(_), found) if found.as_ref().is_none_or(|found| found.bytes() == 0) => {
             StoredPayload { msg_id: msg_id.clone(), message: Vec::new(), web_message_instance: None }
         }
-        // Another size is that of another payload, which a resend has brought.
-        (Place::Inline, Some(found)) if found.bytes() == *payload_bytes => found,
+        // A resend may have brought another web instance: of such a payload nobody knows which state it belongs to.
+        (Place::Inline, Some(found))
+            if found.web_message_instance.is_none() && found.bytes() == *payload_bytes =>
+        {
+            found
+        }
         _ => return Ok(false),
     };
     tx.remove(keys::payload(was, *seq));

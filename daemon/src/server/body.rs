@@ -20,7 +20,7 @@ use serde_json::value::RawValue;
 
 use super::Context;
 use super::problem::{Refused, bad_request};
-use super::room::{Room, Share};
+use super::room::{Room, Share, no_room};
 
 /// Bytes that a body may have beside a message: field names, ids and an error's words.
 const BODY_BESIDE_MESSAGE: usize = 64 * 1024;
@@ -45,7 +45,9 @@ pub(super) async fn read(body: Body, max: usize, share: &mut Share) -> Result<Ve
             if bytes.len() + data.len() > max {
                 return Err(too_large());
             }
-            share.fit(bytes.len() + data.len())?;
+            if !share.fits(bytes.len() + data.len()) {
+                return Err(no_room());
+            }
             bytes.extend_from_slice(&data);
         }
         Ok(bytes)
@@ -142,7 +144,7 @@ fn explain<T: DeserializeOwned>(bytes: &[u8], error: &serde_json::Error) -> Prob
 /// Reads a body that has no message in it.
 async fn read_short(body: Body) -> Result<Vec<u8>, Problem> {
     // It needs no more than what always has room.
-    let mut share = Room::for_bodies_of(BODY_BESIDE_MESSAGE).share();
+    let mut share = Room::default().share(BODY_BESIDE_MESSAGE);
     read(body, BODY_BESIDE_MESSAGE, &mut share).await
 }
 
@@ -165,8 +167,8 @@ impl<T: DeserializeOwned> FromRequest<Arc<Context>> for LongJson<T> {
     type Rejection = Refused;
 
     async fn from_request(request: Request, context: &Arc<Context>) -> Result<Self, Refused> {
-        let mut share = context.room.share();
-        let bytes = read(request.into_body(), long_max(&context.outbox), &mut share).await?;
+        let max = long_max(&context.outbox);
+        let bytes = read(request.into_body(), max, &mut context.room.share(max)).await?;
         Ok(Self(parse(&bytes)?))
     }
 }
@@ -206,7 +208,7 @@ mod tests {
             Some((Ok::<_, std::io::Error>(vec![b' ']), ()))
         }));
         for body in [silent, dribble] {
-            let mut share = Room::for_bodies_of(1_000_000).share();
+            let mut share = Room::default().share(1_000_000);
             let problem = super::read(body, 1_000_000, &mut share).await.unwrap_err();
             assert!(problem.detail.contains("30 s"), "{problem:?}");
         }

@@ -62,7 +62,7 @@ pub fn bodies(bytes: &[u8]) -> Vec<(&'static str, Result<(), Problem>)> {
 pub async fn lines(pieces: Vec<Vec<u8>>, line_max: usize) -> Vec<(u64, Option<Vec<u8>>)> {
     let pieces = pieces.into_iter().map(|piece| Ok::<_, std::convert::Infallible>(Bytes::from(piece)));
     let mut lines =
-        Lines::new(Body::from_stream(stream::iter(pieces)), line_max, Room::for_bodies_of(line_max).share());
+        Lines::new(Body::from_stream(stream::iter(pieces)), line_max, Room::default().share(line_max));
     let mut found = Vec::new();
     while let Some((number, line)) = lines.next().await {
         found.push(match line {

@@ -11,7 +11,7 @@ use outbox_control::types::{Problem, TooLarge};
 use tokio::time::timeout;
 
 use super::problem::bad_request;
-use super::room::Share;
+use super::room::{Share, no_room};
 
 /// Lines of one request. Their answers wait in memory for a client that reads late: some 40 MB at the most.
 const LINES_MAX: u64 = 100_000;
@@ -49,12 +49,20 @@ pub(super) struct Lines {
     rest: Vec<u8>,
     /// How far `rest` was searched for a line's end.
     searched: usize,
-    /// The present line is too long; its bytes are dropped until its end.
-    dropping: bool,
+    /// The present line is not kept; its bytes are dropped until its end.
+    dropping: Option<Dropped>,
     bytes: u64,
     number: u64,
     answered: u64,
     reading: Reading,
+}
+
+/// Why a line is not kept.
+#[derive(Clone, Copy)]
+enum Dropped {
+    TooLong,
+    /// Others have too much in memory.
+    NoRoom,
 }
 
 /// Whether more of the body is wanted.
@@ -76,7 +84,7 @@ impl Lines {
             share,
             rest: Vec::new(),
             searched: 0,
-            dropping: false,
+            dropping: None,
             bytes: 0,
             number: 0,
             answered: 0,
@@ -106,20 +114,17 @@ impl Lines {
     }
 
     /// Takes a whole line off what was received; at the body's end, what is left is one.
-    fn split(&mut self) -> Option<Option<Vec<u8>>> {
+    fn split(&mut self) -> Option<Result<Vec<u8>, Dropped>> {
         let end = self.rest.get(self.searched..)?.iter().position(|byte| *byte == b'\n');
         let Some(end) = end.map(|end| end + self.searched) else {
             self.searched = self.rest.len();
             if self.rest.len() > self.line_max {
-                self.dropping = true;
-                self.rest.clear();
-                self.searched = 0;
+                self.drop_line(Dropped::TooLong);
             }
-            if self.reading == Reading::Ended && (self.dropping || !self.rest.is_empty()) {
-                let dropped = std::mem::take(&mut self.dropping);
+            if self.reading == Reading::Ended && (self.dropping.is_some() || !self.rest.is_empty()) {
                 self.searched = 0;
                 let line = std::mem::take(&mut self.rest);
-                return Some((!dropped).then_some(line));
+                return Some(self.dropping.take().map_or(Ok(line), Err));
             }
             return None;
         };
@@ -127,15 +132,33 @@ impl Lines {
         std::mem::swap(&mut line, &mut self.rest);
         self.searched = 0;
         line.pop();
-        let too_long = std::mem::take(&mut self.dropping) || line.len() > self.line_max;
-        Some((!too_long).then_some(line))
+        // Less is in memory than was: that always fits.
+        self.share.fits(self.rest.len());
+        let too_long = (line.len() > self.line_max).then_some(Dropped::TooLong);
+        Some(self.dropping.take().or(too_long).map_or(Ok(line), Err))
+    }
+
+    /// Nothing of the present line is kept.
+    fn drop_line(&mut self, why: Dropped) {
+        self.dropping.get_or_insert(why);
+        self.forget_rest();
+    }
+
+    fn forget_rest(&mut self) {
+        self.rest = Vec::new();
+        self.searched = 0;
+        self.share.fits(0);
     }
 
     /// `None` for a blank line.
-    fn checked(&mut self, line: Option<Vec<u8>>) -> Option<Line> {
-        let Some(line) = line else {
-            let detail = format!("the line has more than {} bytes", self.line_max);
-            return Some(Line::Bad(Box::new(Problem::too_large(TooLarge::Body, detail))));
+    fn checked(&mut self, line: Result<Vec<u8>, Dropped>) -> Option<Line> {
+        let line = match line {
+            Ok(line) => line,
+            Err(Dropped::NoRoom) => return Some(Line::Bad(Box::new(no_room()))),
+            Err(Dropped::TooLong) => {
+                let detail = format!("the line has more than {} bytes", self.line_max);
+                return Some(Line::Bad(Box::new(Problem::too_large(TooLarge::Body, detail))));
+            }
         };
         if line.trim_ascii().is_empty() {
             return None;
@@ -152,10 +175,8 @@ impl Lines {
     /// Nothing of what was received is a line any more.
     fn end(&mut self, reading: Reading) {
         self.reading = reading;
-        // And its memory.
-        self.rest = Vec::new();
-        self.searched = 0;
-        self.dropping = false;
+        self.dropping = None;
+        self.forget_rest();
     }
 
     /// Receives more; a problem ends the reading.
@@ -182,11 +203,10 @@ impl Lines {
                     );
                     return Some(Problem::too_large(TooLarge::Body, detail));
                 }
-                if !self.dropping || data.contains(&b'\n') {
-                    if let Err(problem) = self.share.fit(self.rest.len() + data.len()) {
-                        self.end(Reading::BeyondLimit);
-                        return Some(problem);
-                    }
+                if self.dropping.is_none() && !self.share.fits(self.rest.len() + data.len()) {
+                    self.drop_line(Dropped::NoRoom);
+                }
+                if self.dropping.is_none() || data.contains(&b'\n') {
                     self.rest.extend_from_slice(&data);
                 }
                 return None;
@@ -222,7 +242,7 @@ mod tests {
     use crate::server::room::Room;
 
     fn share() -> Share {
-        Room::for_bodies_of(1 << 20).share()
+        Room::default().share(1 << 20)
     }
 
     async fn split(pieces: &'static [&'static str], line_max: usize) -> Vec<(u64, Option<String>)> {
@@ -240,6 +260,31 @@ mod tests {
             ));
         }
         found
+    }
+
+    #[tokio::test]
+    async fn a_line_that_has_no_room_is_told_so_and_the_next_one_is_read() {
+        let room = Room::default();
+        let mut others = room.share(1 << 20);
+        assert!(others.fits(64 << 20));
+        let long = vec![b'x'; 300_000];
+        let mut pieces: Vec<Bytes> = long.chunks(50_000).map(Bytes::copy_from_slice).collect();
+        pieces.insert(0, Bytes::from_static(b"first\n"));
+        pieces.push(Bytes::from_static(b"xx\nlast\n"));
+        let pieces = stream::iter(pieces.into_iter().map(Ok::<_, std::convert::Infallible>));
+        let mut lines = Lines::new(Body::from_stream(pieces), 1 << 20, room.share(1 << 20));
+        let mut found = Vec::new();
+        while let Some((number, line)) = lines.next().await {
+            found.push(match line {
+                Line::Whole(line) => (number, String::from_utf8(line).unwrap()),
+                Line::Bad(problem) => (number, problem.code.as_str().to_owned()),
+                Line::End(problem) => panic!("{problem:?}"),
+            });
+        }
+        let expected = [(1, "first"), (2, "busy"), (3, "last")];
+        assert_eq!(found, expected.map(|(number, text)| (number, text.to_owned())));
+        drop(others);
+        assert!(room.share(1 << 20).fits(64 << 20), "nothing is kept back");
     }
 
     #[tokio::test]

@@ -123,7 +123,7 @@ impl Context {
         let submits = Arc::new(Semaphore::new(SUBMITS_AT_ONCE));
         let (current, loaded) = (Current::new(in_force), Mutex::new(loaded));
         let batches = Semaphore::new(BATCHES_AT_ONCE);
-        let room = Room::for_bodies_of(body::long_max(&outbox));
+        let room = Room::default();
         Arc::new(Self { outbox, engine, wake, current, loaded, started_at, submits, batches, room, stop })
     }
 

@@ -47,7 +47,8 @@ pub(super) fn submit_lines(context: Arc<Context>, body: Body) -> Response {
 }
 
 async fn run(context: Arc<Context>, body: Body, answers: mpsc::UnboundedSender<Bytes>) {
-    let mut lines = Lines::new(body, long_max(&context.outbox), context.room.share());
+    let line_max = long_max(&context.outbox);
+    let mut lines = Lines::new(body, line_max, context.room.share(line_max));
     let mut work = Work { context, preparing: FuturesOrdered::new(), storing: FuturesOrdered::new() };
     let mut seat = None;
     loop {

@@ -50,16 +50,6 @@ pub enum SocketError {
         /// The directory.
         dir: PathBuf,
     },
-    /// Another user could replace the socket.
-    #[error(
-        "{dir} belongs to another user (uid {owner}), who could put a socket of their own in this one's place"
-    )]
-    ForeignDirectory {
-        /// The directory.
-        dir: PathBuf,
-        /// Whose it is.
-        owner: u32,
-    },
     /// The system refused something.
     #[error("{action} {path} failed: {source}")]
     Io {
@@ -87,10 +77,6 @@ impl SocketError {
             Self::OpenDirectory { dir } => {
                 format!("chmod go-w {}, or choose another control.socket", dir.display())
             }
-            Self::ForeignDirectory { dir, .. } => format!(
-                "chown the user that outboxd runs as {}, or run it as its owner, or choose another control.socket",
-                dir.display()
-            ),
             Self::Io { .. } => "choose a control.socket that this user may create".into(),
         }
     }
@@ -168,10 +154,6 @@ fn prepare_dir(socket: &Path, mode: u32) -> Result<(), SocketError> {
             let mode = data.mode();
             if data.is_dir() && mode & WRITABLE_BY_OTHERS != 0 && mode & STICKY == 0 {
                 return Err(SocketError::OpenDirectory { dir: dir.into() });
-            }
-            let owner = data.uid();
-            if data.is_dir() && owner != 0 && owner != nix::unistd::geteuid().as_raw() {
-                return Err(SocketError::ForeignDirectory { dir: dir.into(), owner });
             }
             Ok(())
         }
@@ -312,20 +294,5 @@ mod tests {
         assert!(matches!(Socket::open(&config).await, Err(SocketError::OpenDirectory { .. })));
         fs::set_permissions(dir.path().join("deep/er"), Permissions::from_mode(0o1777)).unwrap();
         assert!(Socket::open(&config).await.is_ok());
-    }
-
-    #[tokio::test]
-    async fn a_directory_of_another_user_is_refused() {
-        const NOBODY: u32 = 65_534;
-        let dir = tempfile::tempdir().unwrap();
-        let config = config(dir.path(), "theirs/outbox.sock");
-        let theirs = dir.path().join("theirs");
-        fs::create_dir(&theirs).unwrap();
-        if std::os::unix::fs::chown(&theirs, Some(NOBODY), None).is_err() {
-            println!("skipped: only root may give a directory away");
-            return;
-        }
-        let error = Socket::open(&config).await.err().unwrap();
-        assert!(matches!(error, SocketError::ForeignDirectory { owner: NOBODY, .. }), "{error}");
     }
 }

@@ -31,10 +31,13 @@ pub(super) async fn submit(State(context): State<Arc<Context>>, request: Request
     if essence.eq_ignore_ascii_case(NDJSON) {
         return Ok(ndjson::submit_lines(context, request.into_body()));
     }
-    let mut share = context.room.share();
-    let body = body::read(request.into_body(), body::long_max(&context.outbox), &mut share).await;
+    let max = body::long_max(&context.outbox);
+    let mut share = context.room.share(max);
+    let body = body::read(request.into_body(), max, &mut share).await;
     let body = body.map_err(|problem| name_limit(problem, &context))?;
     let submit = read_submit(&context, &body)?;
+    // It may wait for the drive now, beside many others.
+    drop((body, share));
     let submitted = accept(&context, submit).await?;
     let status = if submitted.duplicate { StatusCode::OK } else { StatusCode::CREATED };
     Ok(json_with(status, &submitted))
