@@ -142,6 +142,18 @@ fn must_be_none(failures: &Failures) {
 fn cut(name: &str, trace: &Trace, before: &[String], model: Model, count: usize, seed: u64) -> Found {
     let mut random = Random::new(seed);
     let moments = moments(trace, count, &mut random);
+    cut_at(name, trace, before, model, moments, random)
+}
+
+/// The same at these moments, one behind the other.
+fn cut_at(
+    name: &str,
+    trace: &Trace,
+    before: &[String],
+    model: Model,
+    moments: Vec<usize>,
+    mut random: Random,
+) -> Found {
     let mut drive = Drive::new(trace, model);
     let (mut said, mut heard) = (Said::default(), 0);
     before.iter().for_each(|mark| said.hear(mark));
@@ -231,6 +243,12 @@ fn without_our_sync_most_cuts_take_what_was_promised() {
     assert!(failed * 3 > count, "only {failed} of {count} images lost anything: this test could not fail");
 }
 
+/// The marks of a trace before a moment.
+fn said_until(trace: &Trace, moment: usize) -> Vec<String> {
+    let marks = trace.ops[..moment].iter();
+    marks.filter_map(|op| if let Op::Mark(mark) = op { Some(mark.clone()) } else { None }).collect()
+}
+
 /// Cuts of each recovery.
 const AGAIN: usize = 8;
 
@@ -245,10 +263,7 @@ fn cut_again(name: &str, firsts: usize, seed: u64) -> Option<Found> {
         drive.go_on_to(moment);
         let root = scratch();
         drive.image(&mut random).write(root.path());
-        let before: Vec<String> = trace.ops[..moment]
-            .iter()
-            .filter_map(|op| if let Op::Mark(mark) = op { Some(mark.clone()) } else { None })
-            .collect();
+        let before = said_until(&trace, moment);
         let recovery = watch(RECOVERY, root.path(), None)?;
         let name = format!("recovery of {name} behind moment {moment}");
         found.push(cut(&name, &recovery, &before, model, AGAIN, random.next()));
@@ -267,6 +282,36 @@ fn a_second_cut_during_the_recovery_takes_nothing_either() {
     });
     let all = Found::all(found.into_iter().flatten());
     all.tell("a second cut during the recovery");
+    all.must_be_sound();
+}
+
+/// The engine writes its snapshot to a file of another name first, which a second start makes under the same name.
+#[test]
+fn a_snapshot_that_was_cut_short_does_not_come_back_under_the_name_of_the_next_one() {
+    const CUTS: usize = 24;
+    let is_named = |op: &Op| matches!(op, Op::Rename { from, .. } if from.extension().is_some_and(|it| it == "generating"));
+    let Some(trace) = watch_from_nothing("restarts") else { return };
+    let first = trace.ops.iter().position(is_named).expect("a snapshot");
+    let model = MODELS[0];
+    let mut drive = Drive::new(&trace, model);
+    // All of it was written, and nothing of that is certain.
+    drive.go_on_to(first - 1);
+    let (mut found, mut random) = (Vec::new(), Random::new(5));
+    while found.len() < 4 {
+        let root = scratch();
+        let image = drive.image(&mut random);
+        if !image.files.keys().any(|path| path.extension().is_some_and(|it| it == "generating")) {
+            continue;
+        }
+        image.write(root.path());
+        let Some(recovery) = watch(RECOVERY, root.path(), None) else { return };
+        let named = recovery.ops.iter().position(is_named).expect("a snapshot again");
+        let moments = vec![named + 1; CUTS];
+        let before = said_until(&trace, first);
+        found.push(cut_at("a snapshot", &recovery, &before, model, moments, Random::new(random.next())));
+    }
+    let all = Found::all(found);
+    all.tell("a snapshot that was cut short");
     all.must_be_sound();
 }
 
