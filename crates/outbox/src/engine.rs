@@ -708,7 +708,6 @@ fn of_the_system(error: &io::Error) -> io::Error {
 /// A snapshot that was being written at a crash can keep sled from opening. Finished ones stay.
 fn remove_unfinished_snapshots(dir: &Path) -> Result<(), OpenError> {
     let entries = std::fs::read_dir(dir).map_err(io_error("reading", dir))?;
-    let mut is_removed = false;
     for entry in entries {
         let entry = entry.map_err(io_error("reading", dir))?;
         let name = entry.file_name();
@@ -716,12 +715,11 @@ fn remove_unfinished_snapshots(dir: &Path) -> Result<(), OpenError> {
         if name.starts_with("snap.") && name.ends_with(".generating") {
             let removed = crash::around("remove snapshot", || std::fs::remove_file(entry.path()));
             removed.map_err(io_error("removing", &entry.path()))?;
-            is_removed = true;
         }
     }
-    // Before sled makes another one under this name and renames it: a cut that takes the removal back must not find the old one
-    // under the new name.
-    if is_removed { sync_path(dir) } else { Ok(()) }
+    // Before sled makes another one under this name and renames it: a cut that takes the removal back, this start's or an earlier
+    // one's, must not find the old one under the new name.
+    sync_path(dir)
 }
 
 /// Bytes that sled's options can have: some hundred, ten times over.

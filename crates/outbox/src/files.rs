@@ -98,10 +98,11 @@ pub(crate) fn make_dir(path: &Path) -> Result<(), OpenError> {
 /// Makes the names of a folder and of those that it lies in durable, as far as this user may: who made them, or a start before
 /// this one, may not have come to it.
 pub(crate) fn sync_names(path: &Path) -> Result<(), OpenError> {
+    use io::ErrorKind::{InvalidInput, PermissionDenied, Unsupported};
     for parent in path.ancestors().skip(1) {
         match File::open(parent).and_then(|dir| dir.sync_all()).map_err(|error| (error.kind(), error)) {
-            // Who may not read it, or whose system cannot do it for a folder, made nothing in it that lasts longer.
-            Ok(()) | Err((io::ErrorKind::PermissionDenied | io::ErrorKind::InvalidInput, _)) => {}
+            // Nothing more can be done by who may not read it, or where the system does this to no folder.
+            Ok(()) | Err((PermissionDenied | InvalidInput | Unsupported, _)) => {}
             Err((_, source)) => return Err(io_error("syncing", parent)(source)),
         }
     }

@@ -454,6 +454,8 @@ fn derive(tx: &mut Tx<'_>, mut from: Vec<u8>) -> Result<Rebuild> {
             Ok(Record::Entry(entry)) => {
                 tx.counters.next_seq = tx.counters.next_seq.max(entry.identity.seq + 1);
                 if !has_payload(tx, &entry)? && !put_payload_back(tx, &entry)? {
+                    // The file may be what is left of it.
+                    name_file(tx, entry.payload);
                     tx.set_aside(&entry.identity.msg_id, "its payload is missing")?;
                     continue;
                 }

@@ -168,7 +168,7 @@ impl<T: DeserializeOwned> FromRequest<Arc<Context>> for LongJson<T> {
 
     async fn from_request(request: Request, context: &Arc<Context>) -> Result<Self, Refused> {
         let max = long_max(&context.outbox);
-        let bytes = read(request.into_body(), max, &mut context.room.share(max)).await?;
+        let bytes = read(request.into_body(), max, &mut context.share()).await?;
         Ok(Self(parse(&bytes)?))
     }
 }

@@ -150,7 +150,7 @@ pub(super) async fn settle(
     request: Request,
 ) -> Answer<Response> {
     let lease: LeaseId = lease.parse()?;
-    let mut share = context.room.share(ANSWER_BYTES_MAX);
+    let mut share = context.share();
     let bytes = body::read(request.into_body(), ANSWER_BYTES_MAX, &mut share).await?;
     let report = report_of(&context, &bytes)?;
     // It may wait for room now, beside many others.

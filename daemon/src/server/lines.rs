@@ -122,8 +122,8 @@ impl Lines {
                 self.drop_line(Dropped::TooLong);
             }
             if self.reading == Reading::Ended && (self.dropping.is_some() || !self.rest.is_empty()) {
-                self.searched = 0;
                 let line = std::mem::take(&mut self.rest);
+                self.forget_rest();
                 return Some(self.dropping.take().map_or(Ok(line), Err));
             }
             return None;
@@ -270,7 +270,7 @@ mod tests {
         let long = vec![b'x'; 300_000];
         let mut pieces: Vec<Bytes> = long.chunks(50_000).map(Bytes::copy_from_slice).collect();
         pieces.insert(0, Bytes::from_static(b"first\n"));
-        pieces.push(Bytes::from_static(b"xx\nlast\n"));
+        pieces.push(Bytes::from_static(b"xx\nlast"));
         let pieces = stream::iter(pieces.into_iter().map(Ok::<_, std::convert::Infallible>));
         let mut lines = Lines::new(Body::from_stream(pieces), 1 << 20, room.share(1 << 20));
         let mut found = Vec::new();
@@ -285,6 +285,12 @@ mod tests {
         assert_eq!(found, expected.map(|(number, text)| (number, text.to_owned())));
         drop(others);
         assert!(room.share(1 << 20).fits(64 << 20), "nothing is kept back");
+        // Nor of a last line without an end, whoever still waits for its answer.
+        let pieces = stream::iter([Ok::<_, std::convert::Infallible>(Bytes::from(long))]);
+        let mut lines = Lines::new(Body::from_stream(pieces), 1 << 20, room.share(1 << 20));
+        assert!(matches!(lines.next().await, Some((1, Line::Whole(_)))));
+        assert!(room.share(1 << 20).fits(64 << 20));
+        drop(lines);
     }
 
     #[tokio::test]

@@ -48,7 +48,7 @@ pub use socket::{Socket, SocketError};
 use crate::config::{Loaded, TransportKind};
 use crate::engine::{Handle, Wake};
 use in_force::Current;
-use room::Room;
+use room::{Room, Share};
 
 /// Connections at once: an app, its helpers and a person or two; each costs some descriptors and buffers.
 const CONNECTIONS_MAX: usize = 256;
@@ -125,6 +125,11 @@ impl Context {
         let batches = Semaphore::new(BATCHES_AT_ONCE);
         let room = Room::default();
         Arc::new(Self { outbox, engine, wake, current, loaded, started_at, submits, batches, room, stop })
+    }
+
+    /// What a long body takes of the room for all of them: nothing yet.
+    fn share(&self) -> Share {
+        self.room.share(body::long_max(&self.outbox).max(crate::transport::verdict::ANSWER_BYTES_MAX))
     }
 
     /// What the transport is; a reload never changes it.

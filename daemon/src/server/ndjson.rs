@@ -47,8 +47,7 @@ pub(super) fn submit_lines(context: Arc<Context>, body: Body) -> Response {
 }
 
 async fn run(context: Arc<Context>, body: Body, answers: mpsc::UnboundedSender<Bytes>) {
-    let line_max = long_max(&context.outbox);
-    let mut lines = Lines::new(body, line_max, context.room.share(line_max));
+    let mut lines = Lines::new(body, long_max(&context.outbox), context.share());
     let mut work = Work { context, preparing: FuturesOrdered::new(), storing: FuturesOrdered::new() };
     let mut seat = None;
     loop {

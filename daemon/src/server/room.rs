@@ -25,9 +25,9 @@ pub(super) struct Room {
 }
 
 impl Room {
-    /// What a body of at most so many bytes takes of it: nothing yet.
-    pub(super) fn share(&self, body_max: usize) -> Share {
-        let bytes_max = body_max.saturating_mul(LONGEST_AT_ONCE).max(ROOM_BYTES_MIN);
+    /// What a body takes of it, nothing yet, where the longest of all bodies have so many bytes.
+    pub(super) fn share(&self, longest: usize) -> Share {
+        let bytes_max = longest.saturating_mul(LONGEST_AT_ONCE).max(ROOM_BYTES_MIN);
         Share { room: self.clone(), bytes_max, held: 0 }
     }
 }

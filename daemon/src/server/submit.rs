@@ -32,7 +32,7 @@ pub(super) async fn submit(State(context): State<Arc<Context>>, request: Request
         return Ok(ndjson::submit_lines(context, request.into_body()));
     }
     let max = body::long_max(&context.outbox);
-    let mut share = context.room.share(max);
+    let mut share = context.share();
     let body = body::read(request.into_body(), max, &mut share).await;
     let body = body.map_err(|problem| name_limit(problem, &context))?;
     let submit = read_submit(&context, &body)?;
