@@ -1,7 +1,7 @@
 //! The open: a spool becomes an open outbox.
 //!
 //! Owns:  the order of what an open finds, puts right and tells; the report of it.
-//! Never: lets go of what only it knows before it has been told: where it is cut short, the next one finds the same.
+//! Never: lets go of what only it knows before its report is made: where it is cut short, the next one finds the same.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
