@@ -8,13 +8,16 @@ use std::path::Path;
 use std::time::Duration;
 
 use outbox::{
-    Batch, BatchOp, Config, Filter, GateChange, Lease, LeaseRequest, LeaseTo, Message, OnUncertain, Outbox,
-    Outcome, Overrides, Payload, Replacement, Resolution,
+    Batch, BatchOp, Config, Filter, Lease, LeaseRequest, LeaseTo, Message, OnUncertain, Outbox, Outcome,
+    Payload, Replacement, Resolution,
 };
 
 use crate::random::Random;
 use crate::support::{report, sent, usual_class};
-use crate::workload::{Marks, as_sent, attempts, cancel, config, message, payload, submit};
+use crate::workload::{
+    Marks, as_sent, attempts, cancel, config, give_back, hold, lease, message, pause_and_go_on, payload,
+    release, replacement, resend, submit,
+};
 
 /// Leads it.
 pub(crate) fn lead(root: &Path, seed: u64) {
@@ -32,9 +35,8 @@ fn settings(spool: &Path) -> Config {
     config
 }
 
-fn lease(outbox: &Outbox, to: LeaseTo) -> Lease {
-    let request = LeaseRequest { max: 1, to, ..LeaseRequest::default() };
-    outbox.lease(request).wait().unwrap().pop().unwrap()
+fn lease_one(outbox: &Outbox, marks: &Marks, to: LeaseTo) -> Lease {
+    lease(outbox, marks, LeaseRequest { max: 1, to, ..LeaseRequest::default() }).pop().unwrap()
 }
 
 /// Every kind of verb, the tidying up, a rewrite, and an attempt that is still under way at the end.
@@ -49,7 +51,7 @@ fn first_start(spool: &Path, marks: &Marks, random: &mut Random) {
         part(&outbox, marks);
     }
     outbox.compact().wait().unwrap();
-    lease(&outbox, LeaseTo::Process);
+    lease_one(&outbox, marks, LeaseTo::Process);
     outbox.close();
 }
 
@@ -72,7 +74,7 @@ fn others(outbox: &Outbox, marks: &Marks, part: usize, random: &mut Random) {
 /// Attempts with every kind of end.
 fn ends(outbox: &Outbox, marks: &Marks) {
     let outcome = |index: usize, msg_id: &str| match &msg_id[..5] {
-        "conv0" => sent(&format!("{msg_id}-new"), &vec![b'r'; 20_000]),
+        "conv0" => sent(&format!("{msg_id}-new"), &replacement(msg_id, 20_000)),
         "conv1" => report(Outcome::Reject, usual_class(Outcome::Reject)),
         "conv3" => report(Outcome::MaybeReached, usual_class(Outcome::MaybeReached)),
         "conv4" | "other" => as_sent(index, msg_id),
@@ -80,39 +82,40 @@ fn ends(outbox: &Outbox, marks: &Marks) {
     };
     attempts(outbox, marks, 20, outcome);
     assert_eq!(outbox.wake_not_reached().unwrap(), 5);
-    outbox.resend("conv1-00001-300".into(), Overrides::default()).wait().unwrap();
-    marks.say("send", "conv3-00003-300");
-    let replacement = Some(Replacement { new_msg_id: None, data: b"{}".to_vec() });
-    outbox.resolve("conv3-00003-300".into(), Resolution { desc: "seen".into(), replacement }).wait().unwrap();
-    marks.say("sent", "conv3-00003-300");
+    resend(outbox, marks, "conv1-00001-300");
+    let id = "conv3-00003-300";
+    marks.say("send", id);
+    let replacement = Some(Replacement { new_msg_id: None, data: replacement(id, 40) });
+    outbox.resolve(id.into(), Resolution { desc: "seen".into(), replacement }).wait().unwrap();
+    marks.say("sent", id);
 }
 
 /// Leases that do not lead to an attempt.
-fn leases(outbox: &Outbox, _: &Marks) {
+fn leases(outbox: &Outbox, marks: &Marks) {
     let to = LeaseTo::App { duration: Duration::from_secs(60) };
-    let leased = lease(outbox, to);
+    let leased = lease_one(outbox, marks, to);
     outbox.extend(leased.id.clone(), Duration::from_secs(120)).wait().unwrap();
-    outbox.take_back(leased.id).wait().unwrap();
-    outbox.put_off(lease(outbox, LeaseTo::Process).id, Duration::from_secs(60)).wait().unwrap();
+    give_back(outbox, marks, leased, None);
+    let leased = lease_one(outbox, marks, LeaseTo::Process);
+    give_back(outbox, marks, leased, Some(Duration::from_secs(60)));
     outbox.flush(None, None).unwrap();
 }
 
 /// What a person or the configuration does.
 fn by_hand(outbox: &Outbox, marks: &Marks) {
-    outbox.hold("conv6-00006-300".into(), None).wait().unwrap();
-    outbox.release("conv6-00006-300".into()).wait().unwrap();
+    let held = "conv6-00006-300";
+    hold(outbox, marks, held);
+    release(outbox, marks, held);
     cancel(outbox, marks, "conv7-00007-300");
     cancel(outbox, marks, "large-00000-20000");
+    marks.say("hold", held);
     let seqs = outbox.matching(&Filter::default(), 0).unwrap().seqs;
     for op in [BatchOp::Hold, BatchOp::Release] {
         let seqs = seqs.clone().into();
         outbox.batch(Batch { op, reason: None, seqs, filter: Filter::default() }).wait().unwrap();
     }
-    outbox.pause().wait().unwrap();
-    outbox.resume().wait().unwrap();
-    for change in [GateChange::Pause { reason: None }, GateChange::Open] {
-        outbox.set_account("default".into(), change).wait().unwrap();
-    }
+    marks.say("released", held);
+    pause_and_go_on(outbox, marks);
     outbox.reconfigure(Config { sent_max: 1_000, ..Config::clone(&outbox.config()) }).wait().unwrap();
     outbox.tick().wait().unwrap();
 }
@@ -134,7 +137,7 @@ fn restored(outbox: &Outbox, marks: &Marks) {
     for verb in ["submit", "send"] {
         marks.say(verb, of_receipt);
     }
-    outbox.restore_receipt(receipt, Some(b"{}".to_vec())).wait().unwrap();
+    outbox.restore_receipt(receipt, Some(replacement(of_receipt, 60))).wait().unwrap();
     for verb in ["accepted", "sent"] {
         marks.say(verb, of_receipt);
     }

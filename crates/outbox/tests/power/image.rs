@@ -192,9 +192,13 @@ impl<'a> Drive<'a> {
         }
         // Only what has a name can be found again: contents are numbered anew.
         let named = std::mem::take(&mut tree.files);
+        let mut numbers = BTreeMap::new();
         for (path, file) in named {
-            tree.files.insert(path, tree.contents.len());
-            tree.contents.push(self.content(random, file, &fates));
+            let number = *numbers.entry(file).or_insert_with(|| {
+                tree.contents.push(self.content(random, file, &fates));
+                tree.contents.len() - 1
+            });
+            tree.files.insert(path, number);
         }
         tree
     }
@@ -319,6 +323,23 @@ mod tests {
         let unnamed = trace(vec![create(), write(0, 1, 512), Op::Sync { file: 0, begun: 2 }]);
         assert!(contents(&unnamed, MODELS[0]).contains(&None));
         assert!(!contents(&unnamed, MODELS[1]).contains(&None));
+    }
+
+    #[test]
+    fn a_file_with_two_names_holds_the_same_under_both() {
+        let other = Op::Create { path: PathBuf::from("g"), file: 0 };
+        let trace = trace(vec![create(), other, write(0, 1, 4096)]);
+        let mut drive = Drive::new(&trace, MODELS[0]);
+        drive.go_on_to(trace.ops.len());
+        let both = (0..200).filter(|seed| {
+            let tree = drive.image(&mut Random::new(*seed));
+            let [Some(f), Some(g)] = ["f", "g"].map(|name| tree.files.get(&PathBuf::from(name))) else {
+                return false;
+            };
+            assert_eq!(tree.contents[*f], tree.contents[*g]);
+            true
+        });
+        assert!(both.count() > 20);
     }
 
     #[test]

@@ -6,9 +6,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use outbox::{BootId, Filter, LeaseRequest, Message, Offline, Outbox, State};
+use outbox::{BootId, EntryView, Filter, Gate, LeaseRequest, Message, Offline, Outbox, State};
 
-use crate::workload::{config_in, payload};
+use crate::workload::{config_in, payload, replacement};
 
 /// What was said before the cut.
 #[derive(Default)]
@@ -19,17 +19,102 @@ pub(crate) struct Said {
     sent: BTreeSet<String>,
     cancel: BTreeSet<String>,
     cancelled: BTreeSet<String>,
+    /// Of its attempts, and by hand.
+    entries: BTreeMap<String, Known>,
+    /// Some are being leased, nobody knows which.
+    leasing: bool,
+    /// What may be paused, and whether it is; `None` while that changes.
+    paused: BTreeMap<String, Option<bool>>,
+    /// The store was damaged: it may be made anew, and nothing may be missing.
+    harmed: bool,
     unhealthy: bool,
     /// Accepted although the store had said that it takes nothing more.
     too_late: BTreeSet<String>,
 }
 
+/// What was said of a message that has not ended.
+#[derive(Default)]
+struct Known {
+    leases: u32,
+    /// Some attempt of it may have reached the service.
+    doubted: bool,
+    /// `None` before anything, and while it changes.
+    is: Option<Is>,
+}
+
+/// What the last answer said that a message is.
+#[derive(Clone, Copy, Debug)]
+enum Is {
+    UnderWay,
+    Doubted,
+    Unreached,
+    Rejected,
+    Held,
+    Released,
+}
+
+impl Known {
+    /// What of it does not hold of this entry.
+    fn denied(&self, view: &EntryView, leasing: bool) -> Option<String> {
+        let (delivery, state) = (&view.entry.delivery, view.state);
+        if delivery.starts < self.leases {
+            return Some(format!("was leased {} times, and {} are known", self.leases, delivery.starts));
+        }
+        let is = self.is?;
+        let holds = match is {
+            Is::UnderWay => state == State::Sending || delivery.unresolved.is_some(),
+            Is::Doubted => delivery.unresolved.is_some(),
+            Is::Unreached if leasing => true,
+            Is::Unreached => state != State::Sending && (self.doubted || delivery.unresolved.is_none()),
+            Is::Rejected => state == State::Failed,
+            Is::Held => state == State::Held,
+            Is::Released => state != State::Held && state != State::Failed,
+        };
+        (!holds).then(|| format!("was {is:?} and is {state:?}, unresolved: {:?}", delivery.unresolved))
+    }
+}
+
 impl Said {
+    /// Takes what is said of an entry or of the whole spool; `false` if it is neither.
+    fn hear_of_entry(&mut self, verb: &str, id: &str) -> bool {
+        let is = match verb {
+            "lease" | "leases" => {
+                self.leasing = verb == "lease";
+                return true;
+            }
+            "pause" | "paused" | "resume" | "resumed" => {
+                let is = verb.ends_with('d').then_some(verb == "paused");
+                self.paused.insert(id.to_owned(), is);
+                return true;
+            }
+            "harm" => {
+                self.harmed = true;
+                return true;
+            }
+            "settle" | "hold" | "release" | "resend" => None,
+            "leased" => Some(Is::UnderWay),
+            "doubted" => Some(Is::Doubted),
+            "unreached" => Some(Is::Unreached),
+            "rejected" => Some(Is::Rejected),
+            "held" => Some(Is::Held),
+            "released" => Some(Is::Released),
+            _ => return false,
+        };
+        let known = self.entries.entry(id.to_owned()).or_default();
+        known.is = is;
+        known.leases += u32::from(verb == "leased");
+        known.doubted |= verb == "doubted";
+        true
+    }
+
     /// Takes a mark.
     pub(crate) fn hear(&mut self, mark: &str) {
         let (verb, id) = mark.split_once(' ').unwrap();
-        if self.unhealthy && matches!(verb, "accepted" | "sent" | "cancelled") {
+        if self.unhealthy && matches!(verb, "accepted" | "sent" | "cancelled" | "leased") {
             self.too_late.insert(id.to_owned());
+        }
+        if self.hear_of_entry(verb, id) {
+            return;
         }
         let said = match verb {
             "submit" => &mut self.submit,
@@ -58,11 +143,16 @@ pub(crate) fn judge(spool: &Path, said: &Said, boot: Option<BootId>) -> Result<(
     let config = config_in(spool, boot);
     let outbox = Outbox::open(config).map_err(|error| format!("it does not open: {error}"))?;
     let report = outbox.report();
-    if report.lost.is_some() || report.quarantined > 0 || report.is_made_anew {
+    if report.lost.is_some()
+        || report.missing > 0
+        || report.quarantined > 0
+        || (report.is_made_anew && !said.harmed)
+    {
         return Err(format!("it opens with losses: {report:?}"));
     }
     let known = entries_and_receipts(&outbox, said)?;
     order(&outbox)?;
+    paused(&outbox, said)?;
     if let Some(error) = outbox.failure() {
         return Err(format!("it fails: {error}"));
     }
@@ -89,10 +179,14 @@ fn entries_and_receipts(outbox: &Outbox, said: &Said) -> Result<u64, String> {
             Err(_) if !said.accepted.contains(id) => {}
             Err(outbox::Error::NotFound { .. }) if said.send.contains(id) => given_up += 1,
             Err(error) => return Err(format!("{id} was accepted: {error}")),
-            Ok(Message::Entry(_)) => {
+            Ok(Message::Entry(view)) => {
                 entries += 1;
                 if said.sent.contains(id) || said.cancelled.contains(id) {
                     return Err(format!("{id} had ended and is back"));
+                }
+                if let Some(denied) = said.entries.get(id).and_then(|known| known.denied(&view, said.leasing))
+                {
+                    return Err(format!("{id} {denied}"));
                 }
                 let kept = outbox.payload(id).map_err(|error| format!("the payload of {id}: {error}"))?;
                 if kept.message != payload(id) {
@@ -107,8 +201,11 @@ fn entries_and_receipts(outbox: &Outbox, said: &Said) -> Result<u64, String> {
                 if !begun.contains(id) {
                     return Err(format!("{id} is {} although nobody asked for it", receipt.state().as_str()));
                 }
-                if receipt.state() == State::Sent && !matches!(outbox.data(&receipt), Ok(Some(_))) {
-                    return Err(format!("{id} has lost its replacement"));
+                let is_its_own = |data: &[u8]| !data.is_empty() && *data == replacement(id, data.len());
+                if receipt.state() == State::Sent
+                    && !matches!(outbox.data(&receipt), Ok(Some(data)) if is_its_own(&data))
+                {
+                    return Err(format!("{id} has lost its replacement, or has another one"));
                 }
             }
         }
@@ -124,6 +221,18 @@ fn entries_and_receipts(outbox: &Outbox, said: &Said) -> Result<u64, String> {
         return Err(format!("{given_up} receipts are gone and {} were given up", counters.receipts_dropped));
     }
     Ok(entries)
+}
+
+/// What was paused is, and nothing else.
+fn paused(outbox: &Outbox, said: &Said) -> Result<(), String> {
+    let account = outbox.account("default").map_err(|error| error.to_string())?;
+    let shut = account.is_some_and(|account| matches!(account.gate, Gate::Paused { .. }));
+    for (what, is) in [("spool", outbox.counters().paused), ("account", shut)] {
+        if said.paused.get(what).is_some_and(|said| said.is_some_and(|said| said != is)) {
+            return Err(format!("the {what} is {}paused", if is { "" } else { "not " }));
+        }
+    }
+    Ok(())
 }
 
 /// The messages of a conversation stand in the order in which they were submitted.

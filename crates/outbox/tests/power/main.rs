@@ -31,7 +31,7 @@ use judge::{Said, judge};
 use random::Random;
 use recorder::{Fault, Kind};
 use trace::{Op, Trace, Tree};
-use workload::{Marks, NO_REWRITE, NO_ROOM, RECOVERY, TROUBLE, WORKLOADS};
+use workload::{HARM, Marks, NO_REWRITE, NO_ROOM, RECOVERY, TROUBLE, WORKLOADS};
 
 /// Images of all workloads and models that are opened if nobody asks for more.
 const IMAGES: usize = 420;
@@ -342,16 +342,28 @@ enum Rewrite {
     Ended,
 }
 
+/// What there is before a life in which the drive fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Before {
+    Nothing,
+    /// A stopped spool whose store is damaged: the start makes it anew.
+    Damage,
+}
+
 /// Lets one operation fail, or it and all behind it; judges what the process left, and what a cut behind it leaves. `None` if
 /// there were not so many operations.
-fn fail(fault: Fault) -> Option<Trouble> {
+fn fail(before: Before, fault: Fault) -> Option<Trouble> {
     let root = scratch();
+    let mut said = Said::default();
+    if before == Before::Damage {
+        let made = watch(HARM, root.path(), None)?;
+        marks(&made).for_each(|mark| said.hear(mark));
+    }
     let workload = if fault.error == nix::Error::ENOSPC { NO_ROOM } else { TROUBLE };
     let trace = watch(workload, root.path(), Some(fault))?;
     if trace.failed == 0 {
         return None;
     }
-    let mut said = Said::default();
     marks(&trace).for_each(|mark| said.hear(mark));
     let went_on =
         marks(&trace).skip_while(|mark| !mark.starts_with("unhealthy")).any(|mark| mark.starts_with("well"));
@@ -374,7 +386,7 @@ fn fail(fault: Fault) -> Option<Trouble> {
         let root = scratch();
         tree.write(root.path());
         let reason = judge(&root.path().join(SPOOL), &said, None).err()?;
-        Some(format!("{fault:?}, {which}: {reason}"))
+        Some(format!("{before:?} before, {fault:?}, {which}: {reason}"))
     });
     Some(Trouble { failures: judged.collect(), went_on, rewrite })
 }
@@ -386,15 +398,17 @@ fn an_error_of_the_drive_ends_acceptance_and_a_restart_finds_all_that_was_promis
     let mut jobs = Vec::new();
     for kind in [Kind::Sync, Kind::Write, Kind::Other] {
         for for_good in [false, true] {
-            jobs.push((kind, for_good, nix::Error::EIO));
+            for before in [Before::Nothing, Before::Damage] {
+                jobs.push((before, kind, for_good, nix::Error::EIO));
+            }
         }
     }
     // No room for a moment: the store opens itself again. For good, it would wait for ever.
-    jobs.push((Kind::Write, false, nix::Error::ENOSPC));
-    let all = in_parallel(jobs, |(kind, for_good, error)| {
+    jobs.push((Before::Nothing, Kind::Write, false, nix::Error::ENOSPC));
+    let all = in_parallel(jobs, |(before, kind, for_good, error)| {
         let (mut count, mut went_on, mut given_up, mut done, mut failures) = (0, 0, 0, 0, Failures::new());
         // Ends with the first operation that is not there.
-        while let Some(trouble) = fail(Fault { kind, from: count * step, for_good, error }) {
+        while let Some(trouble) = fail(before, Fault { kind, from: count * step, for_good, error }) {
             count += 1;
             went_on += usize::from(trouble.went_on);
             given_up += usize::from(trouble.rewrite == Rewrite::GivenUp);
@@ -403,7 +417,7 @@ fn an_error_of_the_drive_ends_acceptance_and_a_restart_finds_all_that_was_promis
         }
         let how = if for_good { "from then on" } else { "once" };
         println!(
-            "{kind:?}, {error:?}, {how}: {count} runs, {went_on} went on by themselves; \
+            "{before:?} before, {kind:?}, {error:?}, {how}: {count} runs, {went_on} went on by themselves; \
              {done} rewrites done, {given_up} given up without harm"
         );
         assert_eq!(went_on > 0, count > 0 && error == nix::Error::ENOSPC, "only room comes back by itself");

@@ -183,6 +183,14 @@ impl Recorder<'_> {
                     self.change(Some(from), |from| Op::Rename { from, to });
                 }
             }
+            libc::SYS_linkat => {
+                let from = self.path_at(thread, first, second);
+                let file = from.and_then(|from| self.names.files.get(&from).copied());
+                if let Some(file) = file {
+                    let to = self.path_at(thread, third, args[3]);
+                    self.change(to, |path| Op::Create { path, file });
+                }
+            }
             libc::SYS_mmap => {
                 let shared = args[3] & libc::MAP_SHARED as u64 != 0 && third & libc::PROT_WRITE as u64 != 0;
                 let is_ours = shared && self.file(thread, args[4]).is_some();
@@ -201,11 +209,7 @@ impl Recorder<'_> {
             libc::SYS_copy_file_range => {
                 assert!(self.file(thread, third).is_none(), "system call {number} is not followed");
             }
-            libc::SYS_renameat
-            | libc::SYS_renameat2
-            | libc::SYS_linkat
-            | libc::SYS_link
-            | libc::SYS_mkdirat => {
+            libc::SYS_renameat | libc::SYS_renameat2 | libc::SYS_link | libc::SYS_mkdirat => {
                 panic!("system call {number} is not followed");
             }
             _ => {}

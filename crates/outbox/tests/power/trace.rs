@@ -13,6 +13,7 @@ pub(crate) type FileId = usize;
 /// One operation. Paths are relative to the folder that was watched.
 #[derive(Clone, Debug)]
 pub(crate) enum Op {
+    /// A name for a file, its first one or another.
     Create {
         path: PathBuf,
         file: FileId,

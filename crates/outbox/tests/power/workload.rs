@@ -6,12 +6,14 @@
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::Write;
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use outbox::{
-    BootId, Clock, Config, LeaseRequest, Message, Outbox, Outcome, Reading, Report, Submit, SystemClock,
+    BootId, Clock, Config, GateChange, Lease, LeaseId, LeaseRequest, Message, Outbox, Outcome, Overrides,
+    Reading, Report, State, Submit, SystemClock, Ticket,
 };
 
 use crate::support::{report, sent, usual_class};
@@ -20,7 +22,7 @@ use crate::support::{report, sent, usual_class};
 type Workload = fn(&Path, &Marks);
 
 /// All of them.
-pub(crate) const WORKLOADS: [(&str, Workload); 7] = [
+pub(crate) const WORKLOADS: [(&str, Workload); 9] = [
     ("creation", creation),
     ("groups", groups),
     ("lives", lives),
@@ -28,6 +30,8 @@ pub(crate) const WORKLOADS: [(&str, Workload); 7] = [
     ("restarts", restarts),
     ("compact", compact),
     ("receipts", receipts),
+    ("verbs", verbs),
+    ("mended", mended),
 ];
 
 /// Opens a store that a cut has left, and stops in order.
@@ -35,6 +39,9 @@ pub(crate) const RECOVERY: &str = "recovery";
 
 /// A short life on a drive that fails.
 pub(crate) const TROUBLE: &str = "trouble";
+
+/// Leaves a spool whose start has to make its store anew.
+pub(crate) const HARM: &str = "harm";
 
 /// The same on one that has no room for a moment: it waits until the store has opened itself again.
 pub(crate) const NO_ROOM: &str = "no room";
@@ -63,6 +70,9 @@ impl Marks {
 pub(crate) fn run(name: &str, spool: &Path, marks: &Marks) {
     if name == RECOVERY {
         return Outbox::open(config_in(spool, Some(BootId([1; 16])))).unwrap().close();
+    }
+    if name == HARM {
+        return harm(spool, marks);
     }
     if name == TROUBLE || name == NO_ROOM {
         return trouble(spool, marks, name == NO_ROOM);
@@ -130,36 +140,101 @@ fn submit_many(outbox: &Outbox, marks: &Marks, submits: Vec<Submit>) {
     ids.iter().for_each(|id| marks.say("accepted", id));
 }
 
-/// Leases what is due and lets it end: as sent, or refused, or not reached; answers how many there were.
+/// Leases what is due, so many at the most.
+pub(crate) fn lease(outbox: &Outbox, marks: &Marks, request: LeaseRequest) -> Vec<Lease> {
+    marks.say("lease", "store");
+    let leases = outbox.lease(request).wait().unwrap();
+    leases.iter().for_each(|lease| marks.say("leased", &lease.msg_id));
+    marks.say("leases", "store");
+    leases
+}
+
+/// What is promised of an entry by the answer to this report.
+fn settled_as(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::Sent => "sent",
+        Outcome::Reject => "rejected",
+        Outcome::NotReached => "unreached",
+        Outcome::MaybeReached => "doubted",
+        other => panic!("no workload reports {other:?}"),
+    }
+}
+
+/// Leases what is due and lets it end: as sent, or refused, or not reached, or in doubt; answers how many there were.
 pub(crate) fn attempts(
     outbox: &Outbox,
     marks: &Marks,
     max: usize,
     outcome: impl Fn(usize, &str) -> Report,
 ) -> usize {
-    let leases = outbox.lease(LeaseRequest { max, ..LeaseRequest::default() }).wait().unwrap();
     let mut settles = Vec::new();
+    let mut promised = Vec::new();
+    let leases = lease(outbox, marks, LeaseRequest { max, ..LeaseRequest::default() });
     for (index, lease) in leases.into_iter().enumerate() {
         let report = outcome(index, &lease.msg_id);
-        let is_sent = report.outcome == Outcome::Sent;
-        if is_sent {
+        marks.say("settle", &lease.msg_id);
+        if report.outcome == Outcome::Sent {
             marks.say("send", &lease.msg_id);
         }
-        settles.push((lease.msg_id.clone(), is_sent, lease.id, report));
+        promised.push((settled_as(report.outcome), lease.msg_id));
+        settles.push((lease.id, report));
     }
-    let ended: Vec<_> = settles.iter().map(|(id, is_sent, ..)| (id.clone(), *is_sent)).collect();
-    let settled = outbox.settle_many(settles.into_iter().map(|(_, _, lease, report)| (lease, report)));
-    for ((id, is_sent), settled) in ended.iter().zip(settled) {
+    for ((verb, id), settled) in promised.iter().zip(outbox.settle_many(settles)) {
         settled.unwrap();
-        if *is_sent {
-            marks.say("sent", id);
-        }
+        marks.say(verb, id);
     }
-    ended.len()
+    promised.len()
 }
 
 pub(crate) fn as_sent(_: usize, msg_id: &str) -> Report {
-    sent(&format!("{msg_id}-new"), b"{\"the\":\"replacement\"}")
+    sent(&format!("{msg_id}-new"), &replacement(msg_id, 60))
+}
+
+/// What took the place of a message, in so many bytes: it says what it is.
+pub(crate) fn replacement(msg_id: &str, bytes: usize) -> Vec<u8> {
+    format!("{bytes} {msg_id} ").bytes().cycle().take(bytes).collect()
+}
+
+/// A change of one message between the marks of its begin and of its promise.
+fn change<T>(marks: &Marks, [begin, done]: [&str; 2], id: &str, change: impl FnOnce() -> Ticket<T>) {
+    marks.say(begin, id);
+    change().wait().unwrap();
+    marks.say(done, id);
+}
+
+pub(crate) fn hold(outbox: &Outbox, marks: &Marks, id: &str) {
+    change(marks, ["hold", "held"], id, || outbox.hold(id.into(), None));
+}
+
+pub(crate) fn release(outbox: &Outbox, marks: &Marks, id: &str) {
+    change(marks, ["release", "released"], id, || outbox.release(id.into()));
+}
+
+pub(crate) fn resend(outbox: &Outbox, marks: &Marks, id: &str) {
+    change(marks, ["resend", "released"], id, || outbox.resend(id.into(), Overrides::default()));
+}
+
+/// Gives a lease back as if there had been none: now, or for a while.
+pub(crate) fn give_back(outbox: &Outbox, marks: &Marks, lease: Lease, wait: Option<Duration>) {
+    let give = |id: LeaseId| match wait {
+        Some(wait) => outbox.put_off(id, wait),
+        None => outbox.take_back(id),
+    };
+    change(marks, ["settle", "unreached"], &lease.msg_id, || give(lease.id));
+}
+
+/// Pauses everything and goes on, and the same with the account.
+pub(crate) fn pause_and_go_on(outbox: &Outbox, marks: &Marks) {
+    change(marks, ["pause", "paused"], "spool", || outbox.pause());
+    change(marks, ["resume", "resumed"], "spool", || outbox.resume());
+    pause_account(outbox, marks);
+    let open = || outbox.set_account("default".into(), GateChange::Open);
+    change(marks, ["resume", "resumed"], "account", open);
+}
+
+fn pause_account(outbox: &Outbox, marks: &Marks) {
+    let pause = || outbox.set_account("default".into(), GateChange::Pause { reason: None });
+    change(marks, ["pause", "paused"], "account", pause);
 }
 
 pub(crate) fn cancel(outbox: &Outbox, marks: &Marks, id: &str) {
@@ -221,7 +296,7 @@ fn files(spool: &Path, marks: &Marks) {
         submit(&outbox, marks, message("media", number, 40_000));
     }
     cancel(&outbox, marks, "media-00005-40000");
-    let large = |_: usize, msg_id: &str| sent(&format!("{msg_id}-new"), &vec![b'r'; 30_000]);
+    let large = |_: usize, msg_id: &str| sent(&format!("{msg_id}-new"), &replacement(msg_id, 30_000));
     for _ in 0..4 {
         attempts(&outbox, marks, 2, large);
     }
@@ -262,6 +337,83 @@ fn receipts(spool: &Path, marks: &Marks) {
         submit_many(&outbox, marks, (0..8).map(of).collect());
         attempts(&outbox, marks, 8, as_sent);
     }
+}
+
+/// What is done with messages beside sending them, and with the account; at the end one is under way, and the account paused.
+fn verbs(spool: &Path, marks: &Marks) {
+    let outbox = open(spool);
+    for round in 0..4 {
+        let of = |number: usize| message(&format!("round{round}of{number}"), number, 400);
+        let ids: Vec<String> = (0..10).map(|number| of(number).msg_id).collect();
+        submit_many(&outbox, marks, (0..10).map(of).collect());
+        for id in &ids[..3] {
+            hold(&outbox, marks, id);
+        }
+        release(&outbox, marks, &ids[0]);
+        cancel(&outbox, marks, &ids[1]);
+        let outcome = |index: usize, msg_id: &str| match index {
+            0 => as_sent(index, msg_id),
+            1 => report(Outcome::MaybeReached, usual_class(Outcome::MaybeReached)),
+            2 => report(Outcome::NotReached, usual_class(Outcome::NotReached)),
+            _ => report(Outcome::Reject, usual_class(Outcome::Reject)),
+        };
+        attempts(&outbox, marks, 5, outcome);
+        for id in &ids {
+            let is_failed = matches!(outbox.get(id), Ok(Message::Entry(view)) if view.state == State::Failed);
+            if is_failed && !id.contains("of5") {
+                resend(&outbox, marks, id);
+            }
+        }
+        let leases = lease(&outbox, marks, LeaseRequest { max: 2, ..LeaseRequest::default() });
+        assert_eq!(leases.len(), 2);
+        for (lease, wait) in leases.into_iter().zip([None, Some(Duration::from_secs(60))]) {
+            give_back(&outbox, marks, lease, wait);
+        }
+        pause_and_go_on(&outbox, marks);
+    }
+    assert_eq!(lease(&outbox, marks, LeaseRequest { max: 1, ..LeaseRequest::default() }).len(), 1);
+    pause_account(&outbox, marks);
+}
+
+/// Some messages, some of them sent, and a stop in order; then a bit of one is flipped where the store wrote it.
+fn harm(spool: &Path, marks: &Marks) {
+    let outbox = open(spool);
+    let of = |number: usize| message(&format!("conv{}", number % 8), number, 900);
+    submit_many(&outbox, marks, (0..40).map(of).collect());
+    submit(&outbox, marks, message("large", 0, 20_000));
+    attempts(&outbox, marks, 8, as_sent);
+    cancel(&outbox, marks, &of(30).msg_id);
+    outbox.close();
+    drop(outbox);
+    marks.say("harm", "store");
+    let of_a_payload = payload(&of(20).msg_id);
+    flip(&spool.join("store/db"), |bytes| bytes.windows(900).position(|window| window == of_a_payload));
+}
+
+/// Flips a bit of a file, at some place in it, durably.
+fn flip(path: &Path, place: impl Fn(&[u8]) -> Option<usize>) {
+    let bytes = std::fs::read(path).unwrap();
+    let at = place(&bytes).expect("it is in there");
+    let file = File::options().write(true).open(path).unwrap();
+    file.write_all_at(&[bytes[at] ^ 4], at as u64).unwrap();
+    file.sync_all().unwrap();
+}
+
+/// A store that is damaged and made anew, a life with it, and another damage beside it.
+fn mended(spool: &Path, marks: &Marks) {
+    harm(spool, marks);
+    let outbox = open(spool);
+    assert!(outbox.report().is_made_anew, "the damage was not met");
+    for number in 0..4 {
+        submit(&outbox, marks, message("mended", number, 900));
+    }
+    attempts(&outbox, marks, 8, as_sent);
+    outbox.close();
+    drop(outbox);
+    flip(&spool.join("store/conf"), |bytes| Some(bytes.len() / 2));
+    let outbox = open(spool);
+    submit(&outbox, marks, message("mended", 4, 900));
+    attempts(&outbox, marks, 8, as_sent);
 }
 
 /// Says whether the store takes changes.
@@ -338,8 +490,12 @@ fn tell_what_is_read(outbox: &Outbox, marks: &Marks, told: &mut BTreeSet<String>
 
 /// One attempt; an error if the store took no more.
 fn try_one(outbox: &Outbox, marks: &Marks, told: &mut BTreeSet<String>) -> outbox::Result<()> {
+    marks.say("lease", "store");
     for lease in outbox.lease(LeaseRequest { max: 1, ..LeaseRequest::default() }).wait()? {
-        marks.say("send", &lease.msg_id);
+        say_health(outbox, marks);
+        for verb in ["leased", "settle", "send"] {
+            marks.say(verb, &lease.msg_id);
+        }
         outbox.settle(lease.id, as_sent(0, &lease.msg_id)).wait()?;
         say_health(outbox, marks);
         marks.say("sent", &lease.msg_id);
