@@ -137,6 +137,98 @@ async fn every_state_survives_the_way_into_another_spool() {
     assert_eq!((checked.code, checked.out.lines().last()), (Some(0), Some("sound")), "{checked:?}");
 }
 
+/// Messages and replacements as people and programs write them: over several lines, with numbers that no computer holds, as
+/// deep as is allowed. One has a line in it that would be a message.
+async fn odd_spool() -> Daemon {
+    let mut daemon = Daemon::start("[transport.app]").await;
+    let planted = submit("planted", "boss");
+    let deep = format!("{}1{}", "[".repeat(125), "]".repeat(125));
+    for (msg_id, x) in [
+        ("pretty", "\n  [\r\n    1,\n    2\r  ]\n".to_owned()),
+        ("large", format!("\n\"{}\"\n", "y".repeat(40_000))),
+        ("carrier", format!("\n{planted}\n")),
+        ("numbers", "[1e400, -1e400, 1e309, 123456789012345678901234567890]".to_owned()),
+        ("deep", deep),
+    ] {
+        let body = format!(
+            "{{\"webMessageInstatnce\":{{\n}},\"message\":{{\n\"msgID\":\"{msg_id}\",\"userID\":\"{msg_id}\",\"elemType\":1,\"x\":{x}\n}}}}"
+        );
+        assert_eq!(daemon.post("/v1/messages", &body).await.status, 201, "{msg_id}");
+    }
+    for (msg_id, x) in
+        [("sent", "[\n1e400\n]".to_owned()), ("sent-large", format!("\n\"{}\"\n", "z".repeat(40_000)))]
+    {
+        assert_eq!(daemon.post("/v1/messages", &submit(msg_id, msg_id)).await.status, 201);
+        let lease = loop {
+            let lease = daemon.lease(r#"{"max":1,"wait":"5s"}"#).await.remove(0);
+            if lease.msg_id == msg_id {
+                break lease.lease;
+            }
+        };
+        let said =
+            format!("{{\"code\":0,\"data\":{{\n\"msgID\":\"new-{msg_id}\",\r\n\"status\":2,\"x\":{x}}}}}");
+        assert_eq!(daemon.post(&format!("/v1/leases/{lease}/settle"), &said).await.json()["state"], "sent");
+    }
+    assert_eq!(daemon.term().await, Some(0));
+    daemon
+}
+
+#[tokio::test]
+async fn whatever_was_accepted_is_one_line_of_an_export_and_is_imported() {
+    let daemon = odd_spool().await;
+    let exported = export(&daemon.place.spool).await;
+    assert_eq!(exported.code, Some(0), "{exported:?}");
+    let ids = |exported: &str| -> Vec<String> {
+        exported.lines().map(|line| line.split('"').nth(3).unwrap().to_owned()).collect()
+    };
+    let mut seen = ids(&exported.out);
+    seen.sort();
+    assert_eq!(seen, ["carrier", "deep", "large", "numbers", "pretty", "sent", "sent-large"]);
+    let other = daemon.place.path().join("other");
+    let imported = import(&other, &exported.out).await;
+    assert!(imported.err.contains("7 taken in, 0 there already, 0 refused"), "{imported:?}");
+    let again = export(&other).await;
+    assert_eq!(ids(&again.out), ids(&exported.out));
+    let contents = |exported: &str| -> Vec<String> {
+        let parts =
+            exported.lines().flat_map(|line| [r#""message":"#, r#""data":"#].map(|name| (line, name)));
+        // From there to the next name of the line.
+        let content = |(line, name): (&str, &str)| {
+            let rest = &line[line.find(name)?..];
+            Some(rest[..rest.find(r#","record":"#).or(rest.find(r#","attempts":"#))?].to_owned())
+        };
+        parts.filter_map(content).collect()
+    };
+    assert_eq!(contents(&exported.out).len(), 7);
+    assert_eq!(contents(&again.out), contents(&exported.out));
+}
+
+#[tokio::test]
+async fn what_was_asked_for_during_an_attempt_is_done_in_the_other_spool() {
+    let mut daemon = Daemon::start("[transport.app]").await;
+    for msg_id in ["held", "cancelled"] {
+        assert_eq!(daemon.post("/v1/messages", &submit(msg_id, msg_id)).await.status, 201);
+    }
+    assert_eq!(daemon.lease(r#"{"max":2,"wait":"5s"}"#).await.len(), 2);
+    daemon.client.hold("held", Some("wait for Lena")).await.unwrap();
+    daemon.client.cancel("cancelled", Some("typo")).await.unwrap();
+    daemon.kill9().await;
+    let exported = export(&daemon.place.spool).await;
+    let lines = by_id(&exported);
+    assert_eq!(lines["held"]["record"]["state"], "sending", "{exported:?}");
+    let place = crate::harness::Place::new("[transport.app]");
+    assert_eq!(import(&place.spool, &exported.out).await.code, Some(0));
+    let daemon = Daemon::start_in(place).await;
+    let held = daemon.entry_in("held", State::Held).await;
+    assert_eq!(held.reason.as_deref(), Some("wait for Lena"));
+    let cancelled = daemon.get("/v1/messages/cancelled").await.json();
+    assert_eq!(
+        (&cancelled["state"], &cancelled["reason"]),
+        (&json!("cancelled"), &json!("typo")),
+        "{cancelled}"
+    );
+}
+
 #[tokio::test]
 async fn an_imported_spool_is_sent_by_the_next_daemon_with_the_same_tokens_and_in_order() {
     let mut source = Daemon::start("").await;

@@ -7,6 +7,8 @@ use std::io::{self, BufWriter, Write};
 
 use serde::Serialize;
 
+use crate::json_line::json_line;
+
 /// Where answers go.
 pub(super) struct Output {
     writer: BufWriter<Box<dyn Write>>,
@@ -34,15 +36,7 @@ impl Output {
 
     /// Writes one line of JSON.
     pub(super) fn json(&mut self, value: &impl Serialize) -> io::Result<()> {
-        let mut line = serde_json::to_vec(value)?;
-        // A message may hold line breaks between its tokens.
-        for byte in &mut line {
-            if matches!(byte, b'\n' | b'\r') {
-                *byte = b' ';
-            }
-        }
-        line.push(b'\n');
-        self.writer.write_all(&line)
+        self.writer.write_all(&json_line(value)?)
     }
 
     /// Writes text, and ends its last line.

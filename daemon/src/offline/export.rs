@@ -11,6 +11,7 @@ use outbox::{Exported, Offline};
 use super::line::{self, Line};
 use super::room::Room;
 use super::{Failure, Verdict};
+use crate::json_line::json_line;
 
 pub(super) fn run(spool: &Path, room: &Room, out: impl Write) -> Result<Verdict, Failure> {
     let offline = Offline::open_in(spool, room.path())?;
@@ -20,8 +21,9 @@ pub(super) fn run(spool: &Path, room: &Room, out: impl Write) -> Result<Verdict,
         let line = match exported {
             Exported::Entry { entry, payload } => {
                 entries += 1;
-                without += u64::from(payload.is_none() && entry.payload != outbox::Place::Nowhere);
-                line::of_entry(&entry, payload)
+                let line = line::of_entry(&entry, payload);
+                without += u64::from(line.message.is_none() && entry.payload != outbox::Place::Nowhere);
+                line
             }
             Exported::Receipt { receipt, data } => {
                 receipts += 1;
@@ -51,6 +53,6 @@ pub(super) fn run(spool: &Path, room: &Room, out: impl Write) -> Result<Verdict,
 }
 
 fn write(out: &mut impl Write, line: &Line) -> Result<(), Failure> {
-    serde_json::to_writer(&mut *out, line).map_err(|error| Failure::Write(error.into()))?;
-    out.write_all(b"\n").map_err(Failure::Write)
+    let line = json_line(line).map_err(|error| Failure::Write(error.into()))?;
+    out.write_all(&line).map_err(Failure::Write)
 }

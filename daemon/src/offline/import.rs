@@ -7,6 +7,8 @@ use std::collections::VecDeque;
 use std::io::{self, BufRead, Read, Write};
 
 use outbox::{Outbox, Restored, Submitted, Ticket};
+use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 use super::line::Line;
 use super::{Failure, Verdict, open, unline};
@@ -22,6 +24,13 @@ const TOLD_MAX: u64 = 20;
 
 /// Bytes that a line may have beside its message and its replacement: ids, history, names.
 const RECORD_BYTES_MAX: u64 = 256 * 1024;
+
+/// Which kind of line it is.
+#[derive(Deserialize)]
+struct Kind {
+    record: Option<IgnoredAny>,
+    receipt: Option<IgnoredAny>,
+}
 
 /// One line on its way.
 enum UnderWay {
@@ -79,9 +88,10 @@ pub(super) fn run(config: &Config, mut input: impl BufRead) -> Result<Verdict, F
 }
 
 fn begin(outbox: &Outbox, config: &Config, classes: &Classes, bytes: &[u8]) -> Result<UnderWay, String> {
-    let object: serde_json::Map<String, serde_json::Value> =
-        outbox_tim::mend::parse(bytes).map_err(|error| format!("it is not a JSON object: {error}"))?;
-    if !object.contains_key("record") && !object.contains_key("receipt") {
+    // What stands in a message is nobody's concern here: its numbers and its depth are its own.
+    let Kind { record, receipt } = serde_json::from_slice(bytes)
+        .map_err(|error| format!("it is not a JSON object on a line of its own: {error}"))?;
+    if record.is_none() && receipt.is_none() {
         let submit = to_store(classes, config.spool.max_message_bytes, bytes);
         return Ok(UnderWay::Submit(outbox.submit(submit.map_err(|problem| problem.to_string())?)));
     }

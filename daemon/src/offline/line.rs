@@ -77,6 +77,9 @@ pub(super) struct Record {
     pub(super) possible_duplicate: bool,
     #[serde(default)]
     pub(super) cancel_requested: bool,
+    /// Asked for during the attempt that is under way.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) hold_requested: bool,
     #[serde(default)]
     pub(super) to_group: Option<bool>,
     #[serde(default)]
@@ -285,6 +288,7 @@ fn record(entry: &Entry) -> Record {
         last_error: entry.last_error.as_ref().map(error_line),
         possible_duplicate: delivery.possible_duplicate,
         cancel_requested: false,
+        hold_requested: false,
         to_group: Some(identity.to_group),
         fingerprint: Some(hex(&identity.fingerprint)),
         interval_ms: delivery.interval_ms,
@@ -315,6 +319,11 @@ fn record(entry: &Entry) -> Record {
             state: State::Sending,
             since: Some(show::time(*since)),
             cancel_requested: matches!(then, Then::Cancel { .. }),
+            hold_requested: matches!(then, Then::Hold { .. }),
+            reason: match then {
+                Then::Cancel { reason } | Then::Hold { reason } => reason.clone(),
+                Then::GoOn => None,
+            },
             ..plain
         },
         Phase::Uncertain { since } => {

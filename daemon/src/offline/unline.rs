@@ -162,10 +162,10 @@ fn phase(record: &Record, submitted: Time) -> Result<Phase, Wrong> {
             since,
             started: moment(since_time),
             holder: outbox::Holder::Process,
-            then: if record.cancel_requested {
-                Then::Cancel { reason: record.reason.clone() }
-            } else {
-                Then::GoOn
+            then: match (record.cancel_requested, record.hold_requested) {
+                (true, _) => Then::Cancel { reason: record.reason.clone() },
+                (false, true) => Then::Hold { reason: record.reason.clone() },
+                (false, false) => Then::GoOn,
             },
         },
         State::Uncertain => Phase::Uncertain { since },
