@@ -306,6 +306,11 @@ fn log_report(outbox: &Outbox) {
     if report.quarantined > 0 {
         tracing::error!(count = report.quarantined, "Records could not be read and were set aside.");
     }
+    if report.is_mark_mended {
+        tracing::warn!(
+            "The file `format` was damaged and was written anew: the seal says which format the spool has."
+        );
+    }
     if report.is_made_anew {
         let kept = report.kept.as_ref().map(|kept| kept.display().to_string());
         let missing = report.missing;

@@ -654,7 +654,7 @@ async fn status_of(daemon: &Daemon) -> Value {
 }
 
 #[tokio::test]
-async fn a_damaged_mark_keeps_a_daemon_out_and_nothing_from_being_saved() {
+async fn a_damaged_mark_is_written_anew_where_the_seal_knows_the_format() {
     let mut daemon = full_spool().await;
     daemon.kill9().await;
     let spool = daemon.place.spool.to_str().unwrap().to_owned();
@@ -665,18 +665,29 @@ async fn a_damaged_mark_keeps_a_daemon_out_and_nothing_from_being_saved() {
             Some(mark) => std::fs::write(&path, mark).unwrap(),
             None => std::fs::remove_file(&path).unwrap(),
         }
-        let refused = run(daemon.place.command(), "").await;
-        assert_eq!(refused.code, Some(1), "{refused:?}");
-        assert!(refused.err.contains("fsck --repair"), "{refused:?}");
         let exported = export(&daemon.place.spool).await;
         assert_eq!((exported.code, by_id(&exported)), (Some(0), whole.clone()));
         let checked = outboxd(&["fsck", &spool], "").await;
         assert!(checked.code == Some(1) && checked.out.contains("`format`"), "{checked:?}");
-        let repaired = outboxd(&["fsck", "--repair", &spool], "").await;
-        assert_eq!(repaired.code, Some(0), "{repaired:?}");
         daemon.start_again().await;
+        assert!(daemon.log().contains("`format` was damaged and was written anew"), "{}", daemon.log());
+        assert_eq!(std::fs::read(&path).unwrap(), b"outbox spool 1\n");
         daemon.kill9().await;
+        assert_eq!(by_id(&export(&daemon.place.spool).await), whole);
     }
+    // Without a seal nothing says that this program may change anything.
+    for seal in ["seal", "seal.last", "format"] {
+        std::fs::remove_file(daemon.place.spool.join(seal)).unwrap();
+    }
+    let before = files(&daemon.place.spool);
+    let refused = run(daemon.place.command(), "").await;
+    assert!(refused.code == Some(1) && refused.err.contains("fsck --repair"), "{refused:?}");
+    assert!(files(&daemon.place.spool) == before, "it is left untouched");
+    assert_eq!(by_id(&export(&daemon.place.spool).await), whole);
+    let repaired = outboxd(&["fsck", "--repair", &spool], "").await;
+    assert_eq!(repaired.code, Some(0), "{repaired:?}");
+    daemon.start_again().await;
+    daemon.kill9().await;
     // The same where the store is damaged, too.
     overwrite_some(&daemon.place.spool);
     std::fs::write(daemon.place.spool.join("format"), "").unwrap();

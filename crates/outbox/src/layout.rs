@@ -104,15 +104,17 @@ fn odd(path: PathBuf, found: &str, wanted: &str) -> OpenError {
     OpenError::Io { action: "opening", path, source }
 }
 
-/// Refuses a directory that holds anything that is not ours, and formats that we do not know.
-pub(crate) fn check_ours(path: &Path, is_ready: bool) -> Result<(), OpenError> {
-    let found = match read_mark(path)? {
-        Mark::Known => return Ok(()),
-        Mark::Other(number) => Some(number.to_string()),
-        Mark::Unreadable(found) => is_ready.then_some(found),
-    };
-    if let Some(found) = found {
-        return Err(OpenError::Format { path: path.into(), found, known: FORMAT });
+/// Refuses a directory that holds anything that is not ours, and formats that we do not know. Answers whether the mark of a
+/// finished spool is damaged and must be written anew.
+pub(crate) fn check_ours(path: &Path, is_ready: bool) -> Result<bool, OpenError> {
+    let other = |found| OpenError::Format { path: path.into(), found, known: FORMAT };
+    match read_mark(path)? {
+        Mark::Known => return Ok(false),
+        Mark::Other(number) => return Err(other(number.to_string())),
+        // The seal is a record of this format, and says so.
+        Mark::Unreadable(_) if is_ready && seal::Seal::of(path).read().is_some() => return Ok(true),
+        Mark::Unreadable(found) if is_ready => return Err(other(found)),
+        Mark::Unreadable(_) => {}
     }
     // No mark yet: new, or a power cut came while it was made. Then there are only names of ours.
     for entry in fs::read_dir(path).map_err(io_error("reading", path))? {
@@ -122,7 +124,7 @@ pub(crate) fn check_ours(path: &Path, is_ready: bool) -> Result<(), OpenError> {
             return Err(OpenError::NotASpool { path: path.into() });
         }
     }
-    Ok(())
+    Ok(false)
 }
 
 /// Whether the spool was finished once: by its mark, or, should that have got lost, by what is only written behind it.

@@ -46,6 +46,8 @@ pub struct OpenReport {
     pub orphans: u64,
     /// The store was damaged, and was made anew of what could be read of it.
     pub is_made_anew: bool,
+    /// The file that says which format the spool has was damaged, and was written anew.
+    pub is_mark_mended: bool,
     /// As it was, it lies here, a spool by itself; nowhere where too many are kept already.
     pub kept: Option<std::path::PathBuf>,
 }
@@ -74,7 +76,7 @@ fn open_once(config: Config) -> std::result::Result<Inner, OpenError> {
     let corrupt = |error: Error| OpenError::Corrupt { path: path.clone(), reason: error.to_string() };
     let opened = Spool::open(&path, &config.holder, sizes)?;
     let (opened, Findings { lost, adds_up }) = anew::whole(opened, sizes)?;
-    let Opened { spool, disk, clean, .. } = opened;
+    let Opened { spool, disk, clean, is_mark_mended, .. } = opened;
     let sealed = spool.seal();
     seal::hold(&spool);
     let Unsaid { is_made_anew, counted, kept } = Unsaid::of(&spool);
@@ -108,6 +110,7 @@ fn open_once(config: Config) -> std::result::Result<Inner, OpenError> {
         missing,
         orphans,
         is_made_anew,
+        is_mark_mended,
         kept,
     };
     Ok(Inner { shared, writer, looker, report })

@@ -58,6 +58,8 @@ pub(crate) struct Opened {
     pub(crate) clean: bool,
     /// The store was damaged, and was made anew.
     pub(crate) is_made_anew: bool,
+    /// The mark of its format was damaged, and was written anew.
+    pub(crate) is_mark_mended: bool,
     /// The whole log was looked through.
     pub(crate) is_looked_through: bool,
 }
@@ -77,12 +79,16 @@ impl Spool {
         make_dir(path)?;
         let path = &path.canonicalize().map_err(io_error("opening", path))?;
         check_plain(path)?;
-        check_ours(path, was_finished(path))?;
+        let is_mark_mended = check_ours(path, was_finished(path))?;
         let lock = Lock::take(path, holder)?;
         // Looked at again under the lock: another process may have finished the spool meanwhile.
         let is_ready = was_finished(path);
         let store = path.join("store");
         if is_ready {
+            if is_mark_mended {
+                write_mark(path)?;
+                sync_path(path)?;
+            }
             finish_exchange(path)?;
             // An empty one gets lost on the way of some copies; of what was in it, each message tells when its turn comes.
             make_dir(&path.join("payloads"))?;
@@ -131,7 +137,7 @@ impl Spool {
         }
         sync_path(path)?;
         let is_looked_through = range.is_whole();
-        Ok(Opened { spool, disk, clean: clean || !is_ready, is_made_anew, is_looked_through })
+        Ok(Opened { spool, disk, clean: clean || !is_ready, is_made_anew, is_mark_mended, is_looked_through })
     }
 
     /// Makes the store anew, which nobody has open, of what can be read of it without the engine.
@@ -450,7 +456,7 @@ mod tests {
     }
 
     #[test]
-    fn a_newer_format_is_refused_untouched() {
+    fn a_newer_format_is_refused() {
         let dir = tempfile::tempdir().unwrap();
         drop(Spool::open(dir.path(), "me", Sizes::WITHOUT_RESERVE).ok().unwrap());
         fs::write(dir.path().join("format"), "outbox spool 2\n").unwrap();

@@ -175,6 +175,7 @@ fn look(spool: &Path) -> Result<Found, String> {
     let (report, counters) = (outbox.report().clone(), outbox.counters());
     let is_said = report.lost.is_some()
         || report.is_made_anew
+        || report.is_mark_mended
         || counters.quarantined > 0
         || !outbox.damaged_files().is_empty()
         || outbox.failure().is_some();

@@ -95,13 +95,14 @@ fn log(spool: &Path, random: &mut Random) {
     fs::write(db, bytes).unwrap();
 }
 
-/// A bit of the engine's options, and a snapshot that was never finished.
+/// A bit of the engine's options, the mark of the format, and a snapshot that was never finished.
 fn beside(spool: &Path, random: &mut Random) {
     let conf = spool.join("store/conf");
     let mut bytes = fs::read(&conf).unwrap();
     let at = random.below(bytes.len() as u64) as usize;
     bytes[at] ^= 1 << random.below(8);
     fs::write(conf, bytes).unwrap();
+    fs::write(spool.join("format"), b"outbox spoil 1\n").unwrap();
     fs::write(spool.join("store/snap.0000000000000001.generating"), b"half").unwrap();
 }
 
