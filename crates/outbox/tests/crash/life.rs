@@ -108,7 +108,9 @@ fn by_hand(outbox: &Outbox, marks: &Marks) {
     release(outbox, marks, held);
     cancel(outbox, marks, "conv7-00007-300");
     cancel(outbox, marks, "large-00000-20000");
-    marks.say("hold", held);
+    for view in outbox.list(&Filter::default(), 0, 1_000).unwrap().entries {
+        marks.say("hold", &view.entry.identity.msg_id);
+    }
     let seqs = outbox.matching(&Filter::default(), 0).unwrap().seqs;
     for op in [BatchOp::Hold, BatchOp::Release] {
         let seqs = seqs.clone().into();
