@@ -158,7 +158,7 @@ impl Before {
     fn of(point: &str) -> Self {
         match point {
             "remove clean" => Self::Stop,
-            "remove socket" => Self::Kill,
+            "remove dead socket" => Self::Kill,
             _ => Self::Nothing,
         }
     }

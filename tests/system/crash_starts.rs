@@ -22,7 +22,7 @@ use crate::harness::{Daemon, OUTBOXD, Place, SOON, run};
 use crate::messages::{submit, submit_with};
 
 /// Places that only these lives lead past.
-pub(crate) const PLACES: [&str; 14] = [
+pub(crate) const PLACES: [&str; 19] = [
     "extend",
     "resolve",
     "restore entry",
@@ -33,6 +33,11 @@ pub(crate) const PLACES: [&str; 14] = [
     "set conf aside",
     "remove snapshot",
     "make anew",
+    "sync last",
+    "write store",
+    "link payload",
+    "copy seal",
+    "write unsaid",
     "keep store",
     "name kept",
     "write anew",
@@ -43,12 +48,28 @@ pub(crate) const PLACES: [&str; 14] = [
 type Harm = fn(&Path);
 
 /// Each with what a start leads past then, at the least.
-const STAGES: [(&str, Harm, &[&str]); 3] = [
+const STAGES: [(&str, Harm, &[&str]); 4] = [
     ("killed", |_| (), &["recover", "sweep"]),
     (
         "a damaged log",
         damage_log,
-        &["write check", "make anew", "keep store", "name kept", "write anew", "say anew"],
+        &[
+            "write check",
+            "make anew",
+            "link payload",
+            "copy seal",
+            "write unsaid",
+            "keep store",
+            "name kept",
+            "write anew",
+            "say anew",
+            "sync last",
+        ],
+    ),
+    (
+        "the store's file is gone",
+        |spool| std::fs::remove_file(spool.join("store/db")).unwrap(),
+        &["write store"],
     ),
     ("what lies beside", harm_beside, &["set conf aside", "remove snapshot"]),
 ];

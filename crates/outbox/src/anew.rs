@@ -222,14 +222,16 @@ pub(crate) fn keep(path: &Path, damaged: &Path) -> std::result::Result<(), OpenE
     files::make_dir(&part.join("payloads"))?;
     for file in fs::read_dir(path.join("payloads")).into_iter().flatten().flatten() {
         // A payload that cannot be linked is told as missing by whoever looks.
-        let _ = fs::hard_link(file.path(), part.join("payloads").join(file.file_name()));
+        let _ = crash::around("link payload", || {
+            fs::hard_link(file.path(), part.join("payloads").join(file.file_name()))
+        });
     }
     for name in seal::NAMES {
         if let Ok(seal) = files::read_head(&path.join(name), seal::BYTES_MAX) {
-            files::write_file(&part.join(name), &seal)?;
+            crash::around("copy seal", || files::write_file(&part.join(name), &seal))?;
         }
     }
-    files::write_file(&part.join(UNSAID), b"unsaid\n")?;
+    crash::around("write unsaid", || files::write_file(&part.join(UNSAID), b"unsaid\n"))?;
     spool::write_marks(&part)?;
     for synced in [part.join("payloads"), part.clone(), quarantine.clone(), path.to_owned()] {
         sync_path(&synced)?;

@@ -7,7 +7,7 @@
 //! gets a line for each passing. `OUTBOX_CRASH_PIPE` names a pipe that is read there, to its end, instead of a death.
 
 /// Everything that a kill may come before, and behind.
-pub const POINTS: [&str; 61] = [
+pub const POINTS: [&str; 75] = [
     // Verbs: carried out and not committed; durable and not answered.
     "submit",
     "lease",
@@ -36,11 +36,17 @@ pub const POINTS: [&str; 61] = [
     "apply",
     "let go",
     "sync",
+    // The same of a copy that is being made.
+    "apply to copy",
+    "let go of copy",
+    "sync copy",
     "mend",
     "quarantine",
     // Files of the spool.
     "create folder",
     "remove folder",
+    "create lock",
+    "write lock",
     "write format",
     "write ready",
     "write check",
@@ -49,7 +55,9 @@ pub const POINTS: [&str; 61] = [
     "remove clean",
     "write seal",
     "rename seal",
+    "create last",
     "write last",
+    "sync last",
     "write payload",
     "rename payload",
     "remove payload",
@@ -63,6 +71,9 @@ pub const POINTS: [&str; 61] = [
     "move store in",
     "sweep",
     "make anew",
+    "link payload",
+    "copy seal",
+    "write unsaid",
     "keep store",
     "name kept",
     "write anew",
@@ -70,9 +81,13 @@ pub const POINTS: [&str; 61] = [
     "write quarantine",
     // The daemon.
     "attempt",
+    "create socket folder",
+    "create socket lock",
+    "write socket lock",
+    "remove dead socket",
     "bind socket",
-    "remove socket",
     "chmod socket",
+    "remove socket",
 ];
 
 /// What comes next may be what a kill comes before.

@@ -184,6 +184,12 @@ impl Files {
         keys.try_for_each(|key| db.get(key).map(drop)).map_err(engine)
     }
 
+    /// Takes rows into a copy.
+    fn follow(&self, rows: &Batch) -> Result<(), DiskError> {
+        crash::around("apply to copy", || self.apply(rows))?;
+        crash::around("let go of copy", || self.let_go(keys_of(rows)))
+    }
+
     /// Makes durable what reads have written: the engine merges pages when it finds them nearly empty. What lies in the
     /// log before a batch and is not durable can, at a power cut, take everything with it: the batch's segments say of
     /// an earlier one, which the cut took, that it is stable.
@@ -519,8 +525,7 @@ impl Engine {
         {
             // What the engine has in memory behind a failure may hold these rows and the drive may not, or a part of them: what is
             // read of it is not to become durable as a copy. A copy that cannot follow is none, either.
-            let followed = written.clone().and_then(|()| copy.files.apply(&rows));
-            copy.failed = followed.and_then(|()| copy.files.let_go(keys_of(&rows))).err();
+            copy.failed = written.clone().and_then(|()| copy.files.follow(&rows)).err();
         }
         written
     }
@@ -588,8 +593,7 @@ impl Engine {
             true
         })?;
         *from = rows.last_key_value().map_or(start, |(key, _)| Bound::Excluded(key.clone()));
-        files.apply(&rows)?;
-        files.let_go(keys_of(&rows))?;
+        files.follow(&rows)?;
         Ok(more)
     }
 
@@ -603,7 +607,7 @@ impl Engine {
         if files.db()?.get(keys::TOTAL).map_err(engine)? != self.get(keys::TOTAL)? {
             return Err(DiskError::new("the copy lacks what the store has"));
         }
-        files.sync(dir)?;
+        crash::around("sync copy", || files.sync(dir))?;
         *copy = None;
         Ok(())
     }

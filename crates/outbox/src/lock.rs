@@ -8,6 +8,7 @@ use std::io::{self, Read, Write};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use crate::crash;
 use crate::drive::io_error;
 use crate::error::OpenError;
 use crate::limits::LOCK_WAIT;
@@ -22,13 +23,16 @@ impl Lock {
     /// Takes it alone, with a little patience for a process that is just ending; `holder` is what others are told.
     pub(crate) fn take(path: &Path, holder: &str) -> Result<Self, OpenError> {
         let file_path = path.join("lock");
-        let open = File::options().read(true).write(true).create(true).truncate(false).open(&file_path);
-        let mut file = open.map_err(io_error("opening", &file_path))?;
+        let mut options = File::options();
+        options.read(true).write(true).create(true).truncate(false);
+        let opened = crash::around("create lock", || options.open(&file_path));
+        let mut file = opened.map_err(io_error("opening", &file_path))?;
         locked(path, &file_path, with_patience(|| file.try_lock()), || holder_of(&file))?;
         let folder = File::open(path).map_err(io_error("opening", path))?;
         locked(path, path, with_patience(|| folder.try_lock()), holder_without_file)?;
         // For the person who meets the lock; nothing depends on it.
-        let _ = file.set_len(0).and_then(|()| file.write_all(holder.as_bytes()));
+        let _ =
+            crash::around("write lock", || file.set_len(0).and_then(|()| file.write_all(holder.as_bytes())));
         Ok(Self { handles: vec![file, folder] })
     }
 

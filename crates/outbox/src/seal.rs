@@ -85,7 +85,7 @@ impl Seal {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         let file = match &mut *last {
             Some(file) => file,
-            none => none.insert(create(&self.path.join(LAST))?),
+            none => none.insert(crash::around("create last", || create(&self.path.join(LAST)))?),
         };
         // At once and in place, so that a kill finds the one before or this one whole.
         crash::around("write last", || file.write_all_at(&bytes, 0))
@@ -93,7 +93,7 @@ impl Seal {
 
     fn sync_last(&self) -> io::Result<()> {
         let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        last.as_ref().map_or(Ok(()), File::sync_all)
+        crash::around("sync last", || last.as_ref().map_or(Ok(()), File::sync_all))
     }
 }
 

@@ -356,7 +356,7 @@ impl Spool {
             // One that was never whole has no name of a payload.
             let stays = name.is_some_and(|name| is_named(name) || (may_be_lost && !self.keep_payload(name)));
             if !stays {
-                fs::remove_file(file.path())?;
+                crash::around("remove payload", || fs::remove_file(file.path()))?;
                 removed += 1;
             }
         }
@@ -413,7 +413,8 @@ fn start_over(path: &Path) -> Result<(), OpenError> {
     }
     let check = path.join("check");
     if check.exists() {
-        fs::remove_file(&check).map_err(io_error("removing", &check))?;
+        let removed = crash::around("remove check", || fs::remove_file(&check));
+        removed.map_err(io_error("removing", &check))?;
     }
     write_mark(path)?;
     sync_path(path)

@@ -35,7 +35,16 @@ use judge::{Said, judge};
 use random::Random;
 
 /// Passed in the daemon alone.
-const OF_THE_DAEMON: [&str; 4] = ["attempt", "bind socket", "remove socket", "chmod socket"];
+const OF_THE_DAEMON: [&str; 8] = [
+    "attempt",
+    "create socket folder",
+    "create socket lock",
+    "write socket lock",
+    "remove dead socket",
+    "bind socket",
+    "chmod socket",
+    "remove socket",
+];
 
 /// What ends a process at a crash point.
 const SIGABRT: i32 = 6;

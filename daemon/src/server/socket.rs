@@ -159,14 +159,16 @@ fn prepare_dir(socket: &Path, mode: u32) -> Result<(), SocketError> {
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let missing: Vec<&Path> = dir.ancestors().take_while(|dir| !dir.exists()).collect();
-            DirBuilder::new().recursive(true).mode(mode).create(dir).map_err(io_error("creating"))?;
-            // The umask may have taken bits away.
-            let chmod = |dir: &&Path| fs::set_permissions(dir, Permissions::from_mode(mode));
-            missing
-                .iter()
-                .filter(|dir| !dir.as_os_str().is_empty())
-                .try_for_each(chmod)
-                .map_err(io_error("chmod of"))
+            outbox::crash::around("create socket folder", || {
+                DirBuilder::new().recursive(true).mode(mode).create(dir).map_err(io_error("creating"))?;
+                // The umask may have taken bits away.
+                let chmod = |dir: &&Path| fs::set_permissions(dir, Permissions::from_mode(mode));
+                missing
+                    .iter()
+                    .filter(|dir| !dir.as_os_str().is_empty())
+                    .try_for_each(chmod)
+                    .map_err(io_error("chmod of"))
+            })
         }
         Err(source) => Err(SocketError::Io { action: "looking at", path: dir.into(), source }),
     }
@@ -183,7 +185,8 @@ fn take_lock(socket: &Path) -> Result<File, SocketError> {
     // In a folder that others may write to, the name may be a link of theirs, another name of a file, or a pipe that nobody reads.
     options.custom_flags((OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK).bits());
     let not_ours = || SocketError::NotALock { path: path.clone() };
-    let mut file = options.open(&path).map_err(|source| match source.raw_os_error() {
+    let opened = outbox::crash::around("create socket lock", || options.open(&path));
+    let mut file = opened.map_err(|source| match source.raw_os_error() {
         Some(number) if number == Errno::ELOOP as i32 => not_ours(),
         _ => io_error("opening", source),
     })?;
@@ -197,7 +200,9 @@ fn take_lock(socket: &Path) -> Result<File, SocketError> {
         Err(fs::TryLockError::Error(source)) => return Err(io_error("locking", source)),
     }
     // For the person who finds the file; nothing depends on it.
-    let _ = file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id()));
+    let _ = outbox::crash::around("write socket lock", || {
+        file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id()))
+    });
     Ok(file)
 }
 
@@ -214,7 +219,7 @@ async fn remove_dead(path: &Path) -> Result<(), SocketError> {
     }
     match UnixStream::connect(path).await {
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
-            outbox::crash::around("remove socket", || fs::remove_file(path))
+            outbox::crash::around("remove dead socket", || fs::remove_file(path))
                 .map_err(|source| io_error("removing the dead socket", source))
         }
         // Somebody answers, or it cannot be told: not ours to remove.

@@ -19,7 +19,22 @@ type Damage = fn(&Path, &mut Random);
 pub(crate) const KINDS: [(&str, Damage, &[&str]); 4] = [
     ("a leaf", leaf, &["mend", "write quarantine"]),
     ("a leaf that a check finds", checked_leaf, &["rebuild", "quarantine"]),
-    ("the log", log, &["make anew", "keep store", "name kept", "rebuild", "write anew", "say anew"]),
+    (
+        "the log",
+        log,
+        &[
+            "make anew",
+            "link payload",
+            "copy seal",
+            "write unsaid",
+            "keep store",
+            "name kept",
+            "rebuild",
+            "write anew",
+            "say anew",
+            "sync last",
+        ],
+    ),
     ("what lies beside", beside, &["set conf aside", "remove snapshot"]),
 ];
 
