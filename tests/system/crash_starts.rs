@@ -22,7 +22,7 @@ use crate::harness::{Daemon, OUTBOXD, Place, SOON, run};
 use crate::messages::{submit, submit_with};
 
 /// Places that only these lives lead past.
-pub(crate) const PLACES: [&str; 19] = [
+pub(crate) const PLACES: [&str; 18] = [
     "extend",
     "resolve",
     "restore entry",
@@ -34,7 +34,6 @@ pub(crate) const PLACES: [&str; 19] = [
     "remove snapshot",
     "make anew",
     "sync last",
-    "write store",
     "link payload",
     "copy seal",
     "write unsaid",
@@ -48,7 +47,7 @@ pub(crate) const PLACES: [&str; 19] = [
 type Harm = fn(&Path);
 
 /// Each with what a start leads past then, at the least.
-const STAGES: [(&str, Harm, &[&str]); 4] = [
+const STAGES: [(&str, Harm, &[&str]); 3] = [
     ("killed", |_| (), &["recover", "sweep"]),
     (
         "a damaged log",
@@ -65,11 +64,6 @@ const STAGES: [(&str, Harm, &[&str]); 4] = [
             "say anew",
             "sync last",
         ],
-    ),
-    (
-        "the store's file is gone",
-        |spool| std::fs::remove_file(spool.join("store/db")).unwrap(),
-        &["write store"],
     ),
     ("what lies beside", harm_beside, &["set conf aside", "remove snapshot"]),
 ];
