@@ -255,6 +255,9 @@ async fn run_until_signal(loaded: config::Loaded) -> Result<ExitCode, StartError
     let mut terminate = signal(SignalKind::terminate()).map_err(system("listening to SIGTERM"))?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(system("listening to SIGINT"))?;
     let mut hang_up = signal(SignalKind::hangup()).map_err(system("listening to SIGHUP"))?;
+    // Its default ends the process without a word where a file may not grow; with a handler the write fails, and is told.
+    let file_size = SignalKind::from_raw(nix::libc::SIGXFSZ);
+    let _handled = signal(file_size).map_err(system("listening to SIGXFSZ"))?;
     let mut running = start_loaded(loaded).await?;
     let code = loop {
         tokio::select! {

@@ -179,7 +179,11 @@ async fn told(daemon: &Daemon) -> Told {
     let mut told = Told::new();
     for id in (0..MESSAGES).map(msg_id) {
         let entry = match daemon.client.message(&id).await {
-            Ok(entry) => Some((entry.state, entry.attempts, entry.possible_duplicate, entry.new_msg_id)),
+            Ok(entry) => {
+                // A delay may have passed by now.
+                let state = if entry.state == State::Deferred { State::Queued } else { entry.state };
+                Some((state, entry.attempts, entry.possible_duplicate, entry.new_msg_id))
+            }
             Err(ClientError::Problem(problem)) if problem.status == 404 => None,
             Err(error) => panic!("{id}: {error}"),
         };

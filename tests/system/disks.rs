@@ -449,3 +449,31 @@ fn a_read_only_disk_is_named_and_still_looked_at() {
         assert!(daemon.client.message("kept").await.is_ok());
     });
 }
+
+/// The system may let a process write no larger files, and says so by a signal that would end it.
+#[tokio::test]
+async fn a_file_that_may_not_grow_ends_acceptance_and_not_the_daemon() {
+    let mut place = Place::new("[spool]\nreserve = \"0B\"");
+    place.file_blocks = Some(20_000);
+    let mut daemon = Daemon::start_in(place).await;
+    let text = format!(r#""webMessageInstatnce":"{}""#, "x".repeat(15_000));
+    let mut accepted = Vec::new();
+    for n in 0.. {
+        let id = format!("m-{n}");
+        let answer = daemon.post("/v1/messages", &submit_with(&id, "bob", &text)).await;
+        if answer.status != 201 {
+            let refused = answer.problem(503, "store_unhealthy");
+            assert!(refused["detail"].as_str().unwrap().contains("File too large"), "{refused}");
+            break;
+        }
+        accepted.push(id);
+    }
+    assert_eq!(daemon.get("/v1/health/ready").await.status, 503);
+    daemon.kill9().await;
+    daemon.place.file_blocks = None;
+    daemon.start_again().await;
+    for id in &accepted {
+        assert!(daemon.client.message(id).await.is_ok(), "{id} was accepted");
+    }
+    daemon.leaves_it_sound().await;
+}

@@ -62,6 +62,8 @@ pub(crate) struct Place {
     pub(crate) log_level: &'static str,
     /// What a daemon here finds in its environment besides the test's.
     pub(crate) variables: Vec<(&'static str, String)>,
+    /// How large a file a daemon here may write, in blocks as `ulimit -f` counts them.
+    pub(crate) file_blocks: Option<u32>,
 }
 
 impl Place {
@@ -73,7 +75,7 @@ impl Place {
         let config = dir.path().join("outboxd.toml");
         std::fs::write(&config, toml).expect("the configuration");
         let (spool, socket) = (dir.path().join("spool"), dir.path().join("run/outbox.sock"));
-        Self { dir, config, spool, socket, log_level: "debug", variables: Vec::new() }
+        Self { dir, config, spool, socket, log_level: "debug", variables: Vec::new(), file_blocks: None }
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -96,7 +98,14 @@ impl Place {
 
     /// The command line of a daemon in this folder.
     pub(crate) fn command(&self) -> Command {
-        let mut command = Command::new(OUTBOXD);
+        let mut command = match self.file_blocks {
+            Some(blocks) => {
+                let mut shell = Command::new("sh");
+                shell.args(["-c", &format!("ulimit -f {blocks} && exec \"$0\" \"$@\""), OUTBOXD]);
+                shell
+            }
+            None => Command::new(OUTBOXD),
+        };
         command.arg("run").arg("--config").arg(&self.config).arg("--spool").arg(&self.spool);
         command.arg("--socket").arg(&self.socket);
         command.args(["--log-level", self.log_level, "--log-format", "text"]);
