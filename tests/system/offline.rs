@@ -659,7 +659,9 @@ async fn a_damaged_mark_is_written_anew_where_the_seal_knows_the_format() {
     daemon.kill9().await;
     let spool = daemon.place.spool.to_str().unwrap().to_owned();
     let whole = by_id(&export(&daemon.place.spool).await);
-    for mark in [Some(b"outbox spoil 1\n".as_slice()), Some(b"\xff\xfe"), Some(b""), None] {
+    for mark in
+        [Some(b"outbox spoil 1\n".as_slice()), Some(b"outbox spool 0\n"), Some(b"\xff\xfe"), Some(b""), None]
+    {
         let path = daemon.place.spool.join("format");
         match mark {
             Some(mark) => std::fs::write(&path, mark).unwrap(),
@@ -703,6 +705,7 @@ async fn a_damaged_mark_is_written_anew_where_the_seal_knows_the_format() {
     ] {
         let refused = outboxd(&command, "").await;
         assert!(refused.code == Some(1) && refused.err.contains("format 2"), "{refused:?}");
+        assert!(refused.err.contains("write `outbox spool 1` into it"), "{refused:?}");
     }
     assert!(run(daemon.place.command(), "").await.err.contains("format 2"));
     assert!(files(&daemon.place.spool) == before, "a newer format is left untouched");

@@ -61,6 +61,8 @@ pub(crate) fn read_mark(path: &Path) -> Result<Mark, OpenError> {
     let number = found.strip_prefix(FORMAT_MARK).and_then(|rest| rest.trim_end().parse::<u32>().ok());
     Ok(match number {
         Some(FORMAT) => Mark::Known,
+        // There never was one.
+        Some(0) => Mark::Unreadable(format!("{found:?}")),
         Some(number) => Mark::Other(number),
         None => Mark::Unreadable(format!("{:?}", found.chars().take(32).collect::<String>())),
     })
@@ -111,8 +113,7 @@ pub(crate) fn check_ours(path: &Path, is_ready: bool) -> Result<bool, OpenError>
     match read_mark(path)? {
         Mark::Known => return Ok(false),
         Mark::Other(number) => return Err(other(number.to_string())),
-        // The seal is a record of this format, and says so.
-        Mark::Unreadable(_) if is_ready && seal::Seal::of(path).read().is_some() => return Ok(true),
+        Mark::Unreadable(_) if is_ready && seal::Seal::of(path).tells_format() => return Ok(true),
         Mark::Unreadable(found) if is_ready => return Err(other(found)),
         Mark::Unreadable(_) => {}
     }

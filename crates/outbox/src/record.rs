@@ -55,7 +55,7 @@ fn options() -> impl Options {
     bincode::DefaultOptions::new().with_limit(BODY_BYTES_MAX)
 }
 
-fn checksum(key: &[u8], head: &[u8], body: &[u8]) -> u32 {
+pub(crate) fn checksum(key: &[u8], head: &[u8], body: &[u8]) -> u32 {
     let mut sum = crc32fast::Hasher::new();
     sum.update(key);
     sum.update(head);

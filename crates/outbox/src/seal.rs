@@ -18,6 +18,7 @@ use crate::drive::DiskError;
 use crate::entry::Counters;
 use crate::files::{read_head, write_synced};
 use crate::limits::SEAL_EVERY;
+use crate::record::RecordError;
 use crate::shared::Shared;
 use crate::spool::Spool;
 use crate::{crash, keys, record, verify};
@@ -54,22 +55,39 @@ impl Seal {
         }
     }
 
+    /// Whether the spool has the format of this program: a seal of it can be read, and none of another one.
+    pub(crate) fn tells_format(&self) -> bool {
+        let found = [self.decode_synced(), self.decode_last()];
+        let is_foreign = |seal: &Option<Result<Counters, RecordError>>| {
+            matches!(seal, Some(Err(RecordError::Foreign { .. })))
+        };
+        found.iter().any(|seal| matches!(seal, Some(Ok(_)))) && !found.iter().any(is_foreign)
+    }
+
     /// Whether a group was ever followed by it: from then on the store knows the total of its rows.
     pub(crate) fn has_followed(&self) -> bool {
         self.path.join(LAST).exists()
     }
 
     fn read_synced(&self) -> Option<Counters> {
-        let bytes = read_head(&self.path.join(SEAL), BYTES_MAX).ok()?;
-        record::decode(keys::SEAL, &bytes).ok()
+        self.decode_synced()?.ok()
     }
 
     fn read_last(&self) -> Option<Counters> {
+        self.decode_last()?.ok()
+    }
+
+    fn decode_synced(&self) -> Option<Result<Counters, RecordError>> {
+        let bytes = read_head(&self.path.join(SEAL), BYTES_MAX).ok()?;
+        Some(record::decode(keys::SEAL, &bytes))
+    }
+
+    fn decode_last(&self) -> Option<Result<Counters, RecordError>> {
         let bytes = read_head(&self.path.join(LAST), BYTES_MAX).ok()?;
         let (length, rest) = bytes.split_first_chunk()?;
         // What an earlier, longer one has left comes behind it.
         let bytes = rest.get(..usize::try_from(u32::from_le_bytes(*length)).ok()?)?;
-        record::decode(keys::SEAL, bytes).ok()
+        Some(record::decode(keys::SEAL, bytes))
     }
 
     fn write_synced(&self, bytes: &[u8]) -> io::Result<()> {

@@ -79,10 +79,11 @@ impl Spool {
         make_dir(path)?;
         let path = &path.canonicalize().map_err(io_error("opening", path))?;
         check_plain(path)?;
-        let is_mark_mended = check_ours(path, was_finished(path))?;
+        check_ours(path, was_finished(path))?;
         let lock = Lock::take(path, holder)?;
-        // Looked at again under the lock: another process may have finished the spool meanwhile.
+        // Looked at again under the lock: another process may have finished the spool meanwhile, or brought it to another format.
         let is_ready = was_finished(path);
+        let is_mark_mended = check_ours(path, is_ready)?;
         let store = path.join("store");
         if is_ready {
             if is_mark_mended {
@@ -463,6 +464,28 @@ mod tests {
         fs::write(dir.path().join("format"), "outbox spool 2\n").unwrap();
         let error = Spool::open(dir.path(), "me", Sizes::WITHOUT_RESERVE).err().unwrap();
         assert!(matches!(&error, OpenError::Format { found, .. } if found == "2"), "{error}");
+    }
+
+    #[test]
+    fn a_seal_of_another_version_keeps_the_mark_from_being_written() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path();
+        drop(Spool::open(path, "me", Sizes::WITHOUT_RESERVE).ok().unwrap());
+        let counters = crate::entry::Counters::default();
+        let mut seal = crate::record::encode(crate::keys::SEAL, &counters).unwrap();
+        fs::write(path.join("seal"), &seal).unwrap();
+        fs::remove_file(path.join("format")).unwrap();
+        assert!(Spool::open(path, "me", Sizes::WITHOUT_RESERVE).ok().unwrap().is_mark_mended);
+        // A later program's, whole as it is.
+        seal[1] += 1;
+        let sum = crate::record::checksum(crate::keys::SEAL, &seal[..8], &seal[12..]);
+        seal[8..12].copy_from_slice(&sum.to_le_bytes());
+        let last = [&u32::try_from(seal.len()).unwrap().to_le_bytes()[..], &seal].concat();
+        fs::write(path.join("seal.last"), last).unwrap();
+        fs::write(path.join("format"), "").unwrap();
+        let error = Spool::open(path, "me", Sizes::WITHOUT_RESERVE).err().unwrap();
+        assert!(matches!(&error, OpenError::Format { found, .. } if found == "\"\""), "{error}");
+        assert_eq!(fs::read(path.join("format")).unwrap(), b"");
     }
 
     #[test]
