@@ -82,15 +82,18 @@ async fn a_submit_that_makes_no_sense_is_refused_by_name() {
 #[tokio::test]
 async fn what_is_too_large_is_refused_with_the_limit_by_name() {
     let daemon = Daemon::start("[spool]\nmax_message_bytes = \"100KiB\"").await;
+    // A message of so many bytes.
     let of = |bytes: usize| {
-        format!(r#"{{"message":{{"msgID":"m","userID":"u","text":"{}"}}}}"#, "x".repeat(bytes))
+        let (front, back) = (r#"{"msgID":"m","userID":"u","text":""#, r#""}"#);
+        let text = "x".repeat(bytes - front.len() - back.len());
+        format!(r#"{{"message":{front}{text}{back}}}"#)
     };
-    for bytes in [110 * 1024, 2 * 1024 * 1024] {
+    for bytes in [100 * 1024 + 1, 110 * 1024, 2 * 1024 * 1024] {
         let problem = daemon.post("/v1/messages", of(bytes)).await.problem(413, "too_large");
         let said = format!("{} {}", problem["detail"], problem["hint"]);
         assert!(said.contains("max_message_bytes") || said.contains("limit"), "{problem}");
     }
-    assert_eq!(daemon.post("/v1/messages", of(99 * 1024)).await.status, 201);
+    assert_eq!(daemon.post("/v1/messages", of(100 * 1024)).await.status, 201);
     let headers = "y".repeat(17 * 1024);
     daemon.ask("GET", "/v1/status", &[("X-Big", headers.as_str())], b"").await.problem(431, "too_large");
     let many = vec![("X-Small", "y"); 3000];

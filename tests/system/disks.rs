@@ -51,6 +51,7 @@ impl Disk {
 
     fn fill(&self) {
         fill(&self.path);
+        assert_eq!(free_bytes(&self.path), 0);
     }
 
     /// Lets nobody change anything any more, or lets everybody again.
@@ -87,7 +88,6 @@ fn fill(disk: &Path) {
             break;
         }
     }
-    assert_eq!(free_bytes(disk), 0);
 }
 
 /// Gives it back.
@@ -174,9 +174,12 @@ fn toml(service: &Service, spool: &str) -> String {
 fn a_full_disk_stops_new_messages_and_nothing_else() {
     with_mounts("disks::a_full_disk_stops_new_messages_and_nothing_else", || async {
         let disk = Disk::new(192);
-        goes_on_without_room(&disk.path).await;
+        goes_on_without_room(&disk.path, 0).await;
     });
 }
+
+/// What a file system may count as free although no file can grow: blocks that it would need itself for that.
+const EXT4_LEAVES: u64 = 64 * 1024;
 
 /// Room that a real file system has set aside is written to without another block.
 #[test]
@@ -184,13 +187,14 @@ fn a_full_ext4_stops_new_messages_and_nothing_else() {
     with_mounts("disks::a_full_ext4_stops_new_messages_and_nothing_else", || async {
         let drive = Disk::new(400);
         let Some(disk) = Ext4::new(&drive, 256) else { return };
-        goes_on_without_room(&disk.path).await;
+        goes_on_without_room(&disk.path, EXT4_LEAVES).await;
         disk.unmount();
     });
 }
 
-/// Leads a daemon with a thousand attempts under way through the time in which not one byte is free.
-async fn goes_on_without_room(disk: &Path) {
+/// Leads a daemon with a thousand attempts under way through the time in which nothing can be written any more, though so much may be
+/// counted as free.
+async fn goes_on_without_room(disk: &Path, left: u64) {
     let gate = Gate::shut();
     let service = keeping(&gate).await;
     let place = place_on(disk, &toml(&service, "min_free = \"8MiB\""));
@@ -201,9 +205,10 @@ async fn goes_on_without_room(disk: &Path) {
     daemon.post("/v1/messages", &submit("cancelled", "k1")).await;
     daemon.post("/v1/messages", &submit_with("expired", "k2", r#""ttl":"10s""#)).await;
     fill(disk);
+    assert!(free_bytes(disk) <= left, "{}", free_bytes(disk));
     let refused = daemon.post("/v1/messages", &submit("new", "somebody")).await;
     let refused = refused.problem(507, "disk_low");
-    assert!(refused["detail"].as_str().unwrap().contains("0 bytes free"), "{refused}");
+    assert!(left > 0 || refused["detail"].as_str().unwrap().contains("0 bytes free"), "{refused}");
     let ready = daemon.get("/v1/health/ready").await;
     assert_eq!(ready.status, 503, "{ready:?}");
     let cancelled = daemon.ask("DELETE", "/v1/messages/cancelled", &[], b"").await.json();
@@ -211,7 +216,7 @@ async fn goes_on_without_room(disk: &Path) {
     daemon.entry_in("expired", State::Expired).await;
     gate.open();
     daemon.wait_sent(2 * IN_FLIGHT).await;
-    assert_eq!(free_bytes(disk), 0, "there was no room at any time");
+    assert!(free_bytes(disk) <= left, "there was no room at any time");
     for n in 0..IN_FLIGHT {
         assert!(daemon.client.receipt(&format!("kept-{n}")).await.is_ok(), "kept-{n}");
     }

@@ -4,6 +4,7 @@
 //! Never: uses `outboxctl` (`watching` does).
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use outbox_control::types::{LinkState, State};
 use outboxd::service::{Gate, Reply};
@@ -196,7 +197,8 @@ async fn a_stream_on_which_nothing_happens_has_a_heartbeat() {
     let begun = Instant::now();
     let frame = stream.frame().await.unwrap();
     assert!(frame.is_comment, "{frame:?}");
-    assert!(begun.elapsed() < SOON, "{:?}", begun.elapsed());
+    // Every 15 s.
+    assert!((Duration::from_secs(14)..SOON).contains(&begun.elapsed()), "{:?}", begun.elapsed());
 }
 
 #[tokio::test]

@@ -34,6 +34,19 @@ async fn headers_of_sixteen_kib_are_served_and_a_byte_more_is_too_much() {
 }
 
 #[tokio::test]
+async fn a_page_has_a_hundred_messages_where_nobody_asks_for_another_number() {
+    let daemon = Daemon::start("[transport.app]").await;
+    let lines: Vec<String> = (0..101).map(|n| submit(&format!("m-{n}"), &format!("u{n}"))).collect();
+    let answer = daemon.post_lines(lines.join("\n")).await;
+    assert!(answer.lines().iter().all(|line| line["status"] == 201), "{answer:?}");
+    for (query, count) in [("", 100), ("?limit=100", 100), ("?limit=101", 101)] {
+        let page = daemon.get(&format!("/v1/messages{query}")).await.json();
+        assert_eq!(page["messages"].as_array().unwrap().len(), count, "{query}");
+        assert_eq!(page["next"].is_null(), count == 101, "{query}");
+    }
+}
+
+#[tokio::test]
 async fn headers_that_come_byte_by_byte_have_ten_seconds_in_all() {
     let daemon = Daemon::start("").await;
     let mut stream = connect(&daemon.place.socket).await;

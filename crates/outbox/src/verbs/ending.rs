@@ -231,19 +231,16 @@ pub(crate) fn event_of(receipt: &Receipt) -> Event {
     }
 }
 
-/// Removes the oldest events, receipts and replacements beyond the limits: a few at a time.
-pub(crate) fn prune(tx: &mut Tx<'_>) -> Result<()> {
-    for _ in 0..PRUNE_MAX {
-        if !prune_one_event(tx)? {
-            break;
-        }
+/// Removes the oldest events, receipts and replacements beyond the limits: a few at a time. Answers whether there may be more.
+pub(crate) fn prune(tx: &mut Tx<'_>) -> Result<bool> {
+    let (mut events, mut data) = (0, 0);
+    while events < PRUNE_MAX && prune_one_event(tx)? {
+        events += 1;
     }
-    for _ in 0..PRUNE_MAX {
-        if tx.counters.data_bytes <= tx.config.sent_data_max_bytes || !prune_one_data(tx)? {
-            break;
-        }
+    while data < PRUNE_MAX && tx.counters.data_bytes > tx.config.sent_data_max_bytes && prune_one_data(tx)? {
+        data += 1;
     }
-    Ok(())
+    Ok(events == PRUNE_MAX || data == PRUNE_MAX)
 }
 
 /// The oldest event that is kept.

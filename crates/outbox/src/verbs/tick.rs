@@ -31,10 +31,10 @@ pub(crate) fn tick(tx: &mut Tx<'_>) -> Result<Ticked> {
         }
     }
     promote_due(tx)?;
-    ending::prune(tx)?;
+    let more = ending::prune(tx)?.then_some(tx.now.time);
     let oldest = ending::oldest_event(tx)?;
     let retention = oldest.map(|(_, event)| event.time.plus(tx.config.sent_retention));
-    let next = [next_wake(tx, tx.now.time)?, retention].into_iter().flatten().min();
+    let next = [next_wake(tx, tx.now.time)?, retention, more].into_iter().flatten().min();
     Ok(Ticked { next })
 }
 

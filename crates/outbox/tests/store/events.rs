@@ -79,3 +79,23 @@ fn what_is_no_longer_kept_is_a_gap() {
     assert_eq!((page.gap, page.events), (Some((2, 3)), kept.events));
     assert_eq!(outbox.events(oldest - 1, 100).unwrap().gap, None);
 }
+
+#[test]
+fn a_lower_limit_of_receipts_is_met_without_a_wait() {
+    let root = tempfile::tempdir().unwrap();
+    let config = config(&root.path().join("spool"), &Hand::new());
+    let outbox = Outbox::open(config.clone()).unwrap();
+    send(&outbox, 0..40);
+    outbox.reconfigure(Config { sent_max: 3, ..config }).wait().unwrap();
+    let now = outbox.now().time;
+    let mut ticks = 0;
+    loop {
+        let next = outbox.tick().wait().unwrap().next;
+        if next.is_none_or(|next| next > now) {
+            break;
+        }
+        ticks += 1;
+        assert!(ticks < 40, "there is an end to it");
+    }
+    assert_eq!(outbox.counters().receipts, 3);
+}
