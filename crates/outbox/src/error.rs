@@ -83,11 +83,13 @@ impl OpenError {
                 path.join("format").display(),
                 path.display()
             ),
-            Self::Format { path, known, .. } => format!(
+            // A number, as a mark has; what the store says of itself has more words.
+            Self::Format { path, found, known } if found.parse::<u32>().is_ok() => format!(
                 "use the version of the program that wrote it; nothing was changed. If there never was a later one here, the \
                  file {} was damaged: write `outbox spool {known}` into it",
                 path.join("format").display()
             ),
+            Self::Format { .. } => "use the version of the program that wrote it; nothing was changed".into(),
             Self::Io { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
                 "the process needs to own the spool directory and everything in it, and to be allowed to write there".into()
             }
