@@ -19,10 +19,10 @@ use tokio::task::JoinHandle;
 use crate::cli::failed;
 use crate::config::{self, Config};
 use crate::engine::{Engine, Events, Handle, Setup, Wake};
-use crate::net_news;
 use crate::reload;
 use crate::server::{self, Context, InForce, Socket, SocketError};
 use crate::settings::{Settings, SettingsError};
+use crate::{found, net_news};
 
 /// How often it is looked whether damage was met, and whether the store is still there: far sooner than anybody restarts the
 /// daemon, and no wake-up to speak of.
@@ -113,12 +113,11 @@ async fn start_parts(config: Config, loaded: Option<config::Loaded>) -> Result<R
     let wake = Arc::new(Wake::default());
     let Settings { store, access, classes, engine } = Settings::of(&config, &wake, None)?;
     // The spool first: its lock tells two daemons apart whatever their sockets are.
-    let opened = tokio::task::spawn_blocking(move || Outbox::open(store)).await;
+    let opened = tokio::task::spawn_blocking(move || Outbox::open_and_tell(store, found::log)).await;
     let outbox = opened.map_err(|error| StartError::System {
         what: "opening the spool",
         source: std::io::Error::other(error),
     })??;
-    log_report(&outbox);
     log_owner(&config.spool.path);
     wake.begin_with(outbox.counters());
     let socket = Socket::open(&config.control).await?;
@@ -289,42 +288,6 @@ fn log_owner(spool: &Path) {
             user,
             "The spool belongs to another user, who may not be able to open it any more: run outboxd as that user."
         );
-    }
-}
-
-fn log_report(outbox: &Outbox) {
-    let report = outbox.report();
-    let counters = outbox.counters();
-    tracing::info!(
-        waiting = counters.waiting,
-        failed = counters.failed,
-        receipts = counters.receipts,
-        clean = report.clean,
-        interrupted = report.interrupted,
-        "The spool is open."
-    );
-    if report.rebuilt {
-        tracing::warn!("The spool's indices disagreed with its records and were made anew.");
-    }
-    if report.quarantined > 0 {
-        tracing::error!(count = report.quarantined, "Records could not be read and were set aside.");
-    }
-    if report.is_mark_mended {
-        tracing::warn!(
-            "The file `format` was damaged and was written anew: the seal says which format the spool has."
-        );
-    }
-    if report.is_made_anew {
-        let kept = report.kept.as_ref().map(|kept| kept.display().to_string());
-        let missing = report.missing;
-        tracing::error!(
-            kept,
-            missing,
-            "The store was damaged, and was made anew of what could be read of it."
-        );
-    }
-    if let Some(lost) = report.lost {
-        tracing::error!(%lost, "What was acknowledged is missing from the store.");
     }
 }
 

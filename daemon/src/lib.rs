@@ -21,6 +21,7 @@ pub mod ctl;
 pub mod daemon;
 pub mod demo;
 pub mod engine;
+mod found;
 mod json_line;
 pub mod log;
 pub mod metrics;

@@ -22,7 +22,7 @@ use crate::harness::{Daemon, OUTBOXD, Place, SOON, run};
 use crate::messages::{submit, submit_with};
 
 /// Places that only these lives lead past.
-pub(crate) const PLACES: [&str; 18] = [
+pub(crate) const PLACES: [&str; 19] = [
     "extend",
     "resolve",
     "restore entry",
@@ -40,6 +40,7 @@ pub(crate) const PLACES: [&str; 18] = [
     "keep store",
     "name kept",
     "write anew",
+    "note",
     "say anew",
 ];
 
@@ -198,8 +199,8 @@ async fn undisturbed(mut place: Place) -> (Told, BTreeSet<String>) {
     place.variables = vec![("OUTBOX_CRASH_LOG", passed.display().to_string())];
     let mut daemon = Daemon::start_in(place).await;
     let told = told(&daemon).await;
-    daemon.term().await;
     let lines = std::fs::read_to_string(passed).unwrap();
+    daemon.term().await;
     (told, lines.lines().map(ToOwned::to_owned).collect())
 }
 
@@ -245,6 +246,41 @@ async fn a_start_that_dies_over_a_spool_in_trouble_leaves_the_next_one_as_much_a
         }
     }
     println!("{deaths} deaths of starts at {} places, 0 failed", passed.len());
+}
+
+#[tokio::test]
+async fn what_a_start_finds_missing_is_in_the_log_wherever_it_dies() {
+    let base = Base::new().await;
+    let lose = |spool: &Path| std::fs::remove_file(spool.join("store/db")).unwrap();
+    let (left, places_passed) = undisturbed(base.place(lose)).await;
+    assert!(left.values().all(Option::is_none), "{left:?}");
+    assert!(places(&["note", "say anew"]).iter().all(|at| places_passed.contains(at)), "{places_passed:?}");
+    for at in &places_passed {
+        let mut place = base.place(lose);
+        die_in_start(&mut place, at).await;
+        let daemon = Daemon::start_in(place).await;
+        for said in ["What was acknowledged is missing from the store", "cannot be read any more"] {
+            assert!(daemon.log().contains(said), "{at}: {said}: {}", daemon.log());
+        }
+    }
+    println!("{} deaths of starts, each with what is missing in the log", places_passed.len());
+}
+
+#[tokio::test]
+async fn an_import_into_a_spool_in_trouble_says_what_it_found() {
+    let base = Base::new().await;
+    let lose = |spool: &Path| {
+        std::fs::remove_file(spool.join("store/db")).unwrap();
+        std::fs::remove_file(spool.join("format")).unwrap();
+    };
+    let place = base.place(lose);
+    let mut import = Command::new(OUTBOXD);
+    import.arg("import").arg(&place.spool);
+    let imported = run(import, "").await;
+    assert_eq!(imported.code, Some(0), "{imported:?}");
+    for said in ["missing from the store: ", "cannot be read any more", "kept in ", "`format` was damaged"] {
+        assert!(imported.err.contains(said), "{said}: {imported:?}");
+    }
 }
 
 #[tokio::test]

@@ -8,7 +8,6 @@
 //! cannot, the seal does.
 
 use std::fs;
-use std::io::Read;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
@@ -24,6 +23,7 @@ use crate::reserve;
 use crate::salvage::{self, Log, Range};
 use crate::seal::{self, Seal};
 use crate::spool::{self, Aside, Opened, Spool};
+use crate::unsaid::{self, Note, Unsaid};
 use crate::verify::{self, Lost};
 use crate::{keys, record};
 
@@ -31,23 +31,14 @@ use crate::{keys, record};
 const KEPT: &str = "spool-";
 const PART: &str = "part";
 
-/// In a damaged store that is kept, until a start has said that there is one.
-const UNSAID: &str = "unsaid";
-
-/// In a store that was made anew, until a start has said so: how many messages were counted in the damaged one.
-const ANEW: &str = "anew";
-
-/// As much of it as is read: a number.
-const ANEW_BYTES_MAX: u64 = 32;
-
 /// What can be read of a store without the engine.
 pub(crate) struct Salvage {
     log: Log,
     pub(crate) is_damaged: bool,
     /// Nobody can tell which rows are those that were committed last.
     all_may_be_old: bool,
-    /// Messages that should be there, where anything that can be read says so.
-    pub(crate) counted: Option<u64>,
+    /// Messages that should be there, where anything that can be read says so, and what an open before this one found missing.
+    pub(crate) note: Note,
 }
 
 impl Salvage {
@@ -58,7 +49,10 @@ impl Salvage {
         let unsaid = Unsaid::of(spool);
         let sealed = seal.read().filter(|_| !unsaid.is_made_anew);
         let known = sealed.as_ref();
-        let counted = |counters: Option<&Counters>| unsaid.counted.or_else(|| counted(counters, known));
+        let note = |counters: Option<&Counters>| {
+            let counted = unsaid.note.counted.or_else(|| counted(counters, known));
+            Note { counted, ..unsaid.note }
+        };
         let read = |until| Log::read(&db, segment_bytes, until).map_err(io_error("reading", &db));
         let is_older = |log: &Log| {
             if log.is_torn() {
@@ -73,19 +67,19 @@ impl Salvage {
             let rest = read(from)?;
             let counters = counters_of(&rest);
             if !lacks_promised(counters.as_ref(), known) {
-                let (all_may_be_old, counted) = (is_older(&rest)?, counted(counters.as_ref()));
-                return Ok(Self { log: rest, is_damaged, all_may_be_old, counted });
+                let (all_may_be_old, note) = (is_older(&rest)?, note(counters.as_ref()));
+                return Ok(Self { log: rest, is_damaged, all_may_be_old, note });
             }
             // The seal knows what stood there: it was on the drive. What of it cannot be read may have changed anything.
-            let counted = counted(counters_of(&log).as_ref());
-            return Ok(Self { log, is_damaged: true, all_may_be_old: true, counted });
+            let note = note(counters_of(&log).as_ref());
+            return Ok(Self { log, is_damaged: true, all_may_be_old: true, note });
         }
         let counters = counters_of(&log);
-        let counted = counted(counters.as_ref());
+        let note = note(counters.as_ref());
         // Without counters nobody can tell what came last.
         let all_may_be_old =
             counters.is_none() || lacks_promised(counters.as_ref(), known) || is_older(&log)?;
-        Ok(Self { log, is_damaged, all_may_be_old, counted })
+        Ok(Self { log, is_damaged, all_may_be_old, note })
     }
 
     /// Makes a store of it in `dir`, which exists and is empty.
@@ -155,7 +149,7 @@ pub(crate) fn whole(mut opened: Opened, sizes: Sizes) -> std::result::Result<(Op
     };
     let mut found = look(&opened.disk)?;
     // Of one that was made anew and that no start has told of yet, it is known what it lacks.
-    let is_known = |found: &Findings| found.adds_up != Some(false) && is_unsaid(&opened.spool);
+    let is_known = |found: &Findings| found.adds_up != Some(false) && unsaid::is_made_anew(&opened.spool);
     let is_fine = found.as_ref().is_ok_and(|found| found.is_whole() || is_known(found));
     if !opened.is_made_anew && !is_fine {
         drop(opened.disk);
@@ -198,8 +192,9 @@ pub(crate) fn make(spool: &Spool, salvage: &Salvage, sizes: Sizes) -> std::resul
         let new = spool.begin_rewrite()?;
         salvage.write(&new, sizes)?;
         spool.ask_for_check().map_err(io_error("asking for a check of", spool.path()))?;
-        let counted = salvage.counted.map(|counted| format!("{counted}\n")).unwrap_or_default();
-        crash::around("write anew", || files::write_file(&new.join(ANEW), counted.as_bytes()))?;
+        crash::around("write anew", || {
+            files::write_file(&new.join(unsaid::ANEW), salvage.note.text().as_bytes())
+        })?;
         spool.finish_rewrite()
     });
     made.inspect_err(|_| spool.drop_rewrite())?;
@@ -231,7 +226,7 @@ pub(crate) fn keep(path: &Path, damaged: &Path) -> std::result::Result<(), OpenE
             crash::around("copy seal", || files::write_file(&part.join(name), &seal))?;
         }
     }
-    crash::around("write unsaid", || files::write_file(&part.join(UNSAID), b"unsaid\n"))?;
+    crash::around("write unsaid", || files::write_file(&part.join(unsaid::KEPT), b"unsaid\n"))?;
     spool::write_marks(&part)?;
     for synced in [part.join("payloads"), part.clone(), quarantine.clone(), path.to_owned()] {
         sync_path(&synced)?;
@@ -261,58 +256,17 @@ fn finish_parts(quarantine: &Path) -> std::result::Result<(), OpenError> {
     Ok(())
 }
 
-fn kept(quarantine: &Path) -> Vec<PathBuf> {
+/// Damaged stores that are kept.
+pub(crate) fn kept(quarantine: &Path) -> Vec<PathBuf> {
     let paths = fs::read_dir(quarantine).into_iter().flatten().flatten().map(|entry| entry.path());
     paths.filter(|path| number(path).is_some() || path.join("store").is_dir()).collect()
 }
 
-fn number(kept: &Path) -> Option<u32> {
+/// The number in the name of a damaged store that is kept.
+pub(crate) fn number(kept: &Path) -> Option<u32> {
     kept.file_name()?.to_str()?.strip_prefix(KEPT)?.parse().ok()
 }
 
 fn next_number(kept: &[PathBuf]) -> u32 {
     kept.iter().filter_map(|kept| number(kept)).max().unwrap_or(0).saturating_add(1)
-}
-
-/// What no start has said yet.
-pub(crate) struct Unsaid {
-    /// The store was made anew.
-    pub(crate) is_made_anew: bool,
-    /// Messages that were counted in the damaged one.
-    pub(crate) counted: Option<u64>,
-    /// The damaged one, if it is kept; the newest, if there are several.
-    pub(crate) kept: Option<PathBuf>,
-}
-
-impl Unsaid {
-    pub(crate) fn of(spool: &Spool) -> Self {
-        let mut counted = String::new();
-        if let Ok(mark) = files::open_plain(&spool.store().join(ANEW)) {
-            // Where it cannot be read, the store's own counters are what is left.
-            let _ = mark.take(ANEW_BYTES_MAX).read_to_string(&mut counted);
-        }
-        let newest = unsaid_kept(spool).into_iter().max_by_key(|kept| number(kept));
-        Self { is_made_anew: is_unsaid(spool), counted: counted.trim().parse().ok(), kept: newest }
-    }
-}
-
-/// Whether the store was made anew, and no start has said so yet.
-fn is_unsaid(spool: &Spool) -> bool {
-    spool.store().join(ANEW).exists()
-}
-
-fn unsaid_kept(spool: &Spool) -> Vec<PathBuf> {
-    let kept = kept(&spool.path().join(layout::QUARANTINE)).into_iter();
-    kept.filter(|kept| kept.join(UNSAID).exists()).collect()
-}
-
-/// A start has said it.
-pub(crate) fn say(spool: &Spool) -> std::result::Result<(), OpenError> {
-    let marks = unsaid_kept(spool).into_iter().map(|kept| (kept, UNSAID));
-    for (folder, name) in marks.chain(is_unsaid(spool).then(|| (spool.store(), ANEW))) {
-        let mark = folder.join(name);
-        crash::around("say anew", || fs::remove_file(&mark)).map_err(io_error("removing", &mark))?;
-        sync_path(&folder)?;
-    }
-    Ok(())
 }

@@ -7,7 +7,7 @@
 //! gets a line for each passing. `OUTBOX_CRASH_PIPE` names a pipe that is read there, to its end, instead of a death.
 
 /// Everything that a kill may come before, and behind.
-pub const POINTS: [&str; 75] = [
+pub const POINTS: [&str; 76] = [
     // Verbs: carried out and not committed; durable and not answered.
     "submit",
     "lease",
@@ -77,6 +77,7 @@ pub const POINTS: [&str; 75] = [
     "keep store",
     "name kept",
     "write anew",
+    "note",
     "say anew",
     "write quarantine",
     // The daemon.

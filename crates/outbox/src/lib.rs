@@ -85,6 +85,7 @@ mod state;
 mod stuck;
 mod total;
 mod tx;
+mod unsaid;
 mod verbs;
 mod verify;
 mod view;

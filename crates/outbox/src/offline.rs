@@ -7,7 +7,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::anew::{self, Salvage, Unsaid};
+use crate::anew::{self, Salvage};
 use crate::chance::{SystemChance, fresh_token};
 use crate::clock::{Moment, Timestamp, WallTime};
 use crate::disk::{Disk, Sizes};
@@ -21,6 +21,7 @@ use crate::limits::SEGMENT_BYTES;
 use crate::salvage::Range;
 use crate::spool::Spool;
 use crate::tx::{Record, decode_message, load_message};
+use crate::unsaid::Unsaid;
 use crate::verify::{self, Lost};
 use crate::view::{self, Payload};
 
@@ -144,7 +145,7 @@ impl Offline {
                     return Err(error.in_open(&copy.path));
                 }
                 if looked.is_ok_and(|looked| looked.is_whole()) {
-                    let counted = Unsaid::of(&spool).counted;
+                    let counted = Unsaid::of(&spool).note.counted;
                     return Self::over(spool, copy, disk, false, counted);
                 }
             }
@@ -159,7 +160,7 @@ impl Offline {
     fn of_damaged(spool: Spool, salvage: &Salvage, folder: &Path) -> std::result::Result<Self, OpenError> {
         let copy = Scratch::new(folder)?;
         let disk = salvage.write(&copy.path, Sizes::WITHOUT_RESERVE)?;
-        Self::over(spool, copy, disk, true, salvage.counted)
+        Self::over(spool, copy, disk, true, salvage.note.counted)
     }
 
     /// Whether the store has places that the storage engine cannot read, or lacks something: this is what can be read of it, and
@@ -272,7 +273,8 @@ impl Offline {
         while set_aside.step()?.is_some() {
             check.set_aside += 1;
         }
-        check.lost = verify::lost(self.spool.seal().as_ref(), &self.disk)?;
+        let lost = verify::lost(self.spool.seal().as_ref(), &self.disk)?;
+        check.lost = Lost::all_of(Unsaid::of(&self.spool).note.lost, lost);
         check.damaged = self.is_damaged;
         check.missing = self.missing(check.entries + check.receipts);
         check.derived_agrees = check.bad_records == 0 && verify::agrees(&self.disk, &self.counters)?;

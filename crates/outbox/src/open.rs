@@ -1,12 +1,12 @@
 //! The open: a spool becomes an open outbox.
 //!
 //! Owns:  the order of what an open finds, puts right and tells; the report of it.
-//! Never: lets go of what only it knows before its report is made: where it is cut short, the next one finds the same.
+//! Never: lets go of what only it knows before somebody has heard its report: where it is cut short, the next one finds the same.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use crate::anew::{self, Findings, Unsaid};
+use crate::anew::{self, Findings};
 use crate::clock::{SpoolClock, Timestamp};
 use crate::config::{Committer, Config};
 use crate::disk::{Disk, Rows, Sizes};
@@ -20,6 +20,7 @@ use crate::outbox::Inner;
 use crate::queue::Kind;
 use crate::shared::Shared;
 use crate::spool::{self, Opened, Spool};
+use crate::unsaid::{self, Note, Unsaid};
 use crate::verbs::{self, Before};
 use crate::verify::{self, Lost};
 use crate::writer::Writer;
@@ -52,16 +53,33 @@ pub struct OpenReport {
     pub kept: Option<std::path::PathBuf>,
 }
 
-/// Opens the spool, or makes one.
-pub(crate) fn open(config: Config) -> std::result::Result<Inner, OpenError> {
+/// Opens the spool, or makes one; lets go of what only the open knows once `tell` has heard it.
+pub(crate) fn open(
+    config: Config,
+    tell: impl FnOnce(&OpenReport, &Counters),
+) -> std::result::Result<Inner, OpenError> {
     let path = config.path.clone();
-    try_open(config.clone()).or_else(|error| match error {
+    let opened = try_open(config.clone()).or_else(|error| match error {
         // A large store was looked at in part: a second try looks at all of it, and saves the rest.
         OpenError::Corrupt { .. } if spool::ask_for_check_of_closed(&path).unwrap_or(false) => {
             try_open(config)
         }
         error => Err(error),
-    })
+    })?;
+    tell(&opened.report, &opened.shared.snapshot());
+    // What was not let go of must not be marked as closed in order.
+    let_go(&opened).inspect_err(|error| drop(opened.shared.fail(error.to_string())))?;
+    Ok(opened)
+}
+
+/// The last step: where it is not reached, the next open finds what this one found.
+fn let_go(opened: &Inner) -> std::result::Result<(), OpenError> {
+    let (shared, path) = (&opened.shared, opened.shared.spool.path());
+    seal::release(shared, opened.report.is_made_anew).map_err(|error| error.in_open(path))?;
+    if !shared.disk.engine.has_met_damage() {
+        shared.spool.checked().map_err(io_error("ending the check of", path))?;
+    }
+    unsaid::say(&shared.spool)
 }
 
 fn try_open(config: Config) -> std::result::Result<Inner, OpenError> {
@@ -79,8 +97,9 @@ fn open_once(config: Config) -> std::result::Result<Inner, OpenError> {
     let Opened { spool, disk, clean, is_mark_mended, .. } = opened;
     let sealed = spool.seal();
     seal::hold(&spool);
-    let Unsaid { is_made_anew, counted, kept } = Unsaid::of(&spool);
-    let (counters, counters_lost) = counters_of(&disk, sealed).map_err(&corrupt)?;
+    let Unsaid { is_made_anew, note, kept } = Unsaid::of(&spool);
+    let (in_store, counters_lost) = counters_of(&disk, sealed).map_err(&corrupt)?;
+    let counters = past(in_store, sealed);
     let mark = (counters.clock.time > Timestamp(0)).then_some(counters.clock);
     let clock = SpoolClock::resume(Arc::clone(&config.clock), mark);
     let before = Before { clean, boot: counters.clock.boot };
@@ -88,17 +107,28 @@ fn open_once(config: Config) -> std::result::Result<Inner, OpenError> {
     // there in part. Only a stop of the whole machine can leave more than that, or something that went wrong.
     let asked = spool.asks_for_check() || adds_up.is_none();
     let checked = asked || (!clean && before.boot != clock.boot());
-    let rebuilt = counters_lost
+    let rebuilt = counters != in_store
+        || counters_lost
         || !verify::looks_right(&disk, &counters).map_err(&corrupt)?
         || (checked && !verify::agrees(&disk, &counters).map_err(&corrupt)?);
+    let lost = Lost::all_of(note.lost, lost);
+    let counted = note.counted.unwrap_or_else(|| if counters_lost { 0 } else { counters.messages() });
+    let known = Note { counted: Some(counted), lost };
+    if (rebuilt || lost.is_some()) && known != note {
+        // What tells it now is about to be overwritten.
+        known.write(&spool)?;
+    }
     let shared = Arc::new(Shared::new(disk, spool, clock, config, counters, rebuilt));
     let writer = Writer::start(&shared).map_err(io_error("starting the writer of", &path))?;
-    let counted = counted.unwrap_or_else(|| if counters_lost { 0 } else { counters.messages() });
     let missing = counted.saturating_sub(shared.snapshot().messages());
     let interrupted = end_attempts(&shared, &writer, before)?;
     let may_be_lost = is_made_anew || missing > 0;
     let orphans = sweep(&shared.spool, &shared.disk, may_be_lost)?;
-    let looker = tell(&shared, is_made_anew)?;
+    let looker = match shared.committer {
+        Committer::Thread => Looker::start(&shared),
+        Committer::ByHand { .. } => Ok(Looker::idle()),
+    };
+    let looker = looker.map_err(io_error("starting the looker of", &path))?;
     let quarantined = shared.snapshot().quarantined;
     let report = OpenReport {
         clean,
@@ -114,22 +144,6 @@ fn open_once(config: Config) -> std::result::Result<Inner, OpenError> {
         kept,
     };
     Ok(Inner { shared, writer, looker, report })
-}
-
-/// The last steps: where the open fails before them, the next one finds what this one found.
-fn tell(shared: &Arc<Shared>, is_made_anew: bool) -> std::result::Result<Looker, OpenError> {
-    let path = shared.spool.path();
-    let looker = match shared.committer {
-        Committer::Thread => Looker::start(shared),
-        Committer::ByHand { .. } => Ok(Looker::idle()),
-    };
-    let looker = looker.map_err(io_error("starting the looker of", path))?;
-    seal::release(shared, is_made_anew).map_err(|error| error.in_open(path))?;
-    if !shared.disk.engine.has_met_damage() {
-        shared.spool.checked().map_err(io_error("ending the check of", path))?;
-    }
-    anew::say(&shared.spool)?;
-    Ok(looker)
 }
 
 fn sizes(config: &Config) -> Sizes {
@@ -168,6 +182,21 @@ fn first_counters(seal: Option<Counters>) -> Counters {
         paused: known.paused,
         clock: known.clock,
         ..Counters::default()
+    }
+}
+
+/// Those of a store that lacks what the seal knows: numbers and times that were given are not given again, and a pause that was
+/// acknowledged stays.
+fn past(counters: Counters, seal: Option<Counters>) -> Counters {
+    let Some(seal) = seal.filter(|seal| verify::is_behind(seal, &counters)) else { return counters };
+    let clock = if seal.clock.time > counters.clock.time { seal.clock } else { counters.clock };
+    Counters {
+        next_seq: counters.next_seq.max(seal.next_seq),
+        next_event: counters.next_event.max(seal.next_event),
+        sent_total: counters.sent_total.max(seal.sent_total),
+        paused: seal.paused,
+        clock,
+        ..counters
     }
 }
 

@@ -103,7 +103,19 @@ impl Outbox {
     /// # Errors
     /// [`OpenError`], whose `hint` says what to do.
     pub fn open(config: Config) -> std::result::Result<Self, OpenError> {
-        Ok(Self { inner: Arc::new(open::open(config)?) })
+        Self::open_and_tell(config, |_, _| {})
+    }
+
+    /// As [`Outbox::open`]. `tell` hears what the open found before the spool forgets it: a process that dies before `tell` has
+    /// returned leaves it all to the next open. So nothing that is missing goes untold, and some of it may be told twice.
+    ///
+    /// # Errors
+    /// [`OpenError`], whose `hint` says what to do.
+    pub fn open_and_tell(
+        config: Config,
+        tell: impl FnOnce(&OpenReport, &Counters),
+    ) -> std::result::Result<Self, OpenError> {
+        Ok(Self { inner: Arc::new(open::open(config, tell)?) })
     }
 
     #[cfg(test)]

@@ -51,6 +51,19 @@ pub struct Lost {
     pub next_event: u64,
 }
 
+impl Lost {
+    /// What is missing where both is.
+    pub(crate) fn all_of(one: Option<Self>, other: Option<Self>) -> Option<Self> {
+        let (Some(a), Some(b)) = (one, other) else { return one.or(other) };
+        Some(Self {
+            from_seq: a.from_seq.min(b.from_seq),
+            next_seq: a.next_seq.max(b.next_seq),
+            from_event: a.from_event.min(b.from_event),
+            next_event: a.next_event.max(b.next_event),
+        })
+    }
+}
+
 impl std::fmt::Display for Lost {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let messages = (self.next_seq > self.from_seq).then(|| {

@@ -14,7 +14,7 @@ use crate::list::Filter;
 use crate::outcome::{Class, Outcome, Replacement, Report};
 use crate::verbs::{GateChange, LeaseRequest, LeaseTo, Overrides, Submit};
 use crate::view::{EntryView, Message};
-use crate::{Config, Outbox};
+use crate::{Config, OpenReport, Outbox};
 
 struct Hand(Mutex<Reading>);
 
@@ -518,7 +518,7 @@ fn a_loss_inside_the_store_is_named_by_its_range() {
         Writes::from([(last.unwrap(), None), (keys::COUNTERS.to_vec(), Some(bytes.into()))])
     });
     let outbox = Outbox::open(config(dir.path())).unwrap();
-    let last = outbox.counters().next_seq;
+    let last = outbox.counters().next_seq - 1;
     let lost = outbox.report().lost.unwrap();
     assert_eq!((lost.from_seq, lost.next_seq, lost.next_event - lost.from_event), (last, last + 1, 0));
     assert_eq!(lost.to_string(), format!("messages {last} to {last} in the order of acceptance"));
@@ -1017,5 +1017,72 @@ fn a_store_without_its_file_is_damaged_once_and_not_refused_also_with_a_snapshot
         drop(outbox);
         let report = Outbox::open(config(dir.path())).unwrap().report().clone();
         assert!(!report.is_made_anew && report.lost.is_none(), "{gone:?}, once more: {report:?}");
+    }
+}
+
+/// What an open finds in a spool that the one before did not let go of.
+fn left_to_the_next(path: &Path) -> (OpenReport, OpenReport) {
+    let killed = tempfile::tempdir().unwrap();
+    let mut told = None;
+    let tell = |report: &OpenReport, _: &Counters| {
+        told = Some(report.clone());
+        copy(path, killed.path());
+    };
+    drop(Outbox::open_and_tell(config(path), tell).unwrap());
+    let next = Outbox::open(config(killed.path())).unwrap().report().clone();
+    let last = Outbox::open(config(path)).unwrap().report().clone();
+    assert_eq!((last.lost, last.missing, last.is_made_anew), (None, 0, false), "it was told");
+    (told.unwrap(), next)
+}
+
+#[test]
+fn what_is_missing_is_told_until_somebody_has_heard_it() {
+    let dir = tempfile::tempdir().unwrap();
+    full_spool(dir.path());
+    let seal = crate::seal::Seal::of(dir.path());
+    let known = seal.read().unwrap();
+    let beyond = Counters { next_seq: known.next_seq + 100, waiting: known.waiting + 7, ..known };
+    seal.write_last(&crate::record::encode(keys::SEAL, &beyond).unwrap()).unwrap();
+    let (told, next) = left_to_the_next(dir.path());
+    assert!(told.is_made_anew && told.lost.is_some() && told.missing == 7, "{told:?}");
+    assert_eq!((next.is_made_anew, next.lost, next.missing), (true, told.lost, 7));
+    assert_eq!(next.kept.unwrap().file_name(), told.kept.unwrap().file_name());
+}
+
+#[test]
+fn messages_without_a_record_are_told_until_somebody_has_heard_it() {
+    let dir = tempfile::tempdir().unwrap();
+    full_spool(dir.path());
+    damage(dir.path(), |disk| removed(disk, b'm'));
+    let (told, next) = left_to_the_next(dir.path());
+    assert!(told.rebuilt && !told.is_made_anew && told.missing > 0, "{told:?}");
+    assert_eq!((next.is_made_anew, next.missing), (false, told.missing));
+}
+
+#[test]
+fn numbers_that_were_given_to_what_is_missing_are_not_given_again() {
+    for is_next_start in [false, true] {
+        let dir = tempfile::tempdir().unwrap();
+        full_spool(dir.path());
+        let seal = crate::seal::Seal::of(dir.path());
+        let known = seal.read().unwrap();
+        let (next_seq, next_event) = (known.next_seq + 100, known.next_event + 9);
+        let beyond = Counters { next_seq, next_event, paused: true, ..known };
+        seal.write_last(&crate::record::encode(keys::SEAL, &beyond).unwrap()).unwrap();
+        let mut outbox = Outbox::open(config(dir.path())).unwrap();
+        assert!(outbox.report().lost.is_some());
+        if is_next_start {
+            drop(outbox);
+            outbox = Outbox::open(config(dir.path())).unwrap();
+            assert_eq!(outbox.report().lost, None);
+        }
+        assert!(outbox.counters().paused, "the pause was acknowledged");
+        submit(&outbox, "new", "a", 20);
+        let Ok(Message::Entry(view)) = outbox.get("new") else { panic!("it waits") };
+        assert!(view.entry.identity.seq >= next_seq, "{}", view.entry.identity.seq);
+        outbox.cancel("new".into(), None).wait().unwrap();
+        let events = outbox.events(next_event - 1, 10).unwrap().events;
+        let ids: Vec<_> = events.iter().map(|event| event.msg_id.as_deref()).collect();
+        assert_eq!(ids, [Some("new")], "who follows the events hears of it");
     }
 }

@@ -17,11 +17,12 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use outbox::{OpenError, Outbox};
+use outbox::{Counters, OpenError, OpenReport, Outbox};
 
 use crate::cli::{EXIT_FAILED, EXIT_USAGE};
 use crate::config::Config;
 use crate::engine::Wake;
+use crate::found;
 use room::Room;
 
 /// What to do with a spool.
@@ -136,8 +137,15 @@ impl Failure {
     }
 }
 
-/// Opens a spool as the daemon does.
+/// Opens a spool as the daemon does. What that finds is said at once: the spool forgets it.
 fn open(config: &Config) -> Result<Outbox, Failure> {
     let store = crate::settings::store_config(config, &Arc::new(Wake::default()));
-    Ok(Outbox::open(store)?)
+    let say = |report: &OpenReport, _: &Counters| {
+        let mark = report.is_mark_mended.then(|| found::MARK_MENDED.to_owned());
+        for line in found::words(report).into_iter().chain(mark) {
+            // Beside what the command itself says.
+            let _ = writeln!(io::stderr().lock(), "outboxd: {line}");
+        }
+    };
+    Ok(Outbox::open_and_tell(store, say)?)
 }

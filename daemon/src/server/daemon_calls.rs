@@ -25,6 +25,7 @@ use super::query::Query;
 use super::show;
 use crate::config::TransportKind;
 use crate::engine::{Command, LinkState, View};
+use crate::found;
 
 /// Accounts that `status` lists.
 const ACCOUNTS_SHOWN: usize = 100;
@@ -292,17 +293,7 @@ pub(super) async fn ready(State(context): State<Arc<Context>>, uri: Uri) -> Answ
             counters.quarantined
         ));
     }
-    let report = context.outbox.report();
-    if report.is_made_anew {
-        let kept = match &report.kept {
-            Some(kept) => format!("; the damaged one is kept in {}", kept.display()),
-            None => "; damaged ones that are kept lie in `quarantine` of the spool".to_owned(),
-        };
-        degraded.push(format!("the store was damaged, and was made anew of what could be read of it{kept}"));
-    }
-    if report.missing > 0 {
-        degraded.push(format!("{} messages and receipts cannot be read any more", report.missing));
-    }
+    degraded.extend(found::words(context.outbox.report()));
     if context.outbox.has_met_damage() {
         degraded.push(
             "a part of the store cannot be read; a restart of outboxd makes the store anew of the rest"
@@ -314,9 +305,6 @@ pub(super) async fn ready(State(context): State<Arc<Context>>, uri: Uri) -> Answ
             "{} files of large messages or replacements cannot be read (`outboxd fsck` and the log name the messages)",
             spool.damaged_files
         ));
-    }
-    if let Some(lost) = report.lost {
-        degraded.push(format!("missing from the store: {lost}"));
     }
     for account in accounts.iter().map(|account| shown_account(&context, account)) {
         if account.state != AccountState::Open {

@@ -1,13 +1,13 @@
 //! Lives of damaged spools: what is done to one, what becomes of it, and what may not become of it.
 //!
-//! Owns:  four kinds of damage, a start that finds one and mends it, and what is there behind that.
+//! Owns:  five kinds of damage, a start that finds one and mends it, and what is there behind that.
 //! Never: dies. What is right it does not know: it is what becomes of a spool whose start nothing cut short.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
-use outbox::{Filter, Message, Offline, Outbox};
+use outbox::{Counters, Filter, Message, Offline, OpenReport, Outbox};
 
 use crate::random::Random;
 use crate::workload::{Marks, as_sent, attempts, cancel, config, message, payload, submit};
@@ -16,7 +16,7 @@ use crate::workload::{Marks, as_sent, attempts, cancel, config, message, payload
 type Damage = fn(&Path, &mut Random);
 
 /// Each with what its mending leads past at the least.
-pub(crate) const KINDS: [(&str, Damage, &[&str]); 4] = [
+pub(crate) const KINDS: [(&str, Damage, &[&str]); 5] = [
     ("a leaf", leaf, &["mend", "write quarantine"]),
     ("a leaf that a check finds", checked_leaf, &["rebuild", "quarantine"]),
     (
@@ -35,8 +35,12 @@ pub(crate) const KINDS: [(&str, Damage, &[&str]); 4] = [
             "sync last",
         ],
     ),
+    ("the file of the store", without_file, &["note", "rebuild", "say anew"]),
     ("what lies beside", beside, &["set conf aside", "remove snapshot"]),
 ];
+
+/// Beside the spool, once a start has told that something is missing.
+const HEARD: &str = "heard";
 
 /// Messages of each spool.
 const MESSAGES: usize = 60;
@@ -63,9 +67,18 @@ pub(crate) fn make(root: &Path) {
 
 /// A start, and what a user does next: look at everything, and go on.
 pub(crate) fn lead(root: &Path) {
-    let outbox = Outbox::open(config(&root.join("spool"))).unwrap();
+    let hear = |report: &OpenReport, _: &Counters| {
+        if says_that_some_are_missing(report) {
+            fs::write(root.join(HEARD), "").unwrap();
+        }
+    };
+    let outbox = Outbox::open_and_tell(config(&root.join("spool")), hear).unwrap();
     look_at_all(&outbox).unwrap();
     outbox.close();
+}
+
+fn says_that_some_are_missing(report: &OpenReport) -> bool {
+    report.lost.is_some() || report.missing > 0 || report.is_made_anew
 }
 
 /// What cannot be read is met by the first look, set aside behind the next group, and done with before the one behind that.
@@ -110,6 +123,11 @@ fn log(spool: &Path, random: &mut Random) {
     fs::write(db, bytes).unwrap();
 }
 
+/// All that was in the store: what outside of it knows of that is to be told.
+fn without_file(spool: &Path, _: &mut Random) {
+    fs::remove_file(spool.join("store/db")).unwrap();
+}
+
 /// A bit of the engine's options, the mark of the format, and a snapshot that was never finished.
 fn beside(spool: &Path, random: &mut Random) {
     let conf = spool.join("store/conf");
@@ -145,7 +163,8 @@ impl Left {
             }
         }
         let (report, counters) = (outbox.report().clone(), outbox.counters());
-        let is_said = report.lost.is_some() || report.is_made_anew || counters.quarantined > 0;
+        let is_heard = spool.with_file_name(HEARD).exists();
+        let is_said = is_heard || says_that_some_are_missing(&report) || counters.quarantined > 0;
         if messages.len() < MESSAGES && !is_said {
             return Err(format!(
                 "{} messages are missing and nothing says so: {report:?}",
@@ -200,12 +219,12 @@ fn lanes(outbox: &Outbox) -> Result<BTreeMap<String, Vec<String>>, String> {
     Ok(lanes)
 }
 
-/// Files with rows, and damaged stores; each of these can be read.
+/// Files with rows, payloads that nothing names any more, and damaged stores; each of these can be read.
 fn quarantine(spool: &Path) -> Result<BTreeSet<String>, String> {
-    let mut names = BTreeSet::new();
-    for file in fs::read_dir(spool.join("quarantine")).into_iter().flatten() {
-        let path = file.unwrap().path();
-        if path.is_dir() {
+    let (folder, mut names) = (spool.join("quarantine"), BTreeSet::new());
+    let files = |folder: &Path| fs::read_dir(folder).into_iter().flatten().map(|file| file.unwrap().path());
+    for path in files(&folder).chain(files(&folder.join("payloads"))) {
+        if path.is_dir() && path != folder.join("payloads") {
             let salvaged = Offline::open(&path).map_err(|error| format!("{}: {error}", path.display()))?;
             let is_read = salvaged.export(|_| Ok::<(), outbox::Error>(()));
             is_read.map_err(|error| format!("{}: {error}", path.display()))?;
