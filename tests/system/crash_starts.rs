@@ -22,7 +22,7 @@ use crate::harness::{Daemon, OUTBOXD, Place, SOON, run};
 use crate::messages::{submit, submit_with};
 
 /// Places that only these lives lead past.
-pub(crate) const PLACES: [&str; 19] = [
+pub(crate) const PLACES: [&str; 21] = [
     "extend",
     "resolve",
     "restore entry",
@@ -32,7 +32,9 @@ pub(crate) const PLACES: [&str; 19] = [
     "write check",
     "set conf aside",
     "remove snapshot",
+    "write db",
     "make anew",
+    "give room back",
     "sync last",
     "link payload",
     "copy seal",
@@ -254,7 +256,10 @@ async fn what_a_start_finds_missing_is_in_the_log_wherever_it_dies() {
     let lose = |spool: &Path| std::fs::remove_file(spool.join("store/db")).unwrap();
     let (left, places_passed) = undisturbed(base.place(lose)).await;
     assert!(left.values().all(Option::is_none), "{left:?}");
-    assert!(places(&["note", "say anew"]).iter().all(|at| places_passed.contains(at)), "{places_passed:?}");
+    assert!(
+        places(&["write db", "note", "say anew"]).iter().all(|at| places_passed.contains(at)),
+        "{places_passed:?}"
+    );
     for at in &places_passed {
         let mut place = base.place(lose);
         die_in_start(&mut place, at).await;

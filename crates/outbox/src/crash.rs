@@ -7,7 +7,7 @@
 //! gets a line for each passing. `OUTBOX_CRASH_PIPE` names a pipe that is read there, to its end, instead of a death.
 
 /// Everything that a kill may come before, and behind.
-pub const POINTS: [&str; 76] = [
+pub const POINTS: [&str; 78] = [
     // Verbs: carried out and not committed; durable and not answered.
     "submit",
     "lease",
@@ -66,6 +66,8 @@ pub const POINTS: [&str; 76] = [
     "set conf aside",
     "sync store",
     "keep room",
+    "give room back",
+    "write db",
     "write whole",
     "move store away",
     "move store in",

@@ -81,7 +81,7 @@ impl Reserve {
 pub(crate) fn give_back(dir: &Path) {
     if let Ok(file) = File::options().write(true).open(dir.join("db")) {
         // To the length that it has: only what lies behind goes. If nothing does, whoever needs room says so.
-        let _ = file.metadata().and_then(|data| file.set_len(data.len()));
+        let _ = crash::around("give room back", || file.metadata().and_then(|data| file.set_len(data.len())));
     }
 }
 

@@ -97,7 +97,7 @@ impl Spool {
             if !db.exists() {
                 // What is left is kept, and what is missing is told, as of a store that is damaged.
                 make_dir(&path.join("store"))?;
-                write_file(&db, b"")?;
+                crash::around("write db", || write_file(&db, b""))?;
             }
             if !path.join("ready").exists() {
                 let check = path.join("check");

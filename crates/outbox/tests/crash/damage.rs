@@ -35,7 +35,7 @@ pub(crate) const KINDS: [(&str, Damage, &[&str]); 5] = [
             "sync last",
         ],
     ),
-    ("the file of the store", without_file, &["note", "rebuild", "say anew"]),
+    ("the file of the store", without_file, &["write db", "give room back", "note", "rebuild", "say anew"]),
     ("what lies beside", beside, &["set conf aside", "remove snapshot"]),
 ];
 

@@ -239,8 +239,9 @@ fn without_our_sync_most_cuts_take_what_was_promised() {
     }));
     all.tell("without our sync");
     let (count, failed) = (all.images, all.failures.len());
-    // More than half of many; of a few, chance takes some.
-    assert!(failed * 3 > count, "only {failed} of {count} images lost anything: this test could not fail");
+    // More than half of many; of a few, chance takes some: of a hundred, three deviations are fifteen.
+    let must_fail = if count >= 1_000 { count / 2 } else { count / 3 };
+    assert!(failed > must_fail, "only {failed} of {count} images lost anything: this test could not fail");
 }
 
 /// The marks of a trace before a moment.

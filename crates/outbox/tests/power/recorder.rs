@@ -140,6 +140,8 @@ impl Recorder<'_> {
             libc::SYS_openat if call.args[2] & libc::O_CREAT as u64 != 0 => {
                 self.path_at(thread, first, call.args[1]).map(|_| Kind::Other)
             }
+            libc::SYS_unlinkat => self.path_at(thread, first, call.args[1]).map(|_| Kind::Other),
+            libc::SYS_linkat => self.path_at(thread, call.args[2], call.args[3]).map(|_| Kind::Other),
             _ => None,
         }
     }
