@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use outbox::{EventKind, Gate, OpenError, Outbox};
+use outbox::{Counters, EventKind, Gate, OpenError, OpenReport, Outbox};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::watch;
@@ -113,7 +113,11 @@ async fn start_parts(config: Config, loaded: Option<config::Loaded>) -> Result<R
     let wake = Arc::new(Wake::default());
     let Settings { store, access, classes, engine } = Settings::of(&config, &wake, None)?;
     // The spool first: its lock tells two daemons apart whatever their sockets are.
-    let opened = tokio::task::spawn_blocking(move || Outbox::open_and_tell(store, found::log)).await;
+    let tell = |report: &OpenReport, counters: &Counters| {
+        found::log(report, counters);
+        Ok(())
+    };
+    let opened = tokio::task::spawn_blocking(move || Outbox::open_and_tell(store, tell)).await;
     let outbox = opened.map_err(|error| StartError::System {
         what: "opening the spool",
         source: std::io::Error::other(error),

@@ -7,11 +7,13 @@
 //! spool and look at it again.
 
 use std::error::Error;
+use std::io::Write;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use outbox::{
-    Class, Config, Lease, LeaseRequest, Message, Outbox, Outcome, Replacement, Report, State, Submit,
+    Class, Config, Counters, Lease, LeaseRequest, Message, OpenReport, Outbox, Outcome, Replacement, Report,
+    State, Submit,
 };
 
 /// The run gives up after this: whatever is wrong then, waiting longer does not help a reader.
@@ -98,7 +100,13 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut config = Config::new(given.as_ref().unwrap_or(&temporary));
     // An example should not keep anybody waiting; the default begins at one second.
     config.policy.retry.initial = Duration::from_millis(200);
-    let outbox = Outbox::open(config).map_err(|error| format!("{error}: {}", error.hint()))?;
+    // Where a drive has damaged the spool, this is the time to hear of it: the next open no longer knows.
+    let tell = |found: &OpenReport, _: &Counters| match found.lost {
+        Some(lost) => writeln!(std::io::stderr(), "missing: {lost}"),
+        None if found.missing > 0 => writeln!(std::io::stderr(), "missing: {} messages", found.missing),
+        None => Ok(()),
+    };
+    let outbox = Outbox::open_and_tell(config, tell).map_err(|error| format!("{error}: {}", error.hint()))?;
 
     hand_over(&outbox, "m-1", "c2c:ferry", "Gate 4 is open")?;
     hand_over(&outbox, "m-2", "c2c:ferry", "Boarding now")?;

@@ -65,6 +65,7 @@ pub(crate) fn run_group(
     let config = shared.config();
     let disk = shared.disk.at_hand();
     let mut tx = Tx::new(&disk, &config, &shared.clock, before, free_bytes);
+    tx.keeps_all = shared.spool.seal.is_held();
     let mut waiting = vec![Waiting { kind, answer: first(&mut tx, &shared.spool) }];
     let (mut stop, mut compacts) = (false, Vec::new());
     let mut patience = Patience::new(shared, last_verbs);

@@ -134,7 +134,7 @@ impl Offline {
             // Nothing can be read out of what is not there; the seal tells what is missing.
             let copy = Scratch::new(folder)?;
             let disk = Disk::open(&copy.path, Sizes::WITHOUT_RESERVE)?;
-            let counted = spool.seal().map(|seal| seal.messages());
+            let counted = Unsaid::of(&spool).note.counted.or(spool.seal().map(|seal| seal.messages()));
             return Self::over(spool, copy, disk, true, counted);
         }
         let copy = Scratch::copy_of(&spool.store(), folder)?;

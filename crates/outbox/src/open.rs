@@ -3,11 +3,12 @@
 //! Owns:  the order of what an open finds, puts right and tells; the report of it.
 //! Never: lets go of what only it knows before somebody has heard its report: where it is cut short, the next one finds the same.
 
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use crate::anew::{self, Findings};
-use crate::clock::{SpoolClock, Timestamp};
+use crate::clock::{ClockMark, SpoolClock, Timestamp};
 use crate::config::{Committer, Config};
 use crate::disk::{Disk, Rows, Sizes};
 use crate::drive::{io_error, panic_text};
@@ -56,7 +57,7 @@ pub struct OpenReport {
 /// Opens the spool, or makes one; lets go of what only the open knows once `tell` has heard it.
 pub(crate) fn open(
     config: Config,
-    tell: impl FnOnce(&OpenReport, &Counters),
+    tell: impl FnOnce(&OpenReport, &Counters) -> io::Result<()>,
 ) -> std::result::Result<Inner, OpenError> {
     let path = config.path.clone();
     let opened = try_open(config.clone()).or_else(|error| match error {
@@ -66,7 +67,8 @@ pub(crate) fn open(
         }
         error => Err(error),
     })?;
-    tell(&opened.report, &opened.shared.snapshot());
+    let counters = *opened.shared.snapshot();
+    tell(&opened.report, &counters).map_err(io_error("telling what was found in", &path))?;
     // What was not let go of must not be marked as closed in order.
     let_go(&opened).inspect_err(|error| drop(opened.shared.fail(error.to_string())))?;
     Ok(opened)
@@ -110,40 +112,39 @@ fn open_once(config: Config) -> std::result::Result<Inner, OpenError> {
     let rebuilt = counters != in_store
         || counters_lost
         || !verify::looks_right(&disk, &counters).map_err(&corrupt)?
-        || (checked && !verify::agrees(&disk, &counters).map_err(&corrupt)?);
+        || (checked && !verify::agrees(&disk, &counters).map_err(&corrupt)?)
+        || disk.has_damaged_leaves();
     let lost = Lost::all_of(note.lost, lost);
-    let counted = note.counted.unwrap_or_else(|| if counters_lost { 0 } else { counters.messages() });
-    let known = Note { counted: Some(counted), lost };
+    let counted = note.counted.or((!counters_lost).then(|| counters.messages()));
+    let known = Note { counted, lost };
     if (rebuilt || lost.is_some()) && known != note {
         // What tells it now is about to be overwritten.
         known.write(&spool)?;
     }
     let shared = Arc::new(Shared::new(disk, spool, clock, config, counters, rebuilt));
     let writer = Writer::start(&shared).map_err(io_error("starting the writer of", &path))?;
-    let missing = counted.saturating_sub(shared.snapshot().messages());
-    let interrupted = end_attempts(&shared, &writer, before)?;
-    let may_be_lost = is_made_anew || missing > 0;
-    let orphans = sweep(&shared.spool, &shared.disk, may_be_lost)?;
-    let looker = match shared.committer {
-        Committer::Thread => Looker::start(&shared),
-        Committer::ByHand { .. } => Ok(Looker::idle()),
-    };
-    let looker = looker.map_err(io_error("starting the looker of", &path))?;
-    let quarantined = shared.snapshot().quarantined;
+    let missing = counted.map_or(0, |counted| counted.saturating_sub(shared.snapshot().messages()));
     let report = OpenReport {
         clean,
         checked,
-        interrupted,
         rebuilt,
-        quarantined,
         lost,
         missing,
-        orphans,
         is_made_anew,
         is_mark_mended,
         kept,
+        ..OpenReport::default()
     };
-    Ok(Inner { shared, writer, looker, report })
+    // Whatever ends the open from here on ends its threads, too.
+    let mut opened = Inner { shared, writer, looker: Looker::idle(), report };
+    opened.report.interrupted = end_attempts(&opened, before)?;
+    let Inner { shared, looker, report, .. } = &mut opened;
+    report.orphans = sweep(&shared.spool, &shared.disk, is_made_anew || missing > 0)?;
+    report.quarantined = shared.snapshot().quarantined;
+    if let Committer::Thread = shared.committer {
+        *looker = Looker::start(shared).map_err(io_error("starting the looker of", &path))?;
+    }
+    Ok(opened)
 }
 
 fn sizes(config: &Config) -> Sizes {
@@ -185,14 +186,18 @@ fn first_counters(seal: Option<Counters>) -> Counters {
     }
 }
 
-/// Those of a store that lacks what the seal knows: numbers and times that were given are not given again, and a pause that was
-/// acknowledged stays.
+/// Those of a store that lacks what the seal knows: numbers and times that were given are not given again, what was given up
+/// is not looked for, and a pause that was acknowledged stays.
 fn past(counters: Counters, seal: Option<Counters>) -> Counters {
     let Some(seal) = seal.filter(|seal| verify::is_behind(seal, &counters)) else { return counters };
+    // What the rows say of attempts is of their own boot.
+    let boot = counters.clock.boot;
     let clock = if seal.clock.time > counters.clock.time { seal.clock } else { counters.clock };
+    let clock = ClockMark { boot, ..clock };
     Counters {
         next_seq: counters.next_seq.max(seal.next_seq),
         next_event: counters.next_event.max(seal.next_event),
+        data_floor: counters.data_floor.max(seal.data_floor),
         sent_total: counters.sent_total.max(seal.sent_total),
         paused: seal.paused,
         clock,
@@ -212,20 +217,13 @@ fn sweep(spool: &Spool, disk: &Disk, may_be_lost: bool) -> std::result::Result<u
 }
 
 /// Ends the attempts that a dead process left behind; answers how many.
-fn end_attempts(
-    shared: &Arc<Shared>,
-    writer: &Writer,
-    before: Before,
-) -> std::result::Result<u64, OpenError> {
+fn end_attempts(opened: &Inner, before: Before) -> std::result::Result<u64, OpenError> {
+    let Inner { shared, writer, .. } = opened;
     let interrupted = shared.snapshot().sending;
-    let ended = end_each(shared, writer, before);
-    ended.map_err(|error| {
-        let (path, is_full) = (shared.spool.path(), shared.is_stuck());
-        // What was not put right must not be marked as closed in order: the next open checks it again.
-        shared.fail(error.to_string());
-        writer.stop(shared);
-        if is_full {
-            let source = std::io::ErrorKind::StorageFull.into();
+    end_each(shared, writer, before).map_err(|error| {
+        let path = shared.spool.path();
+        if shared.is_stuck() {
+            let source = io::ErrorKind::StorageFull.into();
             return OpenError::Io { action: "mending", path: path.into(), source };
         }
         OpenError::Corrupt { path: path.into(), reason: error.to_string() }
@@ -265,6 +263,50 @@ mod tests {
             let boot = BootId([self.0; 16]);
             Reading { wall: WallTime(1_800_000_000_000), since_boot_ms: 5_000, boot }
         }
+    }
+
+    #[test]
+    fn a_store_goes_on_behind_what_its_seal_knows_and_its_attempts_stay_in_their_boot() {
+        let mark = |time, boot| ClockMark {
+            boot: BootId([boot; 16]),
+            since_boot_ms: 7,
+            time: Timestamp(time),
+            wall: WallTime(9),
+        };
+        let store = Counters {
+            next_seq: 10,
+            next_event: 20,
+            event_floor: 3,
+            data_floor: 4,
+            sent_total: 5,
+            waiting: 6,
+            clock: mark(100, 1),
+            ..Counters::default()
+        };
+        assert_eq!(past(store, None), store);
+        assert_eq!(past(store, Some(Counters { paused: true, ..store })), store, "it knows no more");
+        let seal = Counters {
+            next_seq: 12,
+            next_event: 19,
+            event_floor: 8,
+            data_floor: 9,
+            sent_total: 7,
+            waiting: 1,
+            paused: true,
+            clock: mark(200, 2),
+            ..store
+        };
+        // Receipts below the floor of events would never be given up.
+        let known = Counters {
+            next_seq: 12,
+            data_floor: 9,
+            sent_total: 7,
+            paused: true,
+            clock: ClockMark { boot: BootId([1; 16]), ..seal.clock },
+            ..store
+        };
+        assert_eq!(past(store, Some(seal)), known);
+        assert_eq!(past(known, Some(seal)), known, "once and for all");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! Owns:  one method for each verb and each view, closing.
 //! Never: holds state of its own; the store has it all.
 
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -98,22 +99,24 @@ impl Drop for Inner {
 
 impl Outbox {
     /// Opens the spool, or makes one. Attempts that a dead process left behind have ended before this
-    /// returns, and what is derived has been checked.
+    /// returns, and what is derived has been checked. What is missing is in the [report](Self::report), and forgotten by the spool:
+    /// who must not miss it, whenever the process dies, hears it in [`Outbox::open_and_tell`].
     ///
     /// # Errors
     /// [`OpenError`], whose `hint` says what to do.
     pub fn open(config: Config) -> std::result::Result<Self, OpenError> {
-        Self::open_and_tell(config, |_, _| {})
+        Self::open_and_tell(config, |_, _| Ok(()))
     }
 
     /// As [`Outbox::open`]. `tell` hears what the open found before the spool forgets it: a process that dies before `tell` has
-    /// returned leaves it all to the next open. So nothing that is missing goes untold, and some of it may be told twice.
+    /// returned leaves it all to the next open, and so does an error of it. So nothing that is missing goes untold, and some of it may
+    /// be told twice.
     ///
     /// # Errors
     /// [`OpenError`], whose `hint` says what to do.
     pub fn open_and_tell(
         config: Config,
-        tell: impl FnOnce(&OpenReport, &Counters),
+        tell: impl FnOnce(&OpenReport, &Counters) -> io::Result<()>,
     ) -> std::result::Result<Self, OpenError> {
         Ok(Self { inner: Arc::new(open::open(config, tell)?) })
     }

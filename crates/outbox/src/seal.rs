@@ -64,6 +64,11 @@ impl Seal {
         found.iter().any(|seal| matches!(seal, Some(Ok(_)))) && !found.iter().any(is_foreign)
     }
 
+    /// Whether an open has not yet told what it knows and the store does not.
+    pub(crate) fn is_held(&self) -> bool {
+        self.is_held.load(Ordering::Acquire)
+    }
+
     /// Whether a group was ever followed by it: from then on the store knows the total of its rows.
     pub(crate) fn has_followed(&self) -> bool {
         self.path.join(LAST).exists()
@@ -126,7 +131,7 @@ fn create(path: &Path) -> io::Result<File> {
 /// Says how far the store has come, behind each group.
 pub(crate) fn follow(shared: &Shared, counters: &Counters) -> Result<(), DiskError> {
     let seal = &shared.spool.seal;
-    if seal.is_held.load(Ordering::Acquire) {
+    if seal.is_held() {
         return Ok(());
     }
     unless_full(written(counters, |bytes| seal.write_last(bytes)))
@@ -182,7 +187,7 @@ impl Sealer {
 
     /// Seals what is there, unless the store failed or an open has not told yet.
     pub(crate) fn seal(&mut self, shared: &Shared) {
-        if shared.failure().is_some() || shared.spool.seal.is_held.load(Ordering::Acquire) {
+        if shared.failure().is_some() || shared.spool.seal.is_held() {
             return;
         }
         let counters = *shared.snapshot();

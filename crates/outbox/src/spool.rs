@@ -6,7 +6,7 @@
 //! ```text
 //! format      "outbox spool 1": written first
 //! lock        held by the one process that has the spool open; says which
-//! store/      sled, and `anew` until a start has said that it was made anew
+//! store/      sled, and `anew`, `noted` until a start has said that it was made anew, and what is missing
 //! store.new/, store.old/, store.damaged/: while another one takes its place
 //! payloads/   payloads and replacements over 16 KiB, one file each
 //! quarantine/ what could not be read, one file each; made when it is needed

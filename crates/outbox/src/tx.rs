@@ -46,6 +46,8 @@ pub(crate) struct Tx<'a> {
     pub(crate) prepared_bytes: u64,
     /// Payload files to remove once the group is durable.
     pub(crate) unnamed_files: Vec<[u8; 16]>,
+    /// Nothing is given up yet: an open counts what is missing.
+    pub(crate) keeps_all: bool,
     writes: Writes,
     bytes: usize,
     undo: Undo,
@@ -211,6 +213,7 @@ impl<'a> Tx<'a> {
             prepared_file: None,
             prepared_bytes: 0,
             unnamed_files: Vec::new(),
+            keeps_all: false,
             writes: Writes::new(),
             bytes: 0,
             undo: Undo::default(),

@@ -62,11 +62,12 @@ impl Note {
         note
     }
 
-    /// Leaves it to the next open, should this one end before it has told it. Where there is no room, that one may count fewer.
+    /// Leaves it to the next open, should this one end before it has told it. Where there is no room, that one may count fewer; a range
+    /// must not be forgotten.
     pub(crate) fn write(self, spool: &Spool) -> Result<(), OpenError> {
         let mark = spool.store().join(NOTED);
         match crash::around("note", || files::write_synced(&mark, self.text().as_bytes())) {
-            Err(error) if is_full(&error) => Ok(()),
+            Err(error) if is_full(&error) && self.lost.is_none() => Ok(()),
             noted => noted.map_err(io_error("writing", &mark)).and_then(|()| sync_path(&spool.store())),
         }
     }

@@ -1027,6 +1027,7 @@ fn left_to_the_next(path: &Path) -> (OpenReport, OpenReport) {
     let tell = |report: &OpenReport, _: &Counters| {
         told = Some(report.clone());
         copy(path, killed.path());
+        Ok(())
     };
     drop(Outbox::open_and_tell(config(path), tell).unwrap());
     let next = Outbox::open(config(killed.path())).unwrap().report().clone();
@@ -1057,6 +1058,60 @@ fn messages_without_a_record_are_told_until_somebody_has_heard_it() {
     let (told, next) = left_to_the_next(dir.path());
     assert!(told.rebuilt && !told.is_made_anew && told.missing > 0, "{told:?}");
     assert_eq!((next.is_made_anew, next.missing), (false, told.missing));
+}
+
+#[test]
+fn what_an_unreadable_leaf_takes_along_is_told_until_somebody_has_heard_it() {
+    let dir = tempfile::tempdir().unwrap();
+    full_spool(dir.path());
+    flip_leaf(dir.path(), b'p');
+    // It was killed, in the same boot: nothing asks for a look at everything.
+    std::fs::remove_file(dir.path().join("clean")).unwrap();
+    let (told, next) = left_to_the_next(dir.path());
+    assert!(!told.checked && !told.is_made_anew && told.missing > 0, "{told:?}");
+    assert_eq!((next.is_made_anew, next.missing), (false, told.missing));
+}
+
+#[test]
+fn what_an_open_that_is_killed_would_give_up_is_not_called_missing() {
+    let (dir, killed) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    full_spool(dir.path());
+    let kept = |path| Outbox::open(config(path)).unwrap();
+    let cancelled = kept(dir.path()).cancel("under way".into(), None).wait().unwrap();
+    assert_eq!(cancelled, crate::Cancelled::Pending);
+    damage(dir.path(), |disk| without(lanes(disk)));
+    let tight = |path: &Path| {
+        let clock = Arc::new(Hand(Mutex::new(Reading {
+            wall: WallTime(1_800_000_900_000),
+            since_boot_ms: 5_000,
+            boot: BootId([2; 16]),
+        })));
+        Config { sent_max: 1, clock, ..config(path) }
+    };
+    let tell = |report: &OpenReport, _: &Counters| {
+        assert!(report.rebuilt && report.missing == 0, "{report:?}");
+        copy(dir.path(), killed.path());
+        Ok(())
+    };
+    let outbox = Outbox::open_and_tell(tight(dir.path()), tell).unwrap();
+    assert!(matches!(outbox.get("under way"), Ok(Message::Receipt(_))), "the open has ended it");
+    assert_eq!(outbox.counters().receipts_dropped, 0);
+    outbox.tick().wait().unwrap();
+    assert_eq!(outbox.counters().receipts_dropped, 2);
+    assert_eq!(Outbox::open(tight(killed.path())).unwrap().report().missing, 0);
+}
+
+#[test]
+fn what_nobody_could_be_told_is_left_to_the_next_open() {
+    let dir = tempfile::tempdir().unwrap();
+    full_spool(dir.path());
+    damage(dir.path(), |disk| removed(disk, b'm'));
+    let full = || std::io::Error::from(std::io::ErrorKind::StorageFull);
+    let error = Outbox::open_and_tell(config(dir.path()), |_, _| Err(full())).err().unwrap();
+    assert!(error.to_string().contains("telling what was found"), "{error}");
+    assert!(!dir.path().join("clean").exists(), "the open came to no end");
+    let outbox = Outbox::open(config(dir.path())).unwrap();
+    assert!(outbox.report().missing > 0 && !outbox.report().clean, "{:?}", outbox.report());
 }
 
 #[test]

@@ -280,9 +280,9 @@ impl Committing {
         }
     }
 
-    /// Closes the spool in order, unless the store failed.
+    /// Closes the spool in order, unless the store failed or its open came to no end.
     fn close(&mut self, shared: &Shared) {
-        if shared.failure().is_none() {
+        if shared.failure().is_none() && !shared.spool.seal.is_held() {
             self.sealer.seal(shared);
             checkpoint(shared);
             if shared.failure().is_none()

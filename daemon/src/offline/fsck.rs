@@ -6,7 +6,7 @@
 use std::io::Write;
 use std::path::Path;
 
-use outbox::{Check, Offline, OpenReport};
+use outbox::{Check, Lost, Offline, OpenReport};
 use serde_json::{Value, json};
 
 use super::room::Room;
@@ -69,16 +69,16 @@ fn tell(
 }
 
 fn as_value(spool: &Path, check: &Check, done: Option<&Done>) -> Value {
-    let lost = check.lost.map(|lost| {
+    let range = |lost: Lost| {
         let missing = |from: u64, next: u64| (next > from).then(|| json!({"from": from, "to": next - 1}));
         json!({
             "messages": missing(lost.from_seq, lost.next_seq), "events": missing(lost.from_event, lost.next_event),
         })
-    });
+    };
     let repair = done.map(|done| {
         json!({
             "setAside": done.set_aside, "unreadable": done.unreadable, "rebuilt": done.report.rebuilt, "madeAnew": done.report.is_made_anew,
-            "missing": done.report.missing, "kept": done.report.kept.as_ref().map(|kept| kept.display().to_string()),
+            "missing": done.report.missing, "lost": done.report.lost.map(range), "kept": done.report.kept.as_ref().map(|kept| kept.display().to_string()),
         })
     });
     json!({
@@ -86,7 +86,7 @@ fn as_value(spool: &Path, check: &Check, done: Option<&Done>) -> Value {
         "entries": check.entries, "receipts": check.receipts, "setAside": check.set_aside,
         "badRecords": check.bad_records, "badKeys": check.bad_keys, "badPayloads": check.bad_payloads,
         "badPayloadIds": check.bad_payload_ids, "badData": check.bad_data,
-        "damaged": check.damaged, "missing": check.missing, "derivedAgrees": check.derived_agrees, "badMark": check.bad_mark, "lost": lost, "repair": repair,
+        "damaged": check.damaged, "missing": check.missing, "derivedAgrees": check.derived_agrees, "badMark": check.bad_mark, "lost": check.lost.map(range), "repair": repair,
     })
 }
 
@@ -117,6 +117,9 @@ fn words(spool: &Path, check: &Check, done: Option<&Done>) -> String {
         }
         if done.report.missing > 0 {
             lines.push(format!("{} messages and receipts cannot be read any more", done.report.missing));
+        }
+        if let Some(lost) = done.report.lost {
+            lines.push(format!("acknowledged and missing: {lost}"));
         }
     }
     if check.set_aside > 0 {

@@ -137,15 +137,14 @@ impl Failure {
     }
 }
 
-/// Opens a spool as the daemon does. What that finds is said at once: the spool forgets it.
+/// Opens a spool as the daemon does. What that finds is said at once, or the open fails: the spool forgets it.
 fn open(config: &Config) -> Result<Outbox, Failure> {
     let store = crate::settings::store_config(config, &Arc::new(Wake::default()));
     let say = |report: &OpenReport, _: &Counters| {
         let mark = report.is_mark_mended.then(|| found::MARK_MENDED.to_owned());
-        for line in found::words(report).into_iter().chain(mark) {
-            // Beside what the command itself says.
-            let _ = writeln!(io::stderr().lock(), "outboxd: {line}");
-        }
+        // Beside what the command itself says.
+        let mut out = io::stderr().lock();
+        found::words(report).into_iter().chain(mark).try_for_each(|line| writeln!(out, "outboxd: {line}"))
     };
     Ok(Outbox::open_and_tell(store, say)?)
 }

@@ -69,8 +69,9 @@ pub(crate) fn make(root: &Path) {
 pub(crate) fn lead(root: &Path) {
     let hear = |report: &OpenReport, _: &Counters| {
         if says_that_some_are_missing(report) {
-            fs::write(root.join(HEARD), "").unwrap();
+            fs::write(root.join(HEARD), "")?;
         }
+        Ok(())
     };
     let outbox = Outbox::open_and_tell(config(&root.join("spool")), hear).unwrap();
     look_at_all(&outbox).unwrap();
