@@ -101,10 +101,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     // An example should not keep anybody waiting; the default begins at one second.
     config.policy.retry.initial = Duration::from_millis(200);
     // Where a drive has damaged the spool, this is the time to hear of it: the next open no longer knows.
-    let tell = |found: &OpenReport, _: &Counters| match found.lost {
-        Some(lost) => writeln!(std::io::stderr(), "missing: {lost}"),
-        None if found.missing > 0 => writeln!(std::io::stderr(), "missing: {} messages", found.missing),
-        None => Ok(()),
+    let tell = |found: &OpenReport, _: &Counters| {
+        let (lost, missing) = (found.lost.map(|lost| lost.to_string()), found.missing);
+        let missing = (missing > 0).then(|| format!("{missing} messages"));
+        lost.into_iter().chain(missing).try_for_each(|what| writeln!(std::io::stderr(), "missing: {what}"))
     };
     let outbox = Outbox::open_and_tell(config, tell).map_err(|error| format!("{error}: {}", error.hint()))?;
 

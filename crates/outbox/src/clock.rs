@@ -161,6 +161,11 @@ impl SpoolClock {
         Self { source, start, left, has_arrived: AtomicBool::new(false), offset_ms }
     }
 
+    /// The same, where what is to be ended was left behind in this boot, whichever the mark is of.
+    pub(crate) fn over_rows_of(self, left: BootId) -> Self {
+        Self { left, ..self }
+    }
+
     /// What an earlier boot left behind has been ended: the marks are of this boot from now on.
     pub(crate) fn arrive(&self) {
         self.has_arrived.store(true, Ordering::Release);

@@ -254,11 +254,6 @@ impl Disk {
         })
     }
 
-    /// Whether there are any that could not be read, and that nobody asked for yet.
-    pub(crate) fn has_damaged_leaves(&self) -> bool {
-        !self.damaged.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
-    }
-
     /// The leaves that could not be read since this was last asked for.
     pub(crate) fn damaged_leaves(&self) -> Vec<Vec<u8>> {
         let mut damaged = self.damaged.lock().unwrap_or_else(PoisonError::into_inner);

@@ -133,7 +133,7 @@ fn look_at_files(shared: &Shared, files: &mut VecDeque<OfFile>) {
         if file.is_whole(&shared.spool) {
             continue;
         }
-        let Ok(_nobody_commits) = shared.view() else {
+        let Ok(counters) = shared.view() else {
             files.push_front(file);
             return;
         };
@@ -142,7 +142,10 @@ fn look_at_files(shared: &Shared, files: &mut VecDeque<OfFile>) {
             (Ok(Some(Record::Entry(now))), OfFile::Entry(then)) if now.payload == then.payload => {
                 drop(view::payload_of(&shared.disk, &shared.spool, &now));
             }
-            (Ok(Some(Record::Receipt(now))), OfFile::Receipt(then)) if now.data == then.data => {
+            // One that was given up is no longer promised.
+            (Ok(Some(Record::Receipt(now))), OfFile::Receipt(then))
+                if now.data == then.data && now.seq >= counters.data_floor =>
+            {
                 drop(view::data_of(&shared.disk, &shared.spool, &now));
             }
             _ => {}

@@ -10,6 +10,7 @@ use crate::drive::DiskError;
 use crate::error::Result;
 use crate::group::one_group;
 use crate::shared::Shared;
+use crate::unsaid;
 use crate::verify::{self, Rebuild};
 
 /// Sets rows aside that could not be read, says so, and makes anew what follows from the records; the same where that was
@@ -21,6 +22,9 @@ pub(crate) fn mend(shared: &Shared) -> Result<()> {
     let mut damaged = shared.disk.damaged_leaves();
     if damaged.is_empty() && !shared.must_rebuild() {
         return Ok(());
+    }
+    if !shared.must_rebuild() {
+        unsaid::note_counted(shared).map_err(|error| shared.fail(error.to_string()))?;
     }
     shared.set_must_rebuild(true);
     let failed = |action: &str, error: &std::io::Error| shared.fail_by(DiskError::of_io(action, error));

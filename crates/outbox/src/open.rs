@@ -8,7 +8,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use crate::anew::{self, Findings};
-use crate::clock::{ClockMark, SpoolClock, Timestamp};
+use crate::clock::{SpoolClock, Timestamp};
 use crate::config::{Committer, Config};
 use crate::disk::{Disk, Rows, Sizes};
 use crate::drive::{io_error, panic_text};
@@ -104,7 +104,10 @@ fn open_once(config: Config) -> std::result::Result<Inner, OpenError> {
     let counters = past(in_store, sealed);
     let mark = (counters.clock.time > Timestamp(0)).then_some(counters.clock);
     let clock = SpoolClock::resume(Arc::clone(&config.clock), mark);
-    let before = Before { clean, boot: counters.clock.boot };
+    // What the rows say of attempts is of their own boot.
+    let left = if mark.is_some() { in_store.clock.boot } else { clock.boot() };
+    let clock = clock.over_rows_of(left);
+    let before = Before { clean, boot: left };
     // A process that is killed loses nothing that it gave to the system, and the engine takes back a group that is
     // there in part. Only a stop of the whole machine can leave more than that, or something that went wrong.
     let asked = spool.asks_for_check() || adds_up.is_none();
@@ -112,8 +115,7 @@ fn open_once(config: Config) -> std::result::Result<Inner, OpenError> {
     let rebuilt = counters != in_store
         || counters_lost
         || !verify::looks_right(&disk, &counters).map_err(&corrupt)?
-        || (checked && !verify::agrees(&disk, &counters).map_err(&corrupt)?)
-        || disk.has_damaged_leaves();
+        || (checked && !verify::agrees(&disk, &counters).map_err(&corrupt)?);
     let lost = Lost::all_of(note.lost, lost);
     let counted = note.counted.or((!counters_lost).then(|| counters.messages()));
     let known = Note { counted, lost };
@@ -123,13 +125,11 @@ fn open_once(config: Config) -> std::result::Result<Inner, OpenError> {
     }
     let shared = Arc::new(Shared::new(disk, spool, clock, config, counters, rebuilt));
     let writer = Writer::start(&shared).map_err(io_error("starting the writer of", &path))?;
-    let missing = counted.map_or(0, |counted| counted.saturating_sub(shared.snapshot().messages()));
     let report = OpenReport {
         clean,
         checked,
         rebuilt,
         lost,
-        missing,
         is_made_anew,
         is_mark_mended,
         kept,
@@ -139,7 +139,8 @@ fn open_once(config: Config) -> std::result::Result<Inner, OpenError> {
     let mut opened = Inner { shared, writer, looker: Looker::idle(), report };
     opened.report.interrupted = end_attempts(&opened, before)?;
     let Inner { shared, looker, report, .. } = &mut opened;
-    report.orphans = sweep(&shared.spool, &shared.disk, is_made_anew || missing > 0)?;
+    report.missing = counted.map_or(0, |counted| counted.saturating_sub(shared.snapshot().messages()));
+    report.orphans = sweep(&shared.spool, &shared.disk, is_made_anew || report.missing > 0)?;
     report.quarantined = shared.snapshot().quarantined;
     if let Committer::Thread = shared.committer {
         *looker = Looker::start(shared).map_err(io_error("starting the looker of", &path))?;
@@ -190,10 +191,7 @@ fn first_counters(seal: Option<Counters>) -> Counters {
 /// is not looked for, and a pause that was acknowledged stays.
 fn past(counters: Counters, seal: Option<Counters>) -> Counters {
     let Some(seal) = seal.filter(|seal| verify::is_behind(seal, &counters)) else { return counters };
-    // What the rows say of attempts is of their own boot.
-    let boot = counters.clock.boot;
     let clock = if seal.clock.time > counters.clock.time { seal.clock } else { counters.clock };
-    let clock = ClockMark { boot, ..clock };
     Counters {
         next_seq: counters.next_seq.max(seal.next_seq),
         next_event: counters.next_event.max(seal.next_event),
@@ -253,7 +251,7 @@ fn end_each(shared: &Arc<Shared>, writer: &Writer, before: Before) -> Result<()>
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock::{BootId, Clock, Reading, WallTime};
+    use crate::clock::{BootId, Clock, ClockMark, Reading, WallTime};
     use crate::{LeaseRequest, Message, Outbox, Submit};
 
     struct InBoot(u8);
@@ -266,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn a_store_goes_on_behind_what_its_seal_knows_and_its_attempts_stay_in_their_boot() {
+    fn a_store_goes_on_behind_what_its_seal_knows() {
         let mark = |time, boot| ClockMark {
             boot: BootId([boot; 16]),
             since_boot_ms: 7,
@@ -297,16 +295,36 @@ mod tests {
             ..store
         };
         // Receipts below the floor of events would never be given up.
-        let known = Counters {
-            next_seq: 12,
-            data_floor: 9,
-            sent_total: 7,
-            paused: true,
-            clock: ClockMark { boot: BootId([1; 16]), ..seal.clock },
-            ..store
-        };
+        let known =
+            Counters { next_seq: 12, data_floor: 9, sent_total: 7, paused: true, clock: seal.clock, ..store };
         assert_eq!(past(store, Some(seal)), known);
         assert_eq!(past(known, Some(seal)), known, "once and for all");
+    }
+
+    #[test]
+    fn time_goes_on_from_the_seal_and_an_attempt_of_another_boot_has_ended_with_that() {
+        let dir = tempfile::tempdir().unwrap();
+        let config =
+            |boot| Config { clock: Arc::new(InBoot(boot)), min_free_bytes: 0, ..Config::new(dir.path()) };
+        let outbox = Outbox::open(config(1)).unwrap();
+        let (msg_id, account, conversation) = ("a".to_owned(), "default".into(), "c".into());
+        let message = b"{}".to_vec();
+        outbox.submit(Submit { msg_id, account, conversation, message, ..Submit::default() }).wait().unwrap();
+        assert_eq!(outbox.lease(LeaseRequest { max: 1, ..LeaseRequest::default() }).wait().unwrap().len(), 1);
+        outbox.shared().fail("the power is cut".into());
+        drop(outbox);
+        // The next boot came further, before the wall clock was set; of that the store knows nothing.
+        let seal = seal::Seal::of(dir.path());
+        let known = seal.read().unwrap();
+        let time = known.clock.time.plus_ms(60_000);
+        let clock = ClockMark { boot: BootId([2; 16]), since_boot_ms: 4_000, time, wall: WallTime(70_000) };
+        let beyond = Counters { clock, ..known };
+        seal.write_last(&crate::record::encode(keys::SEAL, &beyond).unwrap()).unwrap();
+        let outbox = Outbox::open(config(2)).unwrap();
+        assert!(outbox.report().lost.is_some());
+        assert_eq!(outbox.now().time, time.plus_ms(1_000));
+        let Ok(Message::Entry(view)) = outbox.get("a") else { panic!("it waits") };
+        assert_eq!(view.entry.delivery.deaths, 0, "the machine stopped, in the boot that began it");
     }
 
     #[test]

@@ -10,6 +10,7 @@ use crate::anew::{kept, number};
 use crate::drive::{io_error, is_full, sync_path};
 use crate::error::OpenError;
 use crate::layout::QUARANTINE;
+use crate::shared::Shared;
 use crate::spool::Spool;
 use crate::verify::Lost;
 use crate::{crash, files};
@@ -71,6 +72,15 @@ impl Note {
             noted => noted.map_err(io_error("writing", &mark)).and_then(|()| sync_path(&spool.store())),
         }
     }
+}
+
+/// Notes what is counted where an open that has not told yet is about to count anew.
+pub(crate) fn note_counted(shared: &Shared) -> Result<(), OpenError> {
+    let note = Unsaid::of(&shared.spool).note;
+    if !shared.spool.seal.is_held() || note.counted.is_some() {
+        return Ok(());
+    }
+    Note { counted: Some(shared.snapshot().messages()), ..note }.write(&shared.spool)
 }
 
 /// What no start has said yet.

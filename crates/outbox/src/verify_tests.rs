@@ -719,10 +719,13 @@ fn is_right(path: &Path) -> bool {
 /// Flips a bit in the first leaf of a kind of a closed spool.
 fn flip_leaf(path: &Path, kind: u8) {
     let disk = Disk::open(&path.join("store"), crate::engine::Sizes::WITHOUT_RESERVE).unwrap();
-    let (own_key, bytes) = disk.raw_rows(&[kind]).swap_remove(0);
+    disk.write_raw(vec![flipped(disk.raw_rows(&[kind]).swap_remove(0))]);
+}
+
+fn flipped((own_key, bytes): (Vec<u8>, Bytes)) -> (Vec<u8>, Vec<u8>) {
     let mut bytes = bytes.to_vec();
     *bytes.last_mut().unwrap() ^= 1;
-    disk.write_raw(vec![(own_key, bytes)]);
+    (own_key, bytes)
 }
 
 #[test]
@@ -1062,14 +1065,23 @@ fn messages_without_a_record_are_told_until_somebody_has_heard_it() {
 
 #[test]
 fn what_an_unreadable_leaf_takes_along_is_told_until_somebody_has_heard_it() {
-    let dir = tempfile::tempdir().unwrap();
-    full_spool(dir.path());
-    flip_leaf(dir.path(), b'p');
-    // It was killed, in the same boot: nothing asks for a look at everything.
-    std::fs::remove_file(dir.path().join("clean")).unwrap();
-    let (told, next) = left_to_the_next(dir.path());
-    assert!(!told.checked && !told.is_made_anew && told.missing > 0, "{told:?}");
-    assert_eq!((next.is_made_anew, next.missing), (false, told.missing));
+    // One that is met by the look at what comes last, and one that is met where the attempt under way is ended.
+    for kind in [b'p', b'm'] {
+        let dir = tempfile::tempdir().unwrap();
+        full_spool(dir.path());
+        let outbox = Outbox::open(config(dir.path())).unwrap();
+        assert_eq!(outbox.lease(LeaseRequest { max: 1, ..LeaseRequest::default() }).wait().unwrap().len(), 1);
+        drop(outbox);
+        let disk = Disk::open(&dir.path().join("store"), crate::engine::Sizes::WITHOUT_RESERVE).unwrap();
+        disk.write_raw(disk.raw_rows(&[kind]).into_iter().map(flipped).collect());
+        drop(disk);
+        // It was killed, in the same boot: nothing asks for a look at everything.
+        std::fs::remove_file(dir.path().join("clean")).unwrap();
+        let kind = char::from(kind);
+        let (told, next) = left_to_the_next(dir.path());
+        assert!(!told.checked && !told.is_made_anew && told.missing > 0, "{kind}: {told:?}");
+        assert_eq!((next.is_made_anew, next.missing), (false, told.missing), "{kind}");
+    }
 }
 
 #[test]

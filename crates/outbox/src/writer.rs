@@ -212,6 +212,8 @@ impl Committing {
         let wait = match shared.committer {
             Committer::ByHand { .. } => None,
             Committer::Thread if !self.sealer.is_done(shared) => Some(SEAL_AFTER_IDLE),
+            // What an open has not told yet is noted in the store that is there.
+            Committer::Thread if shared.spool.seal.is_held() => None,
             Committer::Thread => self.rewriter.is_worth_it(shared).then_some(REWRITE_AFTER_IDLE),
         };
         self.queue.next(wait)

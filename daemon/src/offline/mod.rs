@@ -108,6 +108,8 @@ enum Failure {
     Read(io::Error),
     #[error("writing standard output: {0}")]
     Write(io::Error),
+    #[error("what was found in the spool could not be said on standard error: {0}")]
+    Say(io::Error),
 }
 
 impl Failure {
@@ -126,7 +128,7 @@ impl Failure {
             }
             Self::Owner { .. } => "run it as that user".to_owned(),
             Self::Signals(_) => "look at the system's limits".to_owned(),
-            Self::Read(_) | Self::Write(_) => "look at the file or the pipe".to_owned(),
+            Self::Read(_) | Self::Write(_) | Self::Say(_) => "look at the file or the pipe".to_owned(),
         };
         // The exit code says it too, if standard error is closed.
         let _ = writeln!(io::stderr().lock(), "outboxd: {self}\n  hint: {hint}");
@@ -137,14 +139,20 @@ impl Failure {
     }
 }
 
-/// Opens a spool as the daemon does. What that finds is said at once, or the open fails: the spool forgets it.
+/// Opens a spool as the daemon does. What that finds is said at once, or the open fails and leaves it to the next: behind that the
+/// spool forgets it.
 fn open(config: &Config) -> Result<Outbox, Failure> {
     let store = crate::settings::store_config(config, &Arc::new(Wake::default()));
+    let mut unsaid = None;
     let say = |report: &OpenReport, _: &Counters| {
         let mark = report.is_mark_mended.then(|| found::MARK_MENDED.to_owned());
         // Beside what the command itself says.
         let mut out = io::stderr().lock();
-        found::words(report).into_iter().chain(mark).try_for_each(|line| writeln!(out, "outboxd: {line}"))
+        let said = found::words(report)
+            .into_iter()
+            .chain(mark)
+            .try_for_each(|line| writeln!(out, "outboxd: {line}"));
+        said.map_err(|error| unsaid.insert(error).kind().into())
     };
-    Ok(Outbox::open_and_tell(store, say)?)
+    Outbox::open_and_tell(store, say).map_err(|error| unsaid.map_or(Failure::Open(error), Failure::Say))
 }

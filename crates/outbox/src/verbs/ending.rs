@@ -288,7 +288,9 @@ fn prune_one_event(tx: &mut Tx<'_>) -> Result<bool> {
     tx.remove(keys::event(seq));
     tx.counters.event_floor = seq + 1;
     let Some(receipt) = receipt_of(tx, &event.msg_id, seq)? else { return Ok(true) };
-    drop_data(tx, &receipt.data, receipt.data_bytes);
+    // What was given up before is not counted.
+    let counted_bytes = if seq >= tx.counters.data_floor { receipt.data_bytes } else { 0 };
+    drop_data(tx, &receipt.data, counted_bytes);
     tx.remove(keys::message(&receipt.identity.msg_id));
     if let Some(id) = &receipt.identity.id {
         tx.remove(keys::alias(id, receipt.identity.seq));
