@@ -263,6 +263,20 @@ mod tests {
         }
     }
 
+    fn in_boot(path: &std::path::Path, boot: u8) -> Config {
+        Config { clock: Arc::new(InBoot(boot)), min_free_bytes: 0, ..Config::new(path) }
+    }
+
+    /// A life that ends while its message "a" is under way.
+    fn cut_in_an_attempt(config: Config) {
+        let outbox = Outbox::open(config).unwrap();
+        let (msg_id, account, conversation) = ("a".to_owned(), "default".into(), "c".into());
+        let message = b"{}".to_vec();
+        outbox.submit(Submit { msg_id, account, conversation, message, ..Submit::default() }).wait().unwrap();
+        assert_eq!(outbox.lease(LeaseRequest { max: 1, ..LeaseRequest::default() }).wait().unwrap().len(), 1);
+        outbox.shared().fail("the power is cut".into());
+    }
+
     #[test]
     fn a_store_goes_on_behind_what_its_seal_knows() {
         let mark = |time, boot| ClockMark {
@@ -304,15 +318,8 @@ mod tests {
     #[test]
     fn time_goes_on_from_the_seal_and_an_attempt_of_another_boot_has_ended_with_that() {
         let dir = tempfile::tempdir().unwrap();
-        let config =
-            |boot| Config { clock: Arc::new(InBoot(boot)), min_free_bytes: 0, ..Config::new(dir.path()) };
-        let outbox = Outbox::open(config(1)).unwrap();
-        let (msg_id, account, conversation) = ("a".to_owned(), "default".into(), "c".into());
-        let message = b"{}".to_vec();
-        outbox.submit(Submit { msg_id, account, conversation, message, ..Submit::default() }).wait().unwrap();
-        assert_eq!(outbox.lease(LeaseRequest { max: 1, ..LeaseRequest::default() }).wait().unwrap().len(), 1);
-        outbox.shared().fail("the power is cut".into());
-        drop(outbox);
+        let config = |boot| in_boot(dir.path(), boot);
+        cut_in_an_attempt(config(1));
         // The next boot came further, before the wall clock was set; of that the store knows nothing.
         let seal = seal::Seal::of(dir.path());
         let known = seal.read().unwrap();
@@ -330,15 +337,8 @@ mod tests {
     #[test]
     fn a_reboot_is_seen_until_what_it_cut_short_has_been_ended() {
         let dir = tempfile::tempdir().unwrap();
-        let config =
-            |boot| Config { clock: Arc::new(InBoot(boot)), min_free_bytes: 0, ..Config::new(dir.path()) };
-        let outbox = Outbox::open(config(1)).unwrap();
-        let (msg_id, account, conversation) = ("a".to_owned(), "default".into(), "c".into());
-        let message = b"{}".to_vec();
-        outbox.submit(Submit { msg_id, account, conversation, message, ..Submit::default() }).wait().unwrap();
-        assert_eq!(outbox.lease(LeaseRequest { max: 1, ..LeaseRequest::default() }).wait().unwrap().len(), 1);
-        outbox.shared().fail("the power is cut".into());
-        drop(outbox);
+        let config = |boot| in_boot(dir.path(), boot);
+        cut_in_an_attempt(config(1));
         {
             // An open that makes anew what is derived, and comes no further.
             let config = config(2);
